@@ -1,0 +1,56 @@
+# One word per job. The build machine says the same words: see .ci/run.
+
+python := .venv/bin/python
+
+# PORT, HOST and DATA count when written after the word (`make run PORT=8010`). A shell may carry variables
+# of these names for reasons of its own, so those are not read.
+option = $(if $(filter command,$(origin $(1))),--$(2) '$($(1))')
+
+# What `manage.py check --deploy` needs to believe it is in production. All of it is made up.
+production := DEBUG=false ALLOWED_HOSTS=webhooks.example.com \
+	SECRET_KEY=not-a-secret-only-for-make-check-0123456789-abcdefghijklm \
+	ENCRYPTION_KEYS=bm90LWEtc2VjcmV0LW9ubHktZm9yLW1ha2UtY2hlY2s= \
+	DATABASE_URL=postgres://nobody@database.example.com/webhooks REDIS_URL=redis://redis.example.com/0
+
+.PHONY: help run hello test check fix clean lock product tools
+
+help: ## list these words
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: product ## install what is missing and start the service (PORT=8010 HOST=0.0.0.0 DATA=folder)
+	@exec $(python) manage.py up $(call option,PORT,port) $(call option,HOST,host) $(call option,DATA,data-dir)
+
+hello: product ## publish one event to the running service and follow it (DATA=folder)
+	@exec $(python) manage.py hello $(call option,DATA,data-dir)
+
+test: tools ## run every test, on SQLite and on PostgreSQL (ARGS="-k retry")
+	@exec $(python) -m tests.run $(ARGS)
+
+check: tools ## format, lint, types, import contracts, migrations, production settings
+	$(python) -m ruff format --check .
+	$(python) -m ruff check .
+	$(python) -m mypy
+	.venv/bin/lint-imports
+	$(production) DATABASE_URL=sqlite://:memory: $(python) manage.py makemigrations --check --dry-run
+	$(production) $(python) manage.py check --deploy --fail-level WARNING
+
+fix: tools ## format, and repair what ruff can repair
+	$(python) -m ruff format .
+	$(python) -m ruff check --fix .
+
+clean: ## remove .venv, the data in ./var, and caches
+	rm -rf .venv var .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+pinned := --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header
+
+lock: ## pin what pyproject.toml asks for (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv: run 'pipx install uv', then 'make lock' again." >&2; exit 1; }
+	uv pip compile pyproject.toml $(pinned) -o requirements.txt
+	uv pip compile pyproject.toml $(pinned) -o requirements-dev.txt --extra dev -c requirements.txt
+
+product:
+	@deploy/venv.sh requirements.txt
+
+tools:
+	@deploy/venv.sh requirements-dev.txt

@@ -1,0 +1,1 @@
+"""PostgreSQL and Redis servers for tests only: own port, throw-away folder, gone with their owner."""

@@ -1,0 +1,64 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from webhooks_project import env
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class TestEnvironment:
+    @pytest.mark.parametrize(
+        ("read", "raw", "says"),
+        [
+            (lambda: env.boolean("X", True), "ture", "write true or false"),
+            (lambda: env.count("X", 1), "0", "at least 1"),
+            (lambda: env.count("X", 1), "many", "at least 1"),
+            (lambda: env.seconds("X", 1), "-1", "above 0"),
+            (lambda: env.seconds("X", 1), "nan", "above 0"),
+            (lambda: env.seconds("X", 1), "1e400", "above 0"),
+            (lambda: env.delays("X", [1]), "1,,2", "separated by commas"),
+            (lambda: env.networks("X"), "10.0.0.1/8", "networks such as"),
+            (lambda: env.choice("X", ["json", "plain"], "json"), "xml", "one of json, plain"),
+        ],
+    )
+    def test_refuses_what_makes_no_sense(
+        self, read: "type[object]", raw: str, says: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("X", raw)
+
+        with pytest.raises(ImproperlyConfigured, match=says):
+            read()
+
+    def test_reads_a_secret_from_a_file(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        (tmp_path / "key").write_text("from-a-file\n")
+        monkeypatch.setenv("X_FILE", str(tmp_path / "key"))
+
+        assert env.text("X") == "from-a-file"
+
+
+class TestChecks:
+    @pytest.mark.parametrize(
+        ("changes", "code"),
+        [
+            ({"ENCRYPTION_KEYS": ""}, "deliveries.E001"),
+            ({"ENCRYPTION_KEYS": "short"}, "deliveries.E001"),
+            ({"WEBHOOKS_LEASE_GRACE": "0.5"}, "deliveries.E002"),
+        ],
+    )
+    def test_name_what_would_only_be_noticed_at_night(self, changes: dict[str, str], code: str) -> None:
+        checked = subprocess.run(
+            [sys.executable, "manage.py", "check"],
+            cwd=ROOT,
+            env={**os.environ, **changes},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert checked.returncode == 1
+        assert code in checked.stderr

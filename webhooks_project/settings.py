@@ -1,0 +1,237 @@
+"""All settings, read from the environment. The README's table lists every variable, and a test compares.
+
+A variable may also come from a file: `SECRET_KEY_FILE=/run/secrets/key` is read as `SECRET_KEY`.
+"""
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import django_stubs_ext
+
+from webhooks_project import env
+
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- Django -----------------------------------------------------------------------------------------------
+
+# Signs sessions and forms. Django refuses to use an empty one; `manage.py up` makes its own.
+SECRET_KEY = env.text("SECRET_KEY")
+# Encrypts webhook secrets, credentials and header values. The first encrypts, every one decrypts.
+ENCRYPTION_KEYS = env.texts("ENCRYPTION_KEYS")
+DEBUG = env.boolean("DEBUG", False)
+ALLOWED_HOSTS = env.texts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.texts("CSRF_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_filters",
+    "rest_framework",
+    "deliveries",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "webhooks_project.urls"
+WSGI_APPLICATION = "webhooks_project.wsgi.application"
+# A redirected POST loses its body, so the APIs spell their optional slash out and nothing is redirected.
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-gb"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "static/"
+STATIC_ROOT = env.text("STATIC_ROOT", str(BASE_DIR / "var" / "static"))
+# Served from the packages themselves when `collectstatic` has not run, as under `manage.py up`.
+WHITENOISE_USE_FINDERS = True
+
+# Turn off only where no TLS stands in front, as under `manage.py up`.
+_HTTPS = env.boolean("HTTPS", True)
+SECURE_SSL_REDIRECT = _HTTPS
+SESSION_COOKIE_SECURE = _HTTPS
+CSRF_COOKIE_SECURE = _HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _HTTPS
+SECURE_HSTS_PRELOAD = _HTTPS
+# Set only where a proxy in front sets this header itself; anyone could send it otherwise.
+if env.boolean("TRUST_X_FORWARDED_PROTO", False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+
+# --- Database ---------------------------------------------------------------------------------------------
+
+_SQLITE_OPTIONS = {
+    # A transaction that starts by reading and then writes would otherwise fail with "database is locked".
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
+}
+# A worker whose database went silent must notice within seconds, and never hold a lock for long.
+_POSTGRESQL_OPTIONS = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "options": "-c statement_timeout=10s -c lock_timeout=2s -c idle_in_transaction_session_timeout=15s",
+}
+
+
+def _database() -> dict[str, Any]:
+    database = env.database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'var' / 'webhooks.sqlite3'}")
+    sqlite = database["ENGINE"].endswith("sqlite3")
+    database["OPTIONS"] = {
+        **(_SQLITE_OPTIONS if sqlite else _POSTGRESQL_OPTIONS),
+        **database.get("OPTIONS", {}),
+    }
+    if sqlite:
+        # A file also under test: threads share it as they do in earnest, which no in-memory database allows.
+        database["TEST"] = {"NAME": f"{database['NAME']}.test"}
+    database["CONN_MAX_AGE"] = None
+    database["CONN_HEALTH_CHECKS"] = True
+    return database
+
+
+DATABASES = {"default": _database()}
+
+# --- Celery: the doorbell and the clock of the housekeeping -----------------------------------------------
+
+REDIS_URL = env.text("REDIS_URL")
+CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
+    {
+        # Without `socket_timeout` a worker on a half-open connection never hears a message again.
+        "socket_timeout": 5,
+        "socket_connect_timeout": 5,
+        "health_check_interval": 5,
+        "socket_keepalive": True,
+        "retry_on_timeout": True,
+        "visibility_timeout": 300,
+    }
+    if REDIS_URL
+    else {"polling_interval": 0.02}
+)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_IGNORE_RESULT = True
+# A message has no value once a worker has heard it: acknowledged early, never delivered again.
+CELERY_TASK_ACKS_LATE = False
+CELERY_TASK_REJECT_ON_WORKER_LOST = False
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SOFT_TIME_LIMIT = 60
+CELERY_TASK_TIME_LIMIT = 90
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Recycling a child empties its dispatcher, so seldom.
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 100_000
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 25
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    "tidy": {"task": "deliveries.tidy", "schedule": 30.0, "options": {"expires": 30}},
+    "prune-logs": {"task": "deliveries.prune_logs", "schedule": 3600.0, "options": {"expires": 3600}},
+}
+CELERY_BEAT_SCHEDULE_FILENAME = env.text("CELERY_BEAT_SCHEDULE_FILENAME", "celerybeat-schedule")
+
+# --- REST framework ---------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["deliveries.api.authentication.BearerKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["deliveries.api.authentication.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["deliveries.api.parsing.StrictJSONParser"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+    "UNICODE_JSON": True,
+}
+
+# --- Webhooks ---------------------------------------------------------------------------------------------
+
+# Networks the address policy lets through although it would refuse them, for receivers of your own.
+WEBHOOKS_ALLOWED_NETWORKS = env.networks("WEBHOOKS_ALLOWED_NETWORKS")
+WEBHOOKS_REQUIRE_HTTPS = env.boolean("WEBHOOKS_REQUIRE_HTTPS", True)
+# The one local address the sender may reach besides: the built-in receiver, "http://127.0.0.1:8000/demo/".
+# Set by `manage.py up`, and by nobody else.
+WEBHOOKS_DEMO_RECEIVER = env.text("WEBHOOKS_DEMO_RECEIVER")
+# Exchanges one process keeps under way at once.
+WEBHOOKS_SLOTS = env.count("WEBHOOKS_SLOTS", 32)
+# How long an idle process waits before it looks for due deliveries by itself.
+WEBHOOKS_POLL_INTERVAL = env.seconds("WEBHOOKS_POLL_INTERVAL", 1)
+# A claimed delivery belongs to its worker for the webhook's timeout and this much longer.
+WEBHOOKS_LEASE_GRACE = env.seconds("WEBHOOKS_LEASE_GRACE", 30)
+# Waits between the automatic retries, in seconds; a webhook uses the first `max_retries` of them.
+WEBHOOKS_RETRY_DELAYS = env.delays(
+    "WEBHOOKS_RETRY_DELAYS", [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400, 86400]
+)
+# How long a stopping worker waits for exchanges under way.
+WEBHOOKS_DRAIN_TIMEOUT = env.seconds("WEBHOOKS_DRAIN_TIMEOUT", 25)
+# Attempts, and finished deliveries with their events, are kept this many days.
+WEBHOOKS_RETENTION = timedelta(days=env.count("WEBHOOKS_RETENTION_DAYS", 30))
+
+# --- Logs -------------------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {"()": "webhooks_project.logs.JsonFormatter"},
+        "plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": env.choice("LOG_FORMAT", ["json", "plain"], "json"),
+            "stream": sys.stderr,
+        }
+    },
+    "root": {
+        "handlers": ["stderr"],
+        "level": env.choice("LOG_LEVEL", ["DEBUG", "INFO", "WARNING", "ERROR"], "INFO"),
+    },
+    "loggers": {
+        # A line for every ring heard says nothing.
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        # A full pool of kept connections is no news either.
+        "urllib3": {"level": "ERROR"},
+    },
+}
