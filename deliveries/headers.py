@@ -1,0 +1,53 @@
+"""Which headers a webhook's owner may add to its requests, and which stay ours."""
+
+import re
+from collections.abc import Mapping
+
+MAX_HEADERS = 20
+MAX_VALUE = 1024
+
+# RFC 9110, 5.6.2: a field name is a token.
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+_VALUE = re.compile(r"[\x20-\x7e]*")
+# They would change where the request goes, how it is framed, what is signed, or what a cloud's metadata
+# service takes for a legitimate caller.
+_OURS = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "keep-alive",
+        "metadata",
+        "metadata-flavor",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "x-aws-ec2-metadata-token",
+        "x-aws-ec2-metadata-token-ttl-seconds",
+    }
+)
+_OUR_PREFIXES = ("proxy-", "webhook-", "x-webhook-")
+
+
+def problems(headers: Mapping[str, str]) -> list[str]:
+    """Return what is wrong with custom headers, a sentence each; nothing where they may be sent."""
+    found: list[str] = []
+    if len(headers) > MAX_HEADERS:
+        found.append(f"At most {MAX_HEADERS} headers are allowed.")
+    if len({name.lower() for name in headers}) < len(headers):
+        found.append("A header is given twice.")
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name):
+            found.append("A header name is 1 to 64 letters, digits and hyphens.")
+        elif name.lower() in _OURS or name.lower().startswith(_OUR_PREFIXES):
+            found.append(f"The header {name} cannot be set.")
+        elif len(value) > MAX_VALUE or not _VALUE.fullmatch(value) or value != value.strip():
+            found.append(f"The value of {name} must be at most {MAX_VALUE} visible ASCII characters.")
+    return found

@@ -1,0 +1,49 @@
+"""Signatures of outgoing requests, by the Standard Webhooks specification, symmetric scheme `v1`."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+
+_PREFIX = "whsec_"
+
+
+def new_secret() -> str:
+    """Return a fresh secret: `whsec_` and 32 random bytes in base64."""
+    return _PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def sign(*, message_id: str, timestamp: int, body: bytes, keys: Sequence[str]) -> str:
+    """Return the value of the `webhook-signature` header: one `v1,<base64>` per key, separated by spaces.
+
+    What is signed is `<message_id>.<timestamp>.<body>`, `timestamp` in Unix seconds.
+
+    :raises ValueError: when a key starts with `whsec_` and the rest is not base64.
+    """
+    content = b".".join((message_id.encode(), str(timestamp).encode(), body))
+    return " ".join(f"v1,{_digest(content, key)}" for key in keys)
+
+
+def verify(*, message_id: str, timestamp: int, body: bytes, key: str, signature: str) -> bool:
+    """Tell whether one of the signatures in a `webhook-signature` header was made with this key."""
+    expected = sign(message_id=message_id, timestamp=timestamp, body=body, keys=[key])
+    return any(hmac.compare_digest(expected.encode(), part.encode()) for part in signature.split())
+
+
+def key_bytes(key: str) -> bytes:
+    """Return what a secret stands for: base64 behind `whsec_`, the UTF-8 bytes of anything else.
+
+    :raises ValueError: when the key starts with `whsec_` and the rest is not base64.
+    """
+    if not key.startswith(_PREFIX):
+        return key.encode()
+    try:
+        return base64.b64decode(key.removeprefix(_PREFIX), validate=True)
+    except binascii.Error as error:
+        raise ValueError("A secret that starts with whsec_ must go on in base64.") from error
+
+
+def _digest(content: bytes, key: str) -> str:
+    return base64.b64encode(hmac.digest(key_bytes(key), content, hashlib.sha256)).decode()

@@ -1,0 +1,88 @@
+"""What every engine offers: submit an exchange, collect what came back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID
+
+from deliveries.reasons import Reason, describe
+
+# Bytes of a response body an engine reads at most before it hangs up; and how many of them it keeps.
+READ_LIMIT = 64 * 1024
+KEEP_LIMIT = 16 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One HTTP request, complete: nothing is added, looked up or followed on the way."""
+
+    url: str
+    method: str
+    headers: Mapping[str, str]
+    body: bytes
+    timeout: timedelta
+    """The deadline of the whole exchange, from the DNS lookup to the last byte read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What the receiver answered, cut to what we keep and safe to store in any database."""
+
+    http_status: int
+    headers: Mapping[str, str]
+    """Names in lower case; bytes that are not printable are replaced."""
+    body: bytes
+    """The first `KEEP_LIMIT` bytes, exactly as they came."""
+
+
+class TransportError(Exception):
+    """No usable answer came. `str(error)` is fit for the webhook's owner.
+
+    Every engine tells the reasons apart in the same way:
+
+    * INVALID_REQUEST, BLOCKED_ADDRESS: nothing was sent, because of the request or of the address policy.
+    * DNS_FAILED: the name has no address, or none in time.
+    * CONNECTION_REFUSED: no connection, and we know at once; also when there is no route.
+    * CONNECTION_TIMEOUT: no connection in time, TLS handshake included.
+    * TLS_FAILED: the handshake failed, or the receiver ended it.
+    * RESPONSE_TOO_SLOW: the connection stood, and the answer was not complete at the deadline.
+    * CONNECTION_CLOSED: the receiver hung up before its answer was complete.
+    * INVALID_RESPONSE: what came is no HTTP, or its headers exceed `READ_LIMIT`.
+    """
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(describe(reason))
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exchange:
+    """A finished request: the key it was submitted under, and its outcome."""
+
+    key: UUID
+    outcome: Reply | TransportError
+    duration: timedelta
+
+
+class Transport(Protocol):
+    """An engine. One per process, used from one thread; how it works inside is its own business."""
+
+    @property
+    def slots(self) -> int:
+        """How many exchanges may be under way at once."""
+
+    def submit(self, key: UUID, request: Request) -> None:
+        """Start an exchange. Never blocks and never raises for what the receiver or its URL is like.
+
+        The caller keeps to `slots`; every key submitted comes back from `collect` exactly once.
+        """
+
+    def collect(self, timeout: timedelta) -> list[Exchange]:
+        """Return what has finished, waiting at most `timeout` for the first; an empty list if nothing has."""
+
+    def wake(self) -> None:
+        """Make the `collect` that is waiting, or else the next one, return at once. Safe from any thread."""
+
+    def close(self) -> None:
+        """Drop all connections and threads. Exchanges under way are abandoned."""

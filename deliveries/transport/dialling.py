@@ -1,0 +1,100 @@
+"""Opening a connection: look the name up, check every address, connect to one that was checked."""
+
+import errno
+import socket
+
+from deliveries import addresses
+from deliveries.addresses import AddressBlocked
+from deliveries.reasons import Reason
+from deliveries.transport.base import TransportError
+from deliveries.transport.calls import Call
+from deliveries.transport.sockets import DeadlineSocket
+
+# Seconds for one address; a name has several so that the next can be tried.
+CONNECT_LIMIT = 3.0
+
+_OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+class NoSocket(Exception):
+    """This machine has no socket, file or memory left for a connection; the receiver did nothing wrong."""
+
+
+def dial(host: str, port: int, call: Call) -> DeadlineSocket:
+    """Return a socket connected to one of the host's addresses, all of which the call's policy lets pass.
+
+    :raises TransportError: DNS_FAILED, BLOCKED_ADDRESS, CONNECTION_REFUSED (also for no route) or
+        CONNECTION_TIMEOUT; of several addresses that fail, the preferred one gives the reason.
+    :raises NoSocket: this machine is out of resources.
+    """
+    failure = None
+    for address in _checked_addresses(host, call):
+        try:
+            return _connect(address, port, call)
+        except TransportError as error:
+            if error.reason is Reason.BLOCKED_ADDRESS:
+                raise
+            failure = failure or error
+    raise failure or TransportError(Reason.DNS_FAILED)
+
+
+def _checked_addresses(host: str, call: Call) -> tuple[str, ...]:
+    if addresses.as_address(host) is not None:
+        found: tuple[str, ...] = (host,)
+    else:
+        found = call.resolver.addresses(host, within=_time_left(call))
+    try:
+        # Every one, before the first connect: a name that mixes public and private addresses is an attack.
+        for address in found:
+            addresses.check_address(address, call.policy)
+    except AddressBlocked as error:
+        raise TransportError(Reason.BLOCKED_ADDRESS) from error
+    return found
+
+
+def _connect(address: str, port: int, call: Call) -> DeadlineSocket:
+    try:
+        connection = DeadlineSocket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    except OSError as error:
+        raise _failure(error) from error
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.settimeout(min(CONNECT_LIMIT, _time_left(call)))
+        connection.connect((address, port))
+        _check_ends(connection, address, call)
+    except OSError as error:
+        connection.close()
+        raise _failure(error) from error
+    except TransportError:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_ends(connection: socket.socket, address: str, call: Call) -> None:
+    """Make sure that we are connected to the address that was checked, and not to this very machine.
+
+    A public address of our own is let pass by any table, and leads behind our own firewall.
+
+    :raises TransportError: BLOCKED_ADDRESS.
+    """
+    peer = addresses.as_address(connection.getpeername()[0])
+    own = addresses.as_address(connection.getsockname()[0])
+    if peer is None or peer != addresses.as_address(address):
+        raise TransportError(Reason.BLOCKED_ADDRESS)
+    if peer == own and not call.policy.allows_expressly(peer):
+        raise TransportError(Reason.BLOCKED_ADDRESS)
+
+
+def _time_left(call: Call) -> float:
+    try:
+        return call.remaining()
+    except TimeoutError as error:
+        raise TransportError(Reason.CONNECTION_TIMEOUT) from error
+
+
+def _failure(error: OSError) -> Exception:
+    if error.errno in _OUT_OF_RESOURCES:
+        return NoSocket(str(error))
+    timed_out = isinstance(error, TimeoutError)
+    return TransportError(Reason.CONNECTION_TIMEOUT if timed_out else Reason.CONNECTION_REFUSED)

@@ -1,0 +1,104 @@
+"""Names to addresses: in threads, because `getaddrinfo` knows no timeout, and few of them."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import islice
+
+from deliveries.reasons import Reason
+from deliveries.transport.base import TransportError
+
+Lookup = Callable[[str], Sequence[str]]
+
+# Seconds an answer is used for; and a failure, so that a dead name server is not asked once per delivery.
+ANSWER_LIFETIME = 30.0
+FAILURE_LIFETIME = 5.0
+# Seconds one exchange waits for a name.
+LOOKUP_LIMIT = 3.0
+# Lookups under way at once. A lookup that hangs keeps its thread until libc gives up, so this is the number
+# of dead names it takes to stop all lookups.
+MAX_LOOKUPS = 64
+# Names remembered.
+MAX_ANSWERS = 4096
+
+
+def system_lookup(name: str) -> Sequence[str]:
+    """Return the addresses of a name as the operating system finds them, in its order of preference.
+
+    :raises OSError: there are none, or the lookup failed.
+    """
+    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return [str(address[0]) for *_, address in found]
+
+
+@dataclass(kw_only=True, slots=True)
+class _Answer:
+    future: "Future[tuple[str, ...]]"
+    expires_at: float = float("inf")
+    """By `time.monotonic()`; never, while the lookup is under way."""
+
+
+class Resolver:
+    """Looks names up for all threads of a process, each name once at a time."""
+
+    def __init__(self, lookup: Lookup = system_lookup) -> None:
+        self._lookup = lookup
+        self._lock = threading.Lock()
+        self._answers: dict[str, _Answer] = {}
+        self._threads = threading.BoundedSemaphore(MAX_LOOKUPS)
+
+    def addresses(self, name: str, *, within: float) -> tuple[str, ...]:
+        """Return the addresses of a name, at least one, waiting at most `within` seconds.
+
+        :raises TransportError: DNS_FAILED, for whatever reason; also when the time is up.
+        """
+        with self._lock:
+            answer = self._answers.get(name)
+            if answer is None or answer.expires_at <= time.monotonic():
+                answer = self._ask(name)
+        try:
+            return answer.future.result(timeout=min(within, LOOKUP_LIMIT))
+        except Exception as error:
+            raise TransportError(Reason.DNS_FAILED) from error
+
+    def _ask(self, name: str) -> _Answer:
+        """Start a lookup; the caller holds the lock."""
+        if not self._threads.acquire(blocking=False):
+            raise TransportError(Reason.DNS_FAILED)
+        answer = _Answer(future=Future())
+        try:
+            threading.Thread(target=self._run, args=(name, answer), name="resolver", daemon=True).start()
+        except RuntimeError as error:  # the system has no thread for us
+            self._threads.release()
+            raise TransportError(Reason.DNS_FAILED) from error
+        self._make_room()
+        self._answers[name] = answer
+        return answer
+
+    def _make_room(self) -> None:
+        """Forget the names asked longest ago when there are too many; those being looked up stay."""
+        surplus = len(self._answers) - MAX_ANSWERS + 1
+        done = (name for name, answer in self._answers.items() if answer.future.done())
+        for name in list(islice(done, max(surplus, 0))):
+            del self._answers[name]
+
+    def _run(self, name: str, answer: _Answer) -> None:
+        try:
+            found = _distinct(self._lookup(name))
+        except Exception as error:
+            answer.expires_at = time.monotonic() + FAILURE_LIFETIME
+            answer.future.set_exception(error)
+        else:
+            answer.expires_at = time.monotonic() + ANSWER_LIFETIME
+            answer.future.set_result(found)
+        finally:
+            self._threads.release()
+
+
+def _distinct(found: Sequence[str]) -> tuple[str, ...]:
+    if not found:
+        raise OSError("the name has no addresses")
+    return tuple(dict.fromkeys(found))

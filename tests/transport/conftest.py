@@ -1,0 +1,166 @@
+"""Engines under test, names that resolve without DNS, and certificates."""
+
+import datetime
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID, uuid4
+
+import pytest
+import trustme
+
+from deliveries.addresses import AddressPolicy
+from deliveries.reasons import Reason
+from deliveries.transport import Exchange, Reply, Request, RequestsTransport, Transport
+
+Lookup = Callable[[str], Sequence[str]]
+
+LOOPBACK = AddressPolicy(
+    allowed_networks=(ip_network("127.0.0.0/8"), ip_network("::1/128")), require_https=False
+)
+PUBLIC = AddressPolicy(require_https=False)
+
+# Time enough for whatever is answered at once, also on a busy machine.
+PLENTY = timedelta(seconds=5)
+# More than the kernel takes off our hands before the receiver reads.
+LARGE = bytes(32 * 1024 * 1024)
+
+
+class Engine(Protocol):
+    """How every engine is made."""
+
+    def __call__(
+        self,
+        policy: AddressPolicy,
+        slots: int = ...,
+        ca_file: str | None = ...,
+        lookup: Lookup = ...,
+    ) -> Transport: ...
+
+
+ENGINES: Mapping[str, Engine] = {"requests": RequestsTransport}
+
+
+def no_names(name: str) -> Sequence[str]:
+    """A name server that knows nothing."""
+    raise OSError(f"{name} does not exist")
+
+
+class Sender:
+    """A transport, and the little that most tests want of one."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+
+    def send_all(self, requests: Sequence[Request]) -> list[Exchange]:
+        """Send all at once and return the exchanges in the order of the requests."""
+        keys = [uuid4() for _ in requests]
+        for key, request in zip(keys, requests, strict=True):
+            self.transport.submit(key, request)
+        finished: dict[UUID, Exchange] = {}
+        while len(finished) < len(keys):
+            arrived = self.transport.collect(timedelta(seconds=20))
+            assert arrived, "an exchange never came back"
+            finished |= {exchange.key: exchange for exchange in arrived}
+        return [finished[key] for key in keys]
+
+    def send(self, request: Request) -> Reply:
+        """Send one request that must be answered."""
+        (exchange,) = self.send_all([request])
+        assert isinstance(exchange.outcome, Reply), repr(exchange.outcome)
+        return exchange.outcome
+
+    def fail(self, request: Request) -> Reason:
+        """Send one request that must not be answered, and return the reason."""
+        (exchange,) = self.send_all([request])
+        assert not isinstance(exchange.outcome, Reply), repr(exchange.outcome)
+        return exchange.outcome.reason
+
+
+class MakeSender(Protocol):
+    def __call__(
+        self,
+        policy: AddressPolicy = ...,
+        *,
+        slots: int = ...,
+        ca_file: str | None = ...,
+        lookup: Lookup = ...,
+    ) -> Sender: ...
+
+
+def a_request(
+    url: str,
+    *,
+    method: str = "POST",
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"{}",
+    timeout: timedelta = PLENTY,
+) -> Request:
+    return Request(url=url, method=method, headers=headers or {}, body=body, timeout=timeout)
+
+
+@pytest.fixture(params=list(ENGINES))
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return ENGINES[request.param]
+
+
+@pytest.fixture
+def make_sender(engine: Engine) -> Iterator[MakeSender]:
+    with ExitStack() as transports:
+
+        def make(
+            policy: AddressPolicy = LOOPBACK,
+            *,
+            slots: int = 4,
+            ca_file: str | None = None,
+            lookup: Lookup = no_names,
+        ) -> Sender:
+            transport = engine(policy, slots=slots, ca_file=ca_file, lookup=lookup)
+            transports.callback(transport.close)
+            return Sender(transport)
+
+        yield make
+
+
+@pytest.fixture
+def sender(make_sender: MakeSender) -> Sender:
+    return make_sender()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificates:
+    """A certificate authority that clients trust by `ca_file`, and server contexts of several kinds."""
+
+    ca_file: str
+    authority: trustme.CA
+
+    def valid(self, *names: str) -> ssl.SSLContext:
+        return _server(self.authority.issue_cert(*names))
+
+    def expired(self, name: str) -> ssl.SSLContext:
+        long_ago = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+        return _server(
+            self.authority.issue_cert(name, not_before=long_ago, not_after=long_ago + timedelta(days=90))
+        )
+
+    def untrusted(self, name: str) -> ssl.SSLContext:
+        return _server(trustme.CA().issue_cert(name))
+
+
+def _server(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    authority = trustme.CA()
+    ca_file: Path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    authority.cert_pem.write_to_path(ca_file)
+    return Certificates(ca_file=str(ca_file), authority=authority)
