@@ -1,0 +1,26 @@
+"""Rows, the querysets that speak of them, guarded moves and constraints."""
+
+from deliveries.models.account import Account, ApiKey, Scope
+from deliveries.models.agent import Agent
+from deliveries.models.attempt import Attempt
+from deliveries.models.delivery import Delivery
+from deliveries.models.event import Event, EventType, IdempotencyKey
+from deliveries.models.failure import Failure
+from deliveries.models.fields import Sealed
+from deliveries.models.webhook import Webhook, WebhookHealth
+
+__all__ = [
+    "Account",
+    "Agent",
+    "ApiKey",
+    "Attempt",
+    "Delivery",
+    "Event",
+    "EventType",
+    "Failure",
+    "IdempotencyKey",
+    "Scope",
+    "Sealed",
+    "Webhook",
+    "WebhookHealth",
+]

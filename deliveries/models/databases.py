@@ -1,0 +1,148 @@
+"""What PostgreSQL and SQLite do differently: the claim, and a lock between processes. Nothing else may."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zlib import crc32
+
+from django.db import connection, transaction
+
+# One after the other, so that counting what is under way for a webhook and adding to it are one step.
+_CLAIM_LOCK = crc32(b"deliveries.claim")
+
+# The recursion steps from webhook to webhook through the index, whatever the depth of each backlog: first
+# those behind the one the last claim ended with, then round to it. Each gives its oldest due rows, as many as
+# it has room for, and the LIMIT ends the walk early.
+_CLAIM_POSTGRESQL = """
+WITH RECURSIVE behind AS (
+    (SELECT webhook_id FROM deliveries_delivery
+      WHERE status = 'pending' AND webhook_id > %(after)s ORDER BY webhook_id LIMIT 1)
+    UNION ALL
+    SELECT step.webhook_id FROM behind, LATERAL (
+        SELECT webhook_id FROM deliveries_delivery
+         WHERE status = 'pending' AND webhook_id > behind.webhook_id ORDER BY webhook_id LIMIT 1) AS step
+), before AS (
+    (SELECT webhook_id FROM deliveries_delivery
+      WHERE status = 'pending' AND webhook_id <= %(after)s ORDER BY webhook_id LIMIT 1)
+    UNION ALL
+    SELECT step.webhook_id FROM before, LATERAL (
+        SELECT webhook_id FROM deliveries_delivery
+         WHERE status = 'pending' AND webhook_id > before.webhook_id AND webhook_id <= %(after)s
+         ORDER BY webhook_id LIMIT 1) AS step
+), picked AS MATERIALIZED (
+    SELECT due.id, webhook.timeout
+      FROM (SELECT webhook_id FROM behind UNION ALL SELECT webhook_id FROM before) AS walk
+     CROSS JOIN LATERAL (
+        SELECT id, timeout, max_in_flight FROM deliveries_webhook
+         WHERE id = walk.webhook_id AND enabled) AS webhook
+     CROSS JOIN LATERAL (
+        SELECT greatest(webhook.max_in_flight - count(*), 0) AS room FROM deliveries_delivery
+         WHERE webhook_id = webhook.id AND lease_token IS NOT NULL AND due_at > %(now)s) AS lane
+     CROSS JOIN LATERAL (
+        SELECT id FROM deliveries_delivery
+         WHERE webhook_id = webhook.id AND status = 'pending' AND due_at <= %(now)s
+         ORDER BY due_at LIMIT lane.room
+           FOR UPDATE SKIP LOCKED) AS due
+     LIMIT %(limit)s
+)
+UPDATE deliveries_delivery AS delivery
+   SET due_at = %(now)s + picked.timeout * interval '1 second' + %(grace)s,
+       lease_token = %(token)s,
+       claims = delivery.claims + 1
+  FROM picked
+ WHERE delivery.id = picked.id
+RETURNING delivery.id, delivery.webhook_id
+"""
+
+# The same walk. There is one writer at a time, so nothing needs locking; a LIMIT takes no column here, so the
+# rows of a webhook are numbered instead, no more of them than could ever be taken.
+_CLAIM_SQLITE = """
+WITH RECURSIVE behind(webhook_id) AS (
+    SELECT min(webhook_id) FROM deliveries_delivery WHERE status = 'pending' AND webhook_id > %(after)s
+    UNION ALL
+    SELECT (SELECT min(webhook_id) FROM deliveries_delivery
+             WHERE status = 'pending' AND webhook_id > behind.webhook_id)
+      FROM behind WHERE webhook_id IS NOT NULL
+), before(webhook_id) AS (
+    SELECT min(webhook_id) FROM deliveries_delivery WHERE status = 'pending' AND webhook_id <= %(after)s
+    UNION ALL
+    SELECT (SELECT min(webhook_id) FROM deliveries_delivery
+             WHERE status = 'pending' AND webhook_id > before.webhook_id AND webhook_id <= %(after)s)
+      FROM before WHERE webhook_id IS NOT NULL
+), walk(turn, webhook_id) AS (
+    SELECT 0, webhook_id FROM behind UNION ALL SELECT 1, webhook_id FROM before
+), picked(id) AS (
+    SELECT due.id
+      FROM walk
+      JOIN deliveries_webhook AS webhook ON webhook.id = walk.webhook_id AND webhook.enabled
+      JOIN deliveries_delivery AS due ON due.id IN (
+        SELECT id FROM (
+            SELECT id, row_number() OVER (ORDER BY due_at) AS place FROM deliveries_delivery
+             WHERE webhook_id = webhook.id AND status = 'pending' AND due_at <= %(now)s
+             ORDER BY due_at LIMIT %(limit)s)
+         WHERE place <= webhook.max_in_flight - (
+            SELECT count(*) FROM deliveries_delivery
+             WHERE webhook_id = webhook.id AND lease_token IS NOT NULL AND due_at > %(now)s))
+     ORDER BY walk.turn, walk.webhook_id
+     LIMIT %(limit)s
+)
+UPDATE deliveries_delivery
+   SET due_at = strftime('%%Y-%%m-%%d %%H:%%M:%%f', %(now)s,
+                         (SELECT timeout + %(grace)s FROM deliveries_webhook
+                           WHERE id = deliveries_delivery.webhook_id) || ' seconds'),
+       lease_token = %(token)s,
+       claims = claims + 1
+ WHERE id IN (SELECT id FROM picked)
+RETURNING id, webhook_id
+"""
+
+
+def claim_due(
+    *, now: datetime, limit: int, grace: timedelta, after: UUID, token: UUID
+) -> list[tuple[UUID, UUID]]:
+    """Lease due deliveries; return each one's id and its webhook's. See `DeliveryQuerySet.claim_due`."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # Any other kind of join reads the whole walk before the LIMIT can end it.
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(%s),"
+                " set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)",
+                [_CLAIM_LOCK],
+            )
+            values: dict[str, Any] = {"now": now, "grace": grace, "after": after, "token": token}
+            cursor.execute(_CLAIM_POSTGRESQL, {**values, "limit": limit})
+            rows: list[tuple[UUID, UUID]] = cursor.fetchall()
+            return rows
+        values = {
+            # Moments are compared as text there: written out in full, this one is not below its equals.
+            "now": now.replace(tzinfo=None).isoformat(" ", timespec="microseconds"),
+            "grace": grace.total_seconds(),
+            "after": after.hex,
+            "token": token.hex,
+        }
+        cursor.execute(_CLAIM_SQLITE, {**values, "limit": limit})
+        return [(UUID(pk), UUID(webhook_id)) for pk, webhook_id in cursor.fetchall()]
+
+
+@contextmanager
+def exclusively(name: str) -> Iterator[bool]:
+    """Hold the lock of this name for the length of the block, and tell whether it was free.
+
+    It belongs to the connection, so it is gone as soon as its process is.
+    """
+    if connection.vendor != "postgresql":
+        # One process works on an SQLite file, and its scheduler runs one such job at a time.
+        yield True
+        return
+    key = crc32(name.encode())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
+        (free,) = cursor.fetchone()
+    try:
+        yield free
+    finally:
+        if free:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [key])

@@ -1,0 +1,209 @@
+"""One event to one webhook: the state machine, and the queue."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Self
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Case, F, Q, Value, When
+
+from deliveries.identifiers import new_id
+from deliveries.models import databases
+from deliveries.models.account import Account
+from deliveries.models.event import Event
+from deliveries.models.webhook import Webhook
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    """Deliveries. Every change of state goes through `move`."""
+
+    def due(self, now: datetime) -> Self:
+        """Keep what a worker may claim: waiting for its time, or with a lease that has run out."""
+        return self.filter(status=Delivery.Status.PENDING, due_at__lte=now, webhook__enabled=True)
+
+    def unfinished(self) -> Self:
+        """Keep what still has an attempt outstanding."""
+        return self.filter(status__in=Delivery.UNFINISHED)
+
+    def claim_due(
+        self, *, now: datetime, limit: int, grace: timedelta, after: UUID
+    ) -> tuple[list["Delivery"], UUID]:
+        """Take up to `limit` due deliveries, each for its webhook's timeout plus `grace`.
+
+        Goes round the webhooks, starting behind `after`, and takes no more of one webhook than its
+        `max_in_flight` leaves room for, whoever holds the rest. No row is handed out twice while its lease
+        lasts. Returns the deliveries with their events and webhooks, and the webhook to start behind next.
+        """
+        token = new_id()
+        claimed = databases.claim_due(now=now, limit=limit, grace=grace, after=after, token=token)
+        if not claimed:
+            return [], after
+        passed = [webhook_id for _, webhook_id in claimed if webhook_id <= after]
+        last = max(passed or (webhook_id for _, webhook_id in claimed))
+        deliveries = self.filter(pk__in=[pk for pk, _ in claimed], lease_token=token)
+        return list(deliveries.select_related("event", "webhook")), last
+
+    def move(
+        self, status: "Delivery.Status", *, allowed_from: Sequence["Delivery.Status"], **changes: Any
+    ) -> int:
+        """Change state where that is allowed, and return how many rows moved.
+
+        A finished delivery has no schedule and an unfinished one no end: the columns that follow from the
+        state are set here.
+        """
+        if status not in Delivery.UNFINISHED:
+            changes |= {"due_at": None, "next_attempt_id": None, "scheduled_at": None}
+        else:
+            changes["finished_at"] = None
+        changes["lease_token"] = None
+        return self.filter(status__in=allowed_from).update(status=status, **changes)
+
+    def finish(self, status: "Delivery.Status", *, now: datetime) -> int:
+        """Move pending deliveries whose last attempt has been made to an end state."""
+        return self.move(
+            status,
+            allowed_from=Delivery.UNFINISHED,
+            attempts_made=F("attempts_made") + 1,
+            claims=0,
+            finished_at=now,
+        )
+
+    def schedule_retries(self, delays: Mapping[UUID, timedelta], *, now: datetime) -> int:
+        """Note a failed attempt of pending deliveries and put the next in the queue, each after its delay."""
+        return self.filter(pk__in=list(delays)).move(
+            Delivery.Status.PENDING,
+            allowed_from=[Delivery.Status.PENDING],
+            attempts_made=F("attempts_made") + 1,
+            retries_left=F("retries_left") - 1,
+            claims=0,
+            due_at=_per_row({pk: now + delay for pk, delay in delays.items()}, models.DateTimeField()),
+            next_attempt_id=_per_row({pk: new_id() for pk in delays}, models.UUIDField()),
+            scheduled_at=now,
+        )
+
+    def requeue(self, pks: Iterable[UUID], *, now: datetime) -> int:
+        """Start a new round, of one attempt due at once, for failed deliveries whose webhooks are enabled."""
+        ids = {pk: new_id() for pk in pks}
+        return self.filter(pk__in=list(ids), webhook__in=Webhook.objects.enabled()).move(
+            Delivery.Status.PENDING,
+            allowed_from=[Delivery.Status.FAILED],
+            round=F("round") + 1,
+            retries_left=0,
+            claims=0,
+            due_at=now,
+            next_attempt_id=_per_row(ids, models.UUIDField()),
+            scheduled_at=now,
+        )
+
+    def hand_back(self, *, token: UUID | None, now: datetime) -> int:
+        """Return claimed deliveries that were never sent; as if they had not been claimed."""
+        return self.filter(lease_token=token).move(
+            Delivery.Status.PENDING,
+            allowed_from=[Delivery.Status.PENDING],
+            due_at=now,
+            claims=F("claims") - 1,
+        )
+
+    def hold(self) -> int:
+        """Keep back what is pending and under no lease; its schedule stays as it is."""
+        return self.filter(lease_token=None).move(
+            Delivery.Status.HELD, allowed_from=[Delivery.Status.PENDING]
+        )
+
+    def release(self) -> int:
+        """Let held deliveries go on."""
+        return self.move(Delivery.Status.PENDING, allowed_from=[Delivery.Status.HELD])
+
+    def cancel(self, *, now: datetime) -> int:
+        """Give up what is unfinished, for good. A request under way may arrive; its result is dropped."""
+        return self.move(
+            Delivery.Status.CANCELLED, allowed_from=Delivery.UNFINISHED, claims=0, finished_at=now
+        )
+
+
+class Delivery(models.Model):
+    """One event to one webhook. `due_at` is schedule and lease in one: a lease that ran out is a due row."""
+
+    class Status(models.TextChoices):
+        """pending -> succeeded | failed | cancelled; pending <-> held; failed -> pending by a person."""
+
+        PENDING = "pending", "Pending"
+        HELD = "held", "Held"
+        SUCCEEDED = "succeeded", "Succeeded"
+        FAILED = "failed", "Failed"
+        CANCELLED = "cancelled", "Cancelled"
+
+    UNFINISHED: ClassVar = (Status.PENDING, Status.HELD)
+    # A delivery claimed this often without any result kills its workers, and is set aside.
+    MAX_CLAIMS: ClassVar = 3
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
+    webhook = models.ForeignKey(Webhook, on_delete=models.PROTECT, related_name="deliveries", db_index=False)
+    status = models.CharField(max_length=9, choices=Status.choices, default=Status.PENDING)
+    created_at = models.DateTimeField()
+    due_at = models.DateTimeField(null=True)
+    lease_token = models.UUIDField(null=True)
+    claims = models.PositiveSmallIntegerField(default=0, help_text="Claims since the last result.")
+    round = models.PositiveSmallIntegerField(default=1, help_text="1, and one more for each redelivery.")
+    attempts_made = models.PositiveIntegerField(default=0, help_text="Over all rounds; numbers the attempts.")
+    retries_left = models.PositiveSmallIntegerField(help_text="Automatic ones, in this round.")
+    next_attempt_id = models.UUIDField(null=True, default=new_id)
+    scheduled_at = models.DateTimeField(null=True, help_text="When the next attempt was put in the queue.")
+    finished_at = models.DateTimeField(null=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        permissions = [("redeliver_delivery", "Can send a failed delivery again")]
+        constraints = [
+            models.UniqueConstraint(fields=["event", "webhook"], name="deliveries_one_per_event_and_webhook"),
+            models.CheckConstraint(
+                condition=Q(status__in=["pending", "held", "succeeded", "failed", "cancelled"]),
+                name="deliveries_status_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    status__in=["pending", "held"],
+                    due_at__isnull=False,
+                    next_attempt_id__isnull=False,
+                    scheduled_at__isnull=False,
+                    finished_at=None,
+                )
+                | (
+                    ~Q(status__in=["pending", "held"])
+                    & Q(due_at=None, next_attempt_id=None, scheduled_at=None, finished_at__isnull=False)
+                ),
+                name="deliveries_scheduled_or_finished",
+            ),
+            models.CheckConstraint(
+                condition=Q(lease_token=None) | Q(status="pending"), name="deliveries_only_pending_are_leased"
+            ),
+        ]
+        indexes = [
+            # Serves the claim, which walks from webhook to webhook and takes the oldest due rows of each.
+            models.Index(
+                fields=["webhook", "due_at"], condition=Q(status="pending"), name="deliveries_queue"
+            ),
+            # Serves the claim's count of what is under way for a webhook.
+            models.Index(
+                fields=["webhook", "due_at"],
+                condition=Q(lease_token__isnull=False),
+                name="deliveries_leased",
+            ),
+            models.Index(fields=["webhook"], condition=Q(status="held"), name="deliveries_held"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.status}"
+
+
+def _per_row(values: Mapping[UUID, Any], field: "models.Field[Any, Any]") -> Case:
+    """Return the expression that gives each row its own value."""
+    return Case(
+        *(When(pk=pk, then=Value(value, output_field=field)) for pk, value in values.items()),
+        output_field=field,
+    )

@@ -1,0 +1,84 @@
+"""Failures: what needs a person."""
+
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Q
+
+from deliveries.identifiers import new_failure_id
+from deliveries.models.account import Account
+from deliveries.models.delivery import Delivery
+from deliveries.reasons import Reason
+
+
+class FailureQuerySet(models.QuerySet["Failure"]):
+    """Failures."""
+
+    def inactive(self) -> Self:
+        """Keep those that need attention: no further try happens by itself."""
+        return self.filter(status=Failure.Status.INACTIVE)
+
+    def mark_delivered(self, delivery_ids: list[UUID], *, now: datetime) -> int:
+        """Note that deliveries which had failed before have arrived."""
+        return self.filter(delivery__in=delivery_ids).update(
+            status=Failure.Status.DELIVERED, last_attempt_at=now, updated_at=now
+        )
+
+    def mark_retriggered(self, delivery_ids: list[UUID], *, now: datetime) -> int:
+        """Note which of the deliveries a person has queued again."""
+        queued = self.filter(delivery__in=delivery_ids, delivery__status=Delivery.Status.PENDING)
+        return queued.update(
+            status=Failure.Status.PENDING, reason="", reason_code="", last_attempt_at=now, updated_at=now
+        )
+
+
+class Failure(models.Model):
+    """One for each delivery that has ever failed, changed in place.
+
+    It keeps the names of the webhook and of the event type as they were, so it stays readable, and its list
+    fast, whatever happens to those.
+    """
+
+    class Status(models.TextChoices):
+        """pending: an attempt is outstanding; inactive: none is; delivered: a later attempt arrived."""
+
+        PENDING = "pending", "Pending"
+        INACTIVE = "inactive", "Inactive"
+        DELIVERED = "delivered", "Delivered"
+
+    id = models.CharField(primary_key=True, max_length=24, default=new_failure_id, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="failures", db_index=False)
+    delivery = models.OneToOneField(Delivery, on_delete=models.CASCADE, related_name="failure")
+    status = models.CharField(max_length=9, choices=Status.choices)
+    reason = models.CharField(max_length=255, blank=True)
+    reason_code = models.CharField(
+        max_length=32, blank=True, choices=[(reason.value, reason.value) for reason in Reason]
+    )
+    webhook_id = models.UUIDField()
+    webhook_name = models.CharField(max_length=255)
+    event_type = models.CharField(max_length=100)
+    last_attempt_at = models.DateTimeField()
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    objects = FailureQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=["pending", "inactive", "delivered"]), name="failures_status_is_known"
+            )
+        ]
+        indexes = [
+            # Serves the failures list of the API.
+            models.Index(
+                fields=["account", "created_at", "id"],
+                condition=Q(status="inactive"),
+                name="failures_needing_attention",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.status}"

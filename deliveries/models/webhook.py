@@ -1,0 +1,161 @@
+"""Where events go: the webhook, its matching rule, and its health."""
+
+import json
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Coalesce
+
+from deliveries.identifiers import new_id
+from deliveries.models.account import Account
+from deliveries.models.agent import Agent
+from deliveries.models.fields import Sealed, SealedField
+
+
+class WebhookQuerySet(models.QuerySet["Webhook"]):
+    """Webhooks."""
+
+    def existing(self) -> Self:
+        """Leave out the deleted ones, whose rows stay for the sake of their history."""
+        return self.filter(deleted_at=None)
+
+    def enabled(self) -> Self:
+        """Keep those that get events."""
+        return self.existing().filter(enabled=True)
+
+
+class Webhook(models.Model):
+    """A receiver's URL with what it wants to hear and how it is to be spoken to."""
+
+    class Method(models.TextChoices):
+        """How the body is sent."""
+
+        POST = "POST"
+        PUT = "PUT"
+        PATCH = "PATCH"
+
+    class Authorization(models.TextChoices):
+        """What a request proves itself with, beside its signature."""
+
+        NONE = "none"
+        BEARER = "bearer"
+        BASIC = "basic"
+        API_KEY = "api_key"
+        CUSTOM = "custom"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="webhooks", db_index=False)
+    agent = models.ForeignKey(Agent, null=True, blank=True, on_delete=models.PROTECT, related_name="webhooks")
+    name = models.CharField(max_length=255)
+    url = models.CharField(max_length=2048)
+    http_method = models.CharField(max_length=5, choices=Method.choices, default=Method.POST)
+    events = models.JSONField(help_text='Event types or patterns: ["call.ended", "message.*"], or ["*"].')
+    timeout = models.PositiveSmallIntegerField(
+        default=30,
+        validators=[MinValueValidator(1), MaxValueValidator(120)],
+        help_text="Seconds for a whole exchange.",
+    )
+    max_retries = models.PositiveSmallIntegerField(
+        default=3, validators=[MaxValueValidator(10)], help_text="Automatic tries after the first."
+    )
+    max_in_flight = models.PositiveSmallIntegerField(
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text="Requests under way at once, over all workers.",
+    )
+    enabled = models.BooleanField(default=True)
+    disabled_reason = models.CharField(max_length=255, blank=True)
+    secret = SealedField(null=True, blank=True, editable=False)
+    authorization_scheme = models.CharField(
+        max_length=7, choices=Authorization.choices, default=Authorization.NONE
+    )
+    authorization_credential = SealedField(null=True, blank=True, editable=False)
+    custom_headers = SealedField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(editable=False)
+    updated_at = models.DateTimeField(editable=False)
+    deleted_at = models.DateTimeField(null=True, editable=False)
+
+    objects = WebhookQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(timeout__range=(1, 120), max_retries__lte=10, max_in_flight__gte=1),
+                name="webhooks_limits_in_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(deleted_at=None) | Q(enabled=False), name="webhooks_deleted_are_disabled"
+            ),
+            models.CheckConstraint(
+                condition=Q(enabled=False) | Q(disabled_reason=""), name="webhooks_reason_only_when_disabled"
+            ),
+        ]
+        indexes = [models.Index(fields=["account", "created_at", "id"], name="webhooks_of_account")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.pk})"
+
+    def wants(self, event_type: str) -> bool:
+        """Tell whether an event of this type matches: exactly, by `*`, or by a pattern such as `call.*`."""
+        return any(
+            pattern in ("*", event_type)
+            or (pattern.endswith(".*") and event_type.startswith(pattern.removesuffix("*")))
+            for pattern in self.events
+        )
+
+    def reveal_headers(self) -> Mapping[str, str]:
+        """Return the custom headers, readable.
+
+        :raises deliveries.secrets.Undecryptable: when none of ENCRYPTION_KEYS fits.
+        """
+        headers: dict[str, str] = json.loads(self.custom_headers.reveal()) if self.custom_headers else {}
+        return headers
+
+    @staticmethod
+    def seal_headers(headers: Mapping[str, str]) -> Sealed | None:
+        """Return headers in the form the column takes."""
+        return Sealed.of(json.dumps(dict(headers))) if headers else None
+
+
+class WebhookHealthQuerySet(models.QuerySet["WebhookHealth"]):
+    """Health rows."""
+
+    def note(self, *, succeeded: Collection[UUID], failed: Mapping[UUID, int], at: datetime) -> None:
+        """Count a batch of outcomes: which webhooks took something, and how often each of the others failed.
+
+        A success ends the row of failures, also of those that came in the same batch.
+        """
+        # In one order for everybody: two workers that each wait for the other's row would stop for good.
+        rows = self.filter(webhook__in={*succeeded, *failed}).select_for_update().order_by("pk")
+        list(rows.values_list("pk"))
+        if succeeded:
+            self.filter(webhook__in=succeeded).update(
+                consecutive_failures=0, failing_since=None, last_success_at=at
+            )
+        if failed:
+            more = Case(*(When(pk=pk, then=Value(count)) for pk, count in failed.items()))
+            self.filter(webhook__in=failed).update(
+                consecutive_failures=F("consecutive_failures") + more,
+                failing_since=Coalesce("failing_since", Value(at)),
+                last_failure_at=at,
+            )
+
+
+class WebhookHealth(models.Model):
+    """How a webhook is doing. Apart from the webhook, because every batch of results writes here."""
+
+    webhook = models.OneToOneField(Webhook, primary_key=True, on_delete=models.CASCADE, related_name="health")
+    consecutive_failures = models.PositiveIntegerField(default=0)
+    failing_since = models.DateTimeField(null=True)
+    last_success_at = models.DateTimeField(null=True)
+    last_failure_at = models.DateTimeField(null=True)
+
+    objects = WebhookHealthQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.webhook_id}: {self.consecutive_failures} failures in a row"

@@ -1,0 +1,177 @@
+"""Rows that could exist in production, made in one line each."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Unpack
+from uuid import UUID
+
+from deliveries.identifiers import new_id
+from deliveries.models import Account, Agent, ApiKey, Attempt, Delivery, Event, Failure, Scope, Webhook
+from deliveries.reasons import Reason, describe
+from deliveries.services import webhooks
+
+NOW = datetime(2026, 3, 15, 10, 0, tzinfo=UTC)
+# Every webhook of the tests points here unless it says otherwise: nobody listens.
+URL = "https://example.com/webhook"
+
+
+def an_account(**changes: Any) -> Account:
+    """Return an account."""
+    return Account.objects.create(**{"name": "Harbour Calls", "created_at": NOW, **changes})
+
+
+def an_agent(account: Account | None = None, **changes: Any) -> Agent:
+    """Return an agent."""
+    return Agent.objects.create(
+        **{"account": account or an_account(), "name": "Reception", "created_at": NOW, **changes}
+    )
+
+
+def a_key(account: Account, *scopes: Scope, **changes: Any) -> str:
+    """Return the text of a key with these scopes; with all of them when none is named."""
+    _, text = ApiKey.objects.issue(
+        **{"account": account, "name": "test", "scopes": list(scopes or Scope), "now": NOW, **changes}
+    )
+    return text
+
+
+def a_webhook(
+    account: Account | None = None,
+    *,
+    agent: Agent | None = None,
+    now: datetime = NOW,
+    **fields: Unpack[webhooks.Fields],
+) -> Webhook:
+    """Return an enabled webhook that wants everything."""
+    wanted: webhooks.Fields = {"name": "CRM call events", "url": URL, "events": ["*"]}
+    wanted.update(fields)
+    owner = account or (agent.account if agent else an_account())
+    return webhooks.create(account=owner, agent=agent, now=now, **wanted)
+
+
+def an_event(account: Account | None = None, **changes: Any) -> Event:
+    """Return an event without deliveries."""
+    return Event.objects.create(
+        **{
+            "account": account or an_account(),
+            "type": "call.ended",
+            "body": b'{"call_id":"call-uuid","duration":45}',
+            "occurred_at": NOW,
+            "created_at": NOW,
+            **changes,
+        }
+    )
+
+
+def a_delivery(webhook: Webhook | None = None, *, event: Event | None = None, **changes: Any) -> Delivery:
+    """Return a delivery that has just been queued."""
+    webhook = webhook or a_webhook()
+    return Delivery.objects.create(
+        **{
+            "account": webhook.account,
+            "webhook": webhook,
+            "event": event or an_event(webhook.account),
+            "retries_left": webhook.max_retries,
+            "created_at": NOW,
+            "due_at": NOW,
+            "scheduled_at": NOW,
+            **changes,
+        }
+    )
+
+
+def a_backlog(webhook: Webhook, size: int, **changes: Any) -> None:
+    """Queue many deliveries to a webhook, in two statements."""
+    account = webhook.account
+    events = [
+        Event(account=account, type="call.ended", body=b"{}", occurred_at=NOW, created_at=NOW)
+        for _ in range(size)
+    ]
+    Event.objects.bulk_create(events)
+    columns = {"due_at": NOW, "scheduled_at": NOW, "retries_left": 3, **changes}
+    Delivery.objects.bulk_create(
+        Delivery(account=account, event=event, webhook=webhook, created_at=NOW, **columns) for event in events
+    )
+
+
+def claim(now: datetime, *, limit: int = 1000) -> list[Delivery]:
+    """Claim what is due, as a worker does."""
+    claimed, _ = Delivery.objects.claim_due(
+        now=now, limit=limit, grace=timedelta(seconds=30), after=UUID(int=0)
+    )
+    return claimed
+
+
+def a_claimed_delivery(webhook: Webhook | None = None, *, now: datetime = NOW, **changes: Any) -> Delivery:
+    """Return a delivery a worker has just claimed, as the worker sees it."""
+    delivery = a_delivery(webhook, **changes)
+    return next(each for each in claim(now) if each.pk == delivery.pk)
+
+
+def an_attempt(delivery: Delivery, **changes: Any) -> Attempt:
+    """Return an attempt of the delivery: a failed one unless `http_status` says otherwise."""
+    http_status: int | None = changes.get("http_status", 500)
+    succeeded = http_status is not None and 200 <= http_status < 300
+    reason = changes.get("reason_code") or ("" if succeeded else Reason.HTTP_STATUS)
+    number = changes.get("number", 1)
+    return Attempt.objects.create(
+        **{
+            "id": new_id(),
+            "delivery": delivery,
+            "webhook": delivery.webhook,
+            "number": number,
+            "round": delivery.round,
+            "created_at": NOW,
+            "started_at": NOW,
+            "duration": timedelta(milliseconds=142),
+            "succeeded": succeeded,
+            "http_status": http_status,
+            "reason_code": reason,
+            "error": describe(Reason(reason), http_status) if reason else "",
+            "url": delivery.webhook.url,
+            "http_method": delivery.webhook.http_method,
+            "request_headers": {"Content-Type": "application/json"},
+            "response_headers": {"content-type": "application/json"},
+            "response_body": b'{"received":true}',
+            **changes,
+        }
+    )
+
+
+def a_failure(delivery: Delivery, **changes: Any) -> Failure:
+    """Return the failure record of a delivery, as the API lists it."""
+    return Failure.objects.create(
+        **{
+            "account": delivery.account,
+            "delivery": delivery,
+            "status": Failure.Status.INACTIVE,
+            "reason": "Connection timeout",
+            "reason_code": Reason.CONNECTION_TIMEOUT,
+            "webhook_id": delivery.webhook_id,
+            "webhook_name": delivery.webhook.name,
+            "event_type": delivery.event.type,
+            "last_attempt_at": NOW,
+            "created_at": NOW,
+            "updated_at": NOW,
+            **changes,
+        }
+    )
+
+
+def a_failed_delivery(webhook: Webhook | None = None, **changes: Any) -> Delivery:
+    """Return a delivery that has used up its retries, with its one attempt and its failure record."""
+    delivery = a_delivery(
+        webhook,
+        **{
+            "status": Delivery.Status.FAILED,
+            "attempts_made": 1,
+            "retries_left": 0,
+            "due_at": None,
+            "scheduled_at": None,
+            "next_attempt_id": None,
+            "finished_at": NOW,
+            **changes,
+        },
+    )
+    an_attempt(delivery)
+    a_failure(delivery, created_at=delivery.created_at)
+    return delivery

@@ -1,0 +1,79 @@
+"""What every test may use."""
+
+import ipaddress
+import socket
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from deliveries.models import Account
+from tests import builders
+
+
+@pytest.fixture(scope="session", autouse=True)
+def closed_network() -> Iterator[None]:
+    """No test reaches anything but this machine: neither an address nor a name server."""
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+
+    def connect_here(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and not ipaddress.ip_address(address[0]).is_loopback:
+            raise PermissionError(f"The network is closed: {address[0]}")
+        connect(self, address)
+
+    def look_up_here(host: Any, *args: Any, **kwargs: Any) -> Any:
+        numeric = kwargs.get("flags", 0) & socket.AI_NUMERICHOST
+        if host not in (None, "", "localhost", "127.0.0.1", "::1") and not numeric:
+            raise socket.gaierror(socket.EAI_FAIL, f"The network is closed: {host}")
+        return look_up(host, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect_here)
+        patch.setattr(socket, "getaddrinfo", look_up_here)
+        yield
+
+
+@pytest.fixture
+def now() -> datetime:
+    """The moment the tests happen at; the clock is an argument everywhere."""
+    return builders.NOW
+
+
+@pytest.fixture
+def account(db: None) -> Account:
+    """An account."""
+    return builders.an_account()
+
+
+@pytest.fixture
+def api(account: Account) -> Client:
+    """A client that carries a key of `account` with every scope."""
+    return Client(headers={"authorization": f"Bearer {builders.a_key(account)}"})
+
+
+@pytest.fixture(autouse=True)
+def doorbell_rings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Rings, noted in a list instead of sent to a broker."""
+    rings: list[str] = []
+    monkeypatch.setattr("deliveries.doorbell.ring", lambda: rings.append("ring"))
+    return rings
+
+
+@pytest.fixture(autouse=True)
+def plain_http(settings: Any) -> None:
+    """No TLS in front of the test client."""
+    settings.SECURE_SSL_REDIRECT = False
+
+
+@pytest.fixture
+def within() -> Callable[[float], None]:
+    """Assert that the test has taken less than so many seconds so far."""
+    begun = time.monotonic()
+
+    def assert_within(seconds: float) -> None:
+        assert time.monotonic() - begun < seconds
+
+    return assert_within

@@ -1,0 +1,249 @@
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from deliveries.identifiers import new_id
+from deliveries.models import Delivery, Webhook
+from tests import builders
+
+GRACE = timedelta(seconds=30)
+START = UUID(int=0)
+
+
+def claim(now: datetime, *, limit: int = 100, after: UUID = START) -> list[Delivery]:
+    deliveries, _ = Delivery.objects.claim_due(now=now, limit=limit, grace=GRACE, after=after)
+    return deliveries
+
+
+@pytest.mark.django_db
+class TestClaim:
+    def test_takes_what_is_due_for_the_timeout_and_a_grace(self, now: datetime) -> None:
+        delivery = builders.a_delivery(builders.a_webhook(timeout=7))
+
+        (claimed,) = claim(now)
+
+        assert claimed == delivery
+        assert claimed.due_at == now + timedelta(seconds=37)
+        assert claimed.lease_token is not None
+        assert claimed.claims == 1
+
+    def test_leaves_what_is_not_due(self, now: datetime) -> None:
+        builders.a_delivery(due_at=now + timedelta(milliseconds=1))
+
+        assert claim(now) == []
+
+    @pytest.mark.parametrize("status", [status for status in Delivery.Status if status != "pending"])
+    def test_leaves_every_other_state(self, status: Delivery.Status, now: datetime) -> None:
+        if status in Delivery.UNFINISHED:
+            builders.a_delivery(status=status)
+        else:
+            builders.a_failed_delivery(status=status)
+
+        assert claim(now) == []
+
+    def test_leaves_the_deliveries_of_a_disabled_webhook(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_delivery(webhook)
+        Webhook.objects.filter(pk=webhook.pk).update(enabled=False)
+
+        assert claim(now) == []
+
+    def test_hands_nothing_out_twice_while_the_lease_lasts(self, now: datetime) -> None:
+        builders.a_delivery()
+
+        assert len(claim(now)) == 1
+        assert claim(now + timedelta(seconds=59)) == []
+
+    def test_takes_a_delivery_again_whose_lease_has_run_out(self, now: datetime) -> None:
+        builders.a_delivery()
+        (first,) = claim(now)
+
+        (second,) = claim(now + timedelta(seconds=60))
+
+        assert second.lease_token != first.lease_token
+        assert second.claims == 2
+
+    def test_takes_no_more_than_asked(self, now: datetime) -> None:
+        builders.a_backlog(builders.a_webhook(), 5)
+
+        assert len(claim(now, limit=3)) == 3
+
+    def test_takes_the_oldest_due_first(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_delivery(webhook, due_at=now - timedelta(seconds=1))
+        oldest = builders.a_delivery(webhook, due_at=now - timedelta(seconds=2))
+
+        assert claim(now, limit=1) == [oldest]
+
+    def test_comes_with_event_and_webhook(self, now: datetime) -> None:
+        for _ in range(3):
+            builders.a_delivery()
+        claimed = claim(now)
+
+        with CaptureQueriesContext(connection) as queries:
+            for delivery in claimed:
+                assert delivery.event.body
+                assert delivery.webhook.url
+        assert len(queries) == 0
+
+    def test_counts_what_is_under_way_against_the_cap(self, now: datetime) -> None:
+        builders.a_backlog(builders.a_webhook(max_in_flight=4), 10)
+
+        assert len(claim(now, limit=3)) == 3
+        assert len(claim(now)) == 1
+        assert claim(now) == []
+
+    def test_does_not_count_leases_that_have_run_out(self, now: datetime) -> None:
+        builders.a_backlog(builders.a_webhook(max_in_flight=4), 10)
+        claim(now)
+
+        assert len(claim(now + timedelta(minutes=5))) == 4
+
+    def test_lets_a_backlog_take_nothing_from_other_webhooks(self, now: datetime) -> None:
+        builders.a_backlog(builders.a_webhook(max_in_flight=4), 50, due_at=now - timedelta(hours=1))
+        other = builders.a_delivery()
+
+        claimed = claim(now, limit=10)
+
+        assert len(claimed) == 5
+        assert other in claimed
+
+    def test_goes_round_the_webhooks(self, now: datetime) -> None:
+        for _ in range(3):
+            builders.a_backlog(builders.a_webhook(), 5)
+        after = START
+        order = []
+        for _ in range(6):
+            (delivery,), after = Delivery.objects.claim_due(now=now, limit=1, grace=GRACE, after=after)
+            order.append(delivery.webhook_id)
+
+        assert order[:3] == order[3:]
+        assert len(set(order)) == 3
+
+    def test_costs_the_same_queries_for_one_as_for_many(self, now: datetime) -> None:
+        builders.a_backlog(builders.a_webhook(max_in_flight=60), 60)
+
+        def queries(limit: int) -> int:
+            with CaptureQueriesContext(connection) as captured:
+                claim(now, limit=limit)
+            return len(captured)
+
+        assert queries(1) == queries(50)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestClaimByManyAtOnce:
+    def test_hands_no_row_out_twice_and_keeps_to_the_cap(self, now: datetime) -> None:
+        capped = builders.a_webhook(max_in_flight=7)
+        builders.a_backlog(capped, 100)
+        for _ in range(4):
+            builders.a_backlog(builders.a_webhook(max_in_flight=100), 40)
+        together = threading.Barrier(4)
+
+        def work(number: int) -> list[tuple[UUID, UUID]]:
+            taken: list[tuple[UUID, UUID]] = []
+            together.wait()
+            try:
+                for _ in range(10):
+                    taken += [(d.pk, d.webhook_id) for d in claim(now, limit=5, after=new_id())]
+            finally:
+                connection.close()
+            return taken
+
+        with ThreadPoolExecutor(4) as pool:
+            taken = [pair for each in pool.map(work, range(4)) for pair in each]
+
+        assert max(Counter(pk for pk, _ in taken).values()) == 1
+        assert Counter(webhook_id for _, webhook_id in taken)[capped.pk] == 7
+        assert len(taken) == 4 * 40 + 7
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+class TestClaimBesideALock:
+    def test_does_not_wait_for_a_row_somebody_else_holds(self, now: datetime) -> None:
+        held, free = builders.a_delivery(), builders.a_delivery()
+        locked, done = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with transaction.atomic():
+                Delivery.objects.select_for_update().get(pk=held.pk)
+                locked.set()
+                done.wait(10)
+            connection.close()
+
+        with ThreadPoolExecutor(1) as pool:
+            holding = pool.submit(hold)
+            assert locked.wait(10)
+            claimed = claim(now)
+            done.set()
+            holding.result()
+
+        assert claimed == [free]
+
+
+@pytest.mark.postgresql
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+class TestClaimBehindABacklog:
+    def test_reads_the_queue_by_its_index_and_stays_quick(
+        self, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dead = builders.a_webhook(max_in_flight=1)
+        a_deep_backlog(dead)
+        for _ in range(20):
+            builders.a_backlog(builders.a_webhook(dead.account), 3)
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE deliveries_delivery")
+            cursor.execute("ANALYZE deliveries_webhook")
+
+        plan = explained_claim(now, monkeypatch)
+
+        assert "Seq Scan on deliveries_delivery" not in plan
+        assert plan.count("deliveries_queue") >= 5  # four steps of the walk, and the rows themselves
+        assert "deliveries_leased" in plan
+        began = datetime.now(tz=now.tzinfo)
+        assert len(claim(now, limit=200)) == 61
+        assert datetime.now(tz=now.tzinfo) - began < timedelta(seconds=0.2)
+
+
+def a_deep_backlog(webhook: Webhook) -> None:
+    """Queue 100,000 deliveries that were due yesterday; by SQL, because models would take half a minute."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH events AS (
+                INSERT INTO deliveries_event (id, account_id, type, body, occurred_at, created_at)
+                SELECT gen_random_uuid(), %(account)s, 'call.ended', '{}', %(due)s, %(due)s
+                  FROM generate_series(1, 100000)
+                RETURNING id)
+            INSERT INTO deliveries_delivery
+                (id, account_id, event_id, webhook_id, status, created_at, due_at, claims, round,
+                 attempts_made, retries_left, next_attempt_id, scheduled_at)
+            SELECT gen_random_uuid(), %(account)s, id, %(webhook)s, 'pending', %(due)s, %(due)s, 0, 1,
+                   0, 3, gen_random_uuid(), %(due)s
+              FROM events
+            """,
+            {
+                "account": webhook.account_id,
+                "webhook": webhook.pk,
+                "due": builders.NOW - timedelta(days=1),
+            },
+        )
+
+
+def explained_claim(now: datetime, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the plan of the statement that claims, under the settings it runs with."""
+    from deliveries.models import databases
+
+    with monkeypatch.context() as patch:
+        explain = f"EXPLAIN {databases._CLAIM_POSTGRESQL}"
+        patch.setattr(databases, "_CLAIM_POSTGRESQL", explain)
+        rows = databases.claim_due(now=now, limit=200, grace=GRACE, after=new_id(), token=new_id())
+    return "\n".join(str(row[0]) for row in rows)
