@@ -1,0 +1,125 @@
+"""Ringing: telling the workers that there is work, without ever waiting for the broker.
+
+A ring carries nothing, and losing every one of them costs latency only: each worker looks for due deliveries
+by itself once a second. So the caller hands a ring to a thread of this process and goes on.
+"""
+
+import logging
+import os
+import threading
+import time
+from functools import cache
+
+from celery import current_app
+from django.db import transaction
+from kombu import Connection
+from redis import Redis
+
+logger = logging.getLogger(__name__)
+
+TASK = "deliveries.deliver_due"
+
+# At most one message in this many seconds from one process.
+_COALESCE = 0.05
+# After an error the broker is left alone for this many seconds.
+_BREAKER = 5.0
+# A message nobody has heard after this many seconds is worth nothing.
+_EXPIRES = 30
+# With Redis, one outstanding ring serves all processes; a lost one is made up for after this many seconds.
+_FLAG = "webhooks:rung"
+_FLAG_SECONDS = 2
+# No answer from the broker within this many seconds counts as an error.
+_TIMEOUT = 1.0
+
+
+def ring_on_commit() -> None:
+    """Wake a worker once the current transaction has committed; at once outside of one."""
+    transaction.on_commit(ring)
+
+
+def ring() -> None:
+    """Wake a worker. Returns at once, whatever state the broker is in."""
+    _ringer(os.getpid()).ring()
+
+
+def heard() -> None:
+    """Say that a ring has been heard, so that the next one is sent. Called by the task, before it works."""
+    url = str(current_app.conf.broker_url)
+    if _is_redis(url):
+        try:
+            _redis(url).delete(_FLAG)
+        except Exception:
+            # The flag runs out by itself.
+            logger.debug("Doorbell flag not cleared", exc_info=True)
+
+
+def errors() -> int:
+    """Return how many rings of this process the broker did not take."""
+    return _ringer(os.getpid()).errors
+
+
+class _Ringer:
+    """The thread that talks to the broker for this process."""
+
+    def __init__(self) -> None:
+        self.errors = 0
+        self._rung = threading.Event()
+        self._connection: Connection | None = None
+        threading.Thread(target=self._run, name="doorbell", daemon=True).start()
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    def _run(self) -> None:
+        while True:
+            self._rung.wait()
+            self._rung.clear()
+            try:
+                self._send()
+            except Exception:
+                self.errors += 1
+                self._connection = None
+                logger.warning(
+                    "The broker took no ring; workers find the work by themselves",
+                    extra={"event": "doorbell.failed", "errors": self.errors},
+                    exc_info=logger.isEnabledFor(logging.DEBUG),
+                )
+                time.sleep(_BREAKER)
+            else:
+                time.sleep(_COALESCE)
+
+    def _send(self) -> None:
+        url = str(current_app.conf.broker_url)
+        if _is_redis(url) and not _redis(url).set(_FLAG, 1, nx=True, ex=_FLAG_SECONDS):
+            return
+        if self._connection is None:
+            self._connection = self._connect(url)
+        current_app.send_task(
+            TASK, connection=self._connection, expires=_EXPIRES, ignore_result=True, retry=False
+        )
+
+    @staticmethod
+    def _connect(url: str) -> Connection:
+        options = dict(current_app.conf.broker_transport_options)
+        if _is_redis(url):
+            options |= {
+                "socket_timeout": _TIMEOUT,
+                "socket_connect_timeout": _TIMEOUT,
+                "retry_on_timeout": False,
+            }
+        return Connection(url, transport_options=options, connect_timeout=_TIMEOUT)
+
+
+@cache
+def _ringer(pid: int) -> _Ringer:
+    """Return this process's ringer; the id is the key because a thread does not survive a fork."""
+    return _Ringer()
+
+
+@cache
+def _redis(url: str) -> "Redis":
+    return Redis.from_url(url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT)
+
+
+def _is_redis(url: str) -> bool:
+    return url.startswith(("redis://", "rediss://", "unix://"))

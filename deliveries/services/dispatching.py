@@ -1,0 +1,300 @@
+"""The dispatcher: claims what is due, sends it, records what came of it. One thread in each process."""
+
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connection
+
+from deliveries.identifiers import new_id
+from deliveries.models import Delivery
+from deliveries.reasons import Reason
+from deliveries.services import composing, egress, recording
+from deliveries.services.recording import Result
+from deliveries.transport import Request, RequestsTransport, Transport, TransportError
+
+logger = logging.getLogger(__name__)
+
+# Results are written when the oldest has waited this long, or when there are this many, or when nothing else
+# is under way. Both bound how many attempts are repeated after a crash.
+RECORD_AFTER = 0.1
+RECORD_AT = 50
+# With fewer free slots than this share, a claim waits a little: one for many costs what one for one does.
+WORTHWHILE = 0.25
+WORTHWHILE_AFTER = 0.1
+# How long to leave a database alone that has failed us, in seconds: the first time, and at most.
+BACK_OFF = (0.5, 10.0)
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Sent:
+    delivery: Delivery
+    request: Request
+    started_at: datetime
+
+
+class Dispatcher:
+    """Delivers what is due, with as many exchanges under way as its transport has slots.
+
+    All but `wake`, `stop` and `wait_until_caught_up` belong to the one thread that runs it.
+    """
+
+    def __init__(self, *, transport: Transport, clock: Clock) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._jitter = random.Random()  # noqa: S311 - spreads load, keeps no secret
+        self._under_way: dict[UUID, _Sent] = {}
+        self._results: list[Result] = []
+        self._after = UUID(int=0)
+        self._failures_in_a_row = 0
+        # Moments of the monotonic clock: when to claim and to record next, when a claim was last made, and
+        # until when the database is left alone.
+        self._claim_at = self._claimed_at = self._record_at = self._resume_at = 0.0
+        # Claims are numbered. Everything due when claim number `_caught_up_with` began has been claimed.
+        self._claims_begun = self._caught_up_with = 0
+        self._caught_up = threading.Condition()
+        self._stopping = threading.Event()
+        self._rung = threading.Event()
+
+    def run(self) -> None:
+        """Deliver until `stop` is called, then finish what is under way and record it."""
+        while not self._stopping.is_set():
+            self._turn()
+        self._drain()
+        self._transport.close()
+        connection.close()
+
+    def run_until_idle(self, *, budget: timedelta) -> bool:
+        """Deliver until nothing is due, under way or unrecorded.
+
+        False when the budget ran out before, or `stop` was called; `stop` and `run` then finish what is under
+        way.
+        """
+        deadline = time.monotonic() + budget.total_seconds()
+        self._claim_at = 0.0
+        while time.monotonic() < deadline and not self._stopping.is_set():
+            self._turn()
+            nothing_due = self._claim_at > time.monotonic()
+            if nothing_due and not self._under_way and not self._results:
+                return True
+        return False
+
+    def wake(self) -> None:
+        """Look for due deliveries now instead of at the next poll. Safe from any thread."""
+        self._rung.set()
+        self._transport.wake()
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` returns when what is under way is done.
+
+        Safe from any thread, and from a signal handler.
+        """
+        self._stopping.set()
+        self._transport.wake()
+
+    def wait_until_caught_up(self, *, timeout: timedelta) -> bool:
+        """Wait until all that is due at this moment has been claimed; False after the timeout."""
+        with self._caught_up:
+            begun = self._claims_begun
+            return self._caught_up.wait_for(
+                lambda: self._caught_up_with > begun, timeout=timeout.total_seconds()
+            )
+
+    def _turn(self) -> None:
+        """Do what is to be done now, and wait for something to happen."""
+        try:
+            if self._rung.is_set():
+                self._rung.clear()
+                self._claim_at = 0.0
+            if self._free() and time.monotonic() >= self._may_claim_at():
+                self._claim()
+            self._collect(self._patience())
+            if self._results and time.monotonic() >= self._may_record_at():
+                self._record()
+        except DatabaseError:
+            logger.warning("The database failed us", extra={"event": "database.failed"}, exc_info=True)
+            self._back_off()
+        except Exception:
+            # Whatever it was, the other deliveries must go on.
+            logger.exception("The dispatcher goes on", extra={"event": "dispatcher.failed"})
+            self._back_off()
+
+    def _drain(self) -> None:
+        deadline = time.monotonic() + settings.WEBHOOKS_DRAIN_TIMEOUT.total_seconds()
+        while (self._under_way or self._results) and time.monotonic() < deadline:
+            try:
+                self._collect(RECORD_AFTER)
+                if self._results and time.monotonic() >= self._may_record_at():
+                    self._record()
+            except DatabaseError:
+                logger.warning("The database failed us", extra={"event": "database.failed"}, exc_info=True)
+                self._back_off()
+        if self._under_way or self._results:
+            logger.warning(
+                "Stopped with work left to its leases",
+                extra={
+                    "event": "dispatcher.stopped",
+                    "under_way": len(self._under_way),
+                    "unrecorded": len(self._results),
+                },
+            )
+
+    def _free(self) -> int:
+        return self._transport.slots - len(self._under_way)
+
+    def _may_claim_at(self) -> float:
+        """Return the moment of the next claim; there must be a free slot by then."""
+        moment = max(self._claim_at, self._resume_at)
+        if self._free() < self._transport.slots * WORTHWHILE:
+            moment = max(moment, self._claimed_at + WORTHWHILE_AFTER)
+        return moment
+
+    def _may_record_at(self) -> float:
+        """Return the moment of the next record; there must be a result by then."""
+        at_once = len(self._results) >= RECORD_AT or not self._under_way
+        return max(0.0 if at_once else self._record_at, self._resume_at)
+
+    def _patience(self) -> float:
+        """Return for how long nothing needs doing unless something finishes, in seconds."""
+        moments = [time.monotonic() + settings.WEBHOOKS_POLL_INTERVAL.total_seconds()]
+        if self._free():
+            moments.append(self._may_claim_at())
+        if self._results:
+            moments.append(self._may_record_at())
+        return max(0.0, min(moments) - time.monotonic())
+
+    def _claim(self) -> None:
+        with self._caught_up:
+            self._claims_begun += 1
+            number = self._claims_begun
+        free = self._free()
+        began = self._claimed_at = time.monotonic()
+        deliveries, self._after = Delivery.objects.claim_due(
+            now=self._clock(), limit=free, grace=settings.WEBHOOKS_LEASE_GRACE, after=self._after
+        )
+        self._failures_in_a_row = 0
+        if time.monotonic() - began > settings.WEBHOOKS_LEASE_GRACE.total_seconds() / 2:
+            # The database was so slow that the leases may end before the results are written.
+            for token in {delivery.lease_token for delivery in deliveries}:
+                Delivery.objects.hand_back(token=token, now=self._clock())
+            return
+        for delivery in deliveries:
+            self._send(delivery)
+        if len(deliveries) == free:
+            self._claim_at = 0.0
+            return
+        interval = settings.WEBHOOKS_POLL_INTERVAL.total_seconds()
+        self._claim_at = time.monotonic() + interval * self._jitter.uniform(0.8, 1.2)
+        with self._caught_up:
+            self._caught_up_with = number
+            self._caught_up.notify_all()
+
+    def _send(self, delivery: Delivery) -> None:
+        now = self._clock()
+        if delivery.claims > Delivery.MAX_CLAIMS:
+            self._give_up(delivery, Reason.WORKER_KILLED, now=now)
+            return
+        try:
+            request = composing.compose(delivery, at=now)
+        except Exception:
+            logger.exception(
+                "No request could be made",
+                extra={"event": "delivery.uncomposable", "delivery_id": delivery.pk},
+            )
+            self._give_up(delivery, Reason.INVALID_REQUEST, now=now)
+            return
+        key = new_id()
+        self._under_way[key] = _Sent(delivery=delivery, request=request, started_at=now)
+        self._transport.submit(key, request)
+
+    def _give_up(self, delivery: Delivery, reason: Reason, *, now: datetime) -> None:
+        """Note an attempt that was not made."""
+        self._keep(
+            Result(
+                delivery=delivery,
+                request=None,
+                started_at=now,
+                duration=timedelta(0),
+                outcome=TransportError(reason),
+            )
+        )
+
+    def _collect(self, patience: float) -> None:
+        for exchange in self._transport.collect(timedelta(seconds=patience)):
+            sent = self._under_way.pop(exchange.key)
+            self._keep(
+                Result(
+                    delivery=sent.delivery,
+                    request=sent.request,
+                    started_at=sent.started_at,
+                    duration=exchange.duration,
+                    outcome=exchange.outcome,
+                )
+            )
+
+    def _keep(self, result: Result) -> None:
+        if not self._results:
+            self._record_at = time.monotonic() + RECORD_AFTER
+        self._results.append(result)
+
+    def _record(self) -> None:
+        fenced = recording.record(self._results, now=self._clock(), jitter=self._jitter)
+        if fenced:
+            logger.warning("Results of old claims dropped", extra={"event": "result.fenced", "count": fenced})
+        self._failures_in_a_row = 0
+        self._results = []
+        # What has been written no longer counts as under way for its webhook, which may have more waiting.
+        self._claim_at = 0.0
+
+    def _back_off(self) -> None:
+        """Leave the database alone for a while, longer each time, and start again on a fresh connection."""
+        first, most = BACK_OFF
+        wait = min(first * 2**self._failures_in_a_row, most) * self._jitter.uniform(0.8, 1.2)
+        self._failures_in_a_row += 1
+        connection.close()
+        self._resume_at = time.monotonic() + wait
+
+
+def build(*, clock: Clock) -> Dispatcher:
+    """Return a dispatcher as the settings want it, for the caller's thread to run."""
+    transport = RequestsTransport(policy=egress.policy(), slots=settings.WEBHOOKS_SLOTS)
+    return Dispatcher(transport=transport, clock=clock)
+
+
+class _Running:
+    """A dispatcher with the thread that runs it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.dispatcher = build(clock=clock)
+        self.thread = threading.Thread(target=self.dispatcher.run, name="dispatcher", daemon=True)
+        self.thread.start()
+
+
+# By process, because no thread survives a fork.
+_running: dict[int, _Running] = {}
+
+
+def start(*, clock: Clock) -> Dispatcher:
+    """Return this process's dispatcher, started in a thread of its own when it was not running yet."""
+    pid = os.getpid()
+    if pid not in _running:
+        _running[pid] = _Running(clock)
+    return _running[pid].dispatcher
+
+
+def stop() -> None:
+    """Stop this process's dispatcher, if there is one, and wait until what it had under way is recorded."""
+    running = _running.pop(os.getpid(), None)
+    if running is not None:
+        running.dispatcher.stop()
+        running.thread.join()

@@ -1,0 +1,29 @@
+"""Where we may send to: the address policy of this installation."""
+
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from deliveries.addresses import AddressPolicy, Network, Origin
+
+
+def policy() -> AddressPolicy:
+    """Return the policy the settings ask for; the same one at save and at every connect."""
+    return _policy(
+        settings.WEBHOOKS_ALLOWED_NETWORKS, settings.WEBHOOKS_REQUIRE_HTTPS, settings.WEBHOOKS_DEMO_RECEIVER
+    )
+
+
+@lru_cache(maxsize=8)
+def _policy(allowed: tuple[Network, ...], require_https: bool, demo_receiver: str) -> AddressPolicy:
+    return AddressPolicy(
+        allowed_networks=allowed, require_https=require_https, own_receiver=_origin(demo_receiver)
+    )
+
+
+def _origin(url: str) -> Origin | None:
+    parts = urlsplit(url)
+    if not parts.hostname or not parts.port:
+        return None
+    return Origin(host=parts.hostname, port=parts.port, path_prefix=parts.path)

@@ -1,0 +1,229 @@
+"""Publishing: an event is stored together with a delivery for every webhook that matches, or not at all."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+
+from deliveries import doorbell, payloads
+from deliveries.models import Account, Agent, Delivery, Event, EventType, IdempotencyKey, Webhook
+from deliveries.models.event import TYPE_FORM
+
+
+class InvalidEvents(ValueError):
+    """Something about the events is wrong; nothing was stored.
+
+    `problems` holds, by the event's place in the call, the messages for each field.
+    """
+
+    def __init__(self, problems: Mapping[int, Mapping[str, list[str]]]) -> None:
+        super().__init__(f"{len(problems)} of the events cannot be published: {problems}")
+        self.problems = problems
+
+
+class IdempotencyConflict(Exception):
+    """The idempotency key was used before, for another publication; nothing was stored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """An event to be published.
+
+    :param payload: a JSON object; its compact form is the body every attempt sends.
+    :param occurred_at: when it happened; the moment of publishing where it is not said.
+    :param idempotency_key: publishing again under the same key within 72 hours gives the same event.
+    """
+
+    event_type: str
+    payload: Mapping[str, object]
+    agent: Agent | None = None
+    occurred_at: datetime | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """What became of a draft: its event, how many webhooks matched, and whether it was there before."""
+
+    event: Event
+    matched: int
+    replayed: bool = False
+
+
+def publish(
+    *,
+    account: Account,
+    event_type: str,
+    payload: Mapping[str, object],
+    now: datetime,
+    agent: Agent | None = None,
+    occurred_at: datetime | None = None,
+    idempotency_key: str | None = None,
+) -> Publication:
+    """Store one event and its deliveries, in the caller's transaction where there is one.
+
+    Workers hear of it once that transaction has committed; a rollback leaves nothing.
+
+    :raises InvalidEvents: when the type is unknown to the account, or the payload breaks a rule.
+    :raises IdempotencyConflict: when the key stands for another publication.
+    """
+    draft = Draft(
+        event_type=event_type,
+        payload=payload,
+        agent=agent,
+        occurred_at=occurred_at,
+        idempotency_key=idempotency_key,
+    )
+    (publication,) = publish_many(account=account, drafts=[draft], now=now)
+    return publication
+
+
+def publish_many(*, account: Account, drafts: Sequence[Draft], now: datetime) -> list[Publication]:
+    """Store events and their deliveries, all or none, and return what became of each, in order.
+
+    :raises InvalidEvents: when any draft is wrong; it says what about which.
+    :raises IdempotencyConflict: when the key of any draft stands for another publication.
+    """
+    bodies = _check(account, drafts)
+    try:
+        return _store(account, drafts, bodies, now=now)
+    except IntegrityError:
+        # Another publication under one of the keys committed a moment ago. It is there to be found now.
+        if not any(draft.idempotency_key for draft in drafts):
+            raise
+        return _store(account, drafts, bodies, now=now)
+
+
+def _check(account: Account, drafts: Sequence[Draft]) -> list[bytes]:
+    """Return the body of each draft."""
+    known = _known_types(account, {draft.event_type for draft in drafts})
+    bodies: list[bytes] = []
+    problems: dict[int, dict[str, list[str]]] = {}
+    for place, draft in enumerate(drafts):
+        found: dict[str, list[str]] = {}
+        if draft.event_type not in known:
+            found["event"] = ["This is not a known event type."]
+        if draft.agent is not None and draft.agent.account_id != account.pk:
+            found["agent_id"] = ["This is not an agent of the account."]
+        try:
+            bodies.append(payloads.serialise(draft.payload))
+        except payloads.InvalidJSON as error:
+            found["payload"] = [str(error)]
+        if found:
+            problems[place] = found
+    if problems:
+        raise InvalidEvents(problems)
+    return bodies
+
+
+def _known_types(account: Account, types: set[str]) -> set[str]:
+    if account.open_event_types:
+        return {code for code in types if TYPE_FORM.fullmatch(code)}
+    return set(EventType.objects.filter(code__in=types).values_list("code", flat=True))
+
+
+def _store(
+    account: Account, drafts: Sequence[Draft], bodies: Sequence[bytes], *, now: datetime
+) -> list[Publication]:
+    with transaction.atomic():
+        fingerprints = [_fingerprint(draft, body) for draft, body in zip(drafts, bodies, strict=True)]
+        before = _published_before(account, drafts, fingerprints, now=now)
+        webhooks = list(Webhook.objects.enabled().filter(account=account))
+        publications = [
+            before.get(draft.idempotency_key or "") or _new(account, draft, body, webhooks, now=now)
+            for draft, body in zip(drafts, bodies, strict=True)
+        ]
+        fresh = [publication for publication in publications if isinstance(publication, _Fresh)]
+        Event.objects.bulk_create(publication.event for publication in fresh)
+        Delivery.objects.bulk_create(
+            (delivery for publication in fresh for delivery in publication.deliveries), batch_size=500
+        )
+        IdempotencyKey.objects.bulk_create(
+            IdempotencyKey(
+                account=account,
+                key=draft.idempotency_key,
+                fingerprint=fingerprint,
+                event=publication.event,
+                created_at=now,
+            )
+            for draft, fingerprint, publication in zip(drafts, fingerprints, publications, strict=True)
+            if draft.idempotency_key and isinstance(publication, _Fresh)
+        )
+        if any(publication.deliveries for publication in fresh):
+            doorbell.ring_on_commit()
+    return [
+        Publication(event=publication.event, matched=len(publication.deliveries))
+        if isinstance(publication, _Fresh)
+        else publication
+        for publication in publications
+    ]
+
+
+@dataclass(frozen=True)
+class _Fresh:
+    event: Event
+    deliveries: list[Delivery]
+
+
+def _new(
+    account: Account, draft: Draft, body: bytes, webhooks: Iterable[Webhook], *, now: datetime
+) -> _Fresh:
+    event = Event(
+        account=account,
+        agent=draft.agent,
+        type=draft.event_type,
+        body=body,
+        occurred_at=draft.occurred_at or now,
+        created_at=now,
+    )
+    agents = (None, draft.agent and draft.agent.pk)
+    deliveries = [
+        Delivery(
+            account=account,
+            event=event,
+            webhook=webhook,
+            retries_left=webhook.max_retries,
+            created_at=now,
+            due_at=now,
+            scheduled_at=now,
+        )
+        for webhook in webhooks
+        if webhook.agent_id in agents and webhook.wants(draft.event_type)
+    ]
+    return _Fresh(event, deliveries)
+
+
+def _published_before(
+    account: Account, drafts: Sequence[Draft], fingerprints: Sequence[str], *, now: datetime
+) -> dict[str, Publication]:
+    """Return, by key, what was published under the drafts' keys in the last 72 hours.
+
+    :raises IdempotencyConflict: when one of them was for something else, or two drafts share a key.
+    """
+    wanted = {
+        draft.idempotency_key: fingerprint
+        for draft, fingerprint in zip(drafts, fingerprints, strict=True)
+        if draft.idempotency_key
+    }
+    if not wanted:
+        return {}
+    if len(wanted) < sum(1 for draft in drafts if draft.idempotency_key):
+        raise IdempotencyConflict("Two events of one call have the same idempotency key.")
+    keys = IdempotencyKey.objects.filter(account=account, key__in=wanted)
+    keys.filter(created_at__lte=now - IdempotencyKey.KEPT).delete()
+    found: dict[str, Publication] = {}
+    for key in keys.select_related("event"):
+        if key.fingerprint != wanted[key.key]:
+            raise IdempotencyConflict("The idempotency key was used before, for another event.")
+        matched = key.event.deliveries.count()
+        found[key.key] = Publication(event=key.event, matched=matched, replayed=True)
+    return found
+
+
+def _fingerprint(draft: Draft, body: bytes) -> str:
+    occurred_at = draft.occurred_at.isoformat() if draft.occurred_at else ""
+    agent = str(draft.agent.pk) if draft.agent else ""
+    head = "\n".join((draft.event_type, agent, occurred_at, ""))
+    return hashlib.sha256(head.encode() + body).hexdigest()

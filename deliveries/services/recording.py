@@ -1,0 +1,240 @@
+"""Recording: what came of attempts is written down, in batches, each batch in one transaction."""
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
+
+from deliveries import retries
+from deliveries.models import Attempt, Delivery, Failure, WebhookHealth
+from deliveries.reasons import Reason, describe
+from deliveries.retries import RetrySchedule
+from deliveries.services import composing, webhooks
+from deliveries.transport import Reply, Request, TransportError
+
+logger = logging.getLogger(__name__)
+
+GONE = 410
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """What came of one attempt.
+
+    :param delivery: as it was claimed, with the token of that claim, its event and its webhook.
+    :param request: what was sent; None where no request could be made.
+    """
+
+    delivery: Delivery
+    request: Request | None
+    started_at: datetime
+    duration: timedelta
+    outcome: Reply | TransportError
+
+    @property
+    def http_status(self) -> int | None:
+        """The receiver's answer, if there was one."""
+        return self.outcome.http_status if isinstance(self.outcome, Reply) else None
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why the attempt failed; None when it did not. Success is any 2xx."""
+        if isinstance(self.outcome, TransportError):
+            return self.outcome.reason
+        return None if 200 <= self.outcome.http_status < 300 else Reason.HTTP_STATUS
+
+    @property
+    def ended_at(self) -> datetime:
+        """When the exchange was over."""
+        return self.started_at + self.duration
+
+
+def record(results: Sequence[Result], *, now: datetime, jitter: random.Random) -> int:
+    """Write attempts, moves, failures and health, and return how many results changed nothing.
+
+    A result counts while its claim holds the delivery. A success also counts later, as long as the same round
+    is still open: the receiver has it, and another attempt would be a duplicate. Anything else from an old
+    claim is dropped.
+
+    A result the database refuses is told apart by halving the batch, and written without what the receiver
+    sent. When the database is away nothing is written and its error comes out: try again.
+    """
+    try:
+        with transaction.atomic():
+            return _record(results, now=now, jitter=jitter)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        # Whatever is wrong with one result must not keep the others from being written.
+        if len(results) == 1:
+            extra = {"event": "attempt.stripped", "delivery_id": results[0].delivery.pk}
+            logger.exception("Attempt recorded without the answer", extra=extra)
+            with transaction.atomic():
+                return _record([_stripped(results[0])], now=now, jitter=jitter)
+        middle = len(results) // 2
+        halves = (results[:middle], results[middle:])
+        return sum(record(half, now=now, jitter=jitter) for half in halves)
+
+
+def _record(results: Sequence[Result], *, now: datetime, jitter: random.Random) -> int:
+    counting, rows = _counting(results)
+    Attempt.objects.bulk_create(_attempt(result, rows[result.delivery.pk]) for result in counting)
+    succeeded = [result for result in counting if result.reason is None]
+    failed = [result for result in counting if result.reason is not None]
+    delays = {
+        result.delivery.pk: _delay(result, rows[result.delivery.pk], now=now, jitter=jitter)
+        for result in failed
+        if _may_retry(result, rows[result.delivery.pk])
+    }
+    _move(succeeded, failed, delays, now=now)
+    _note_failures(succeeded, failed, delays, rows, now=now)
+    WebhookHealth.objects.note(
+        succeeded={result.delivery.webhook_id for result in succeeded},
+        failed=Counter(result.delivery.webhook_id for result in failed),
+        at=now,
+    )
+    for webhook_id in {result.delivery.webhook_id for result in failed if result.http_status == GONE}:
+        webhooks.disable(webhook_id, reason="The receiver answered 410 Gone.", now=now)
+    for result in failed:
+        logger.info(
+            "Attempt failed",
+            extra={
+                "event": "delivery.attempted",
+                "delivery_id": result.delivery.pk,
+                "webhook_id": result.delivery.webhook_id,
+                "reason": result.reason,
+                "http_status": result.http_status,
+                "retrying": result.delivery.pk in delays,
+            },
+        )
+    return len(results) - len(counting)
+
+
+def _counting(results: Sequence[Result]) -> tuple[list[Result], dict[UUID, Delivery]]:
+    """Return the results that count, at most one of each delivery, with the deliveries' locked rows."""
+    locked = Delivery.objects.filter(pk__in=[result.delivery.pk for result in results])
+    rows = {row.pk: row for row in locked.select_for_update().order_by("pk")}
+    counting: dict[UUID, Result] = {}
+    # Successes first: of two results for one delivery, the one the receiver took.
+    for result in sorted(results, key=lambda result: result.reason is not None):
+        row = rows.get(result.delivery.pk)
+        if row is not None and row.pk not in counting and _counts(result, row):
+            counting[row.pk] = result
+    return list(counting.values()), rows
+
+
+def _counts(result: Result, row: Delivery) -> bool:
+    if row.status == Delivery.Status.PENDING and row.lease_token == result.delivery.lease_token:
+        return True
+    return result.reason is None and row.status in Delivery.UNFINISHED and row.round == result.delivery.round
+
+
+def _may_retry(result: Result, row: Delivery) -> bool:
+    return row.retries_left > 0 and result.http_status != GONE and result.reason is not Reason.WORKER_KILLED
+
+
+def _delay(result: Result, row: Delivery, *, now: datetime, jitter: random.Random) -> timedelta:
+    wait = None
+    if isinstance(result.outcome, Reply):
+        wait = retries.retry_after(result.outcome.headers, now=now)
+    schedule = RetrySchedule(delays=settings.WEBHOOKS_RETRY_DELAYS)
+    return schedule.next_delay(
+        # Only the first round has automatic retries, so its attempts are all there were.
+        retries_made=row.attempts_made,
+        overloaded=result.http_status in retries.OVERLOADED
+        or result.reason in (Reason.CONNECTION_TIMEOUT, Reason.RESPONSE_TOO_SLOW),
+        retry_after=wait,
+        jitter=jitter.uniform(0.8, 1.2),
+    )
+
+
+def _move(
+    succeeded: Iterable[Result], failed: Iterable[Result], delays: dict[UUID, timedelta], *, now: datetime
+) -> None:
+    arrived = [result.delivery.pk for result in succeeded]
+    given_up = [result.delivery.pk for result in failed if result.delivery.pk not in delays]
+    if arrived:
+        Delivery.objects.filter(pk__in=arrived).finish(Delivery.Status.SUCCEEDED, now=now)
+    if given_up:
+        Delivery.objects.filter(pk__in=given_up).finish(Delivery.Status.FAILED, now=now)
+    if delays:
+        Delivery.objects.schedule_retries(delays, now=now)
+
+
+def _note_failures(
+    succeeded: Iterable[Result],
+    failed: Iterable[Result],
+    delays: dict[UUID, timedelta],
+    rows: dict[UUID, Delivery],
+    *,
+    now: datetime,
+) -> None:
+    arrived_at_last = [result.delivery.pk for result in succeeded if rows[result.delivery.pk].attempts_made]
+    if arrived_at_last:
+        Failure.objects.mark_delivered(arrived_at_last, now=now)
+    Failure.objects.bulk_create(
+        (_failure(result, retrying=result.delivery.pk in delays) for result in failed),
+        update_conflicts=True,
+        unique_fields=["delivery"],
+        update_fields=["status", "reason", "reason_code", "last_attempt_at", "updated_at"],
+    )
+
+
+def _failure(result: Result, *, retrying: bool) -> Failure:
+    delivery = result.delivery
+    return Failure(
+        account_id=delivery.account_id,
+        delivery=delivery,
+        status=Failure.Status.PENDING if retrying else Failure.Status.INACTIVE,
+        reason=_text(result),
+        reason_code=result.reason or "",
+        webhook_id=delivery.webhook_id,
+        webhook_name=delivery.webhook.name,
+        event_type=delivery.event.type,
+        last_attempt_at=result.ended_at,
+        created_at=result.ended_at,
+        updated_at=result.ended_at,
+    )
+
+
+def _attempt(result: Result, row: Delivery) -> Attempt:
+    request, webhook = result.request, result.delivery.webhook
+    reply = result.outcome if isinstance(result.outcome, Reply) else None
+    assert row.next_attempt_id is not None  # noqa: S101 - the CHECK on unfinished rows says so
+    assert row.scheduled_at is not None  # noqa: S101
+    return Attempt(
+        id=row.next_attempt_id,
+        delivery=result.delivery,
+        webhook=webhook,
+        number=row.attempts_made + 1,
+        round=row.round,
+        created_at=row.scheduled_at,
+        started_at=result.started_at,
+        duration=result.duration,
+        succeeded=result.reason is None,
+        http_status=result.http_status,
+        reason_code=result.reason or "",
+        error=_text(result),
+        url=request.url if request else webhook.url,
+        http_method=request.method if request else webhook.http_method,
+        request_headers=composing.masked_headers(request, webhook) if request else {},
+        response_headers=dict(reply.headers) if reply else None,
+        response_body=reply.body if reply else None,
+    )
+
+
+def _text(result: Result) -> str:
+    return describe(result.reason, result.http_status) if result.reason else ""
+
+
+def _stripped(result: Result) -> Result:
+    """Return the result with nothing in it that the receiver could have chosen, but for the status."""
+    if result.http_status is None:
+        return result
+    return replace(result, outcome=Reply(http_status=result.http_status, headers={}, body=b""))

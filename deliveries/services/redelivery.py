@@ -1,0 +1,56 @@
+"""Redelivery: a person sends again what has failed. One attempt, and no automatic retries after it."""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from deliveries import doorbell
+from deliveries.models import Delivery, Failure
+from deliveries.models.delivery import DeliveryQuerySet
+
+BATCH = 500
+
+
+class NotRedeliverable(Exception):
+    """Only a failed delivery to an enabled webhook can be sent again."""
+
+
+def redeliver(delivery: Delivery, *, now: datetime) -> Delivery:
+    """Queue one attempt, and return the delivery as it is now. Of two at once, one succeeds.
+
+    It sends the stored body to the webhook as it is then: its current URL, credentials, headers and timeout.
+
+    :raises NotRedeliverable: when the delivery has not failed, or its webhook is disabled or deleted.
+    """
+    if not redeliver_all(Delivery.objects.filter(pk=delivery.pk), now=now):
+        raise NotRedeliverable("Only a failed delivery to an enabled webhook can be sent again.")
+    delivery.refresh_from_db()
+    return delivery
+
+
+def redeliver_all(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
+    """Queue one attempt for each of the deliveries that can be sent again, and return how many.
+
+    Goes on in batches, each in a transaction of its own, so that an interruption keeps what was done. Each
+    delivery is queued at most once, also when it fails again before the last batch.
+    """
+    queued = 0
+    last = UUID(int=0)
+    candidates = redeliverable(deliveries).values_list("pk", flat=True).order_by("pk")
+    while True:
+        with transaction.atomic():
+            batch = list(candidates.filter(pk__gt=last).select_for_update(of=("self",))[:BATCH])
+            moved = Delivery.objects.requeue(batch, now=now)
+            Failure.objects.mark_retriggered(batch, now=now)
+            if moved:
+                doorbell.ring_on_commit()
+        queued += moved
+        if len(batch) < BATCH:
+            return queued
+        last = batch[-1]
+
+
+def redeliverable(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
+    """Keep what can be sent again."""
+    return deliveries.filter(status=Delivery.Status.FAILED, webhook__enabled=True, webhook__deleted_at=None)

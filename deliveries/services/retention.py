@@ -1,0 +1,74 @@
+"""Retention: what is past its time is deleted, in batches, and never what is still to be delivered."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import models, transaction
+from django.db.models import Exists, OuterRef, Q
+
+from deliveries.models import Attempt, Delivery, Event, IdempotencyKey
+from deliveries.models.databases import exclusively
+
+BATCH = 1000
+
+
+class AlreadyPruning(Exception):
+    """Another process is pruning at this moment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """How many rows were deleted, or would be."""
+
+    attempts: int
+    deliveries: int
+    events: int
+
+
+def prune(*, before: datetime, dry_run: bool = False) -> Pruned:
+    """Delete the attempts queued before a moment, and the events from before it with all their deliveries.
+
+    An event stays, with its deliveries and their failures, as long as one of them is unfinished or was
+    finished only after that moment.
+
+    :raises AlreadyPruning: when another process is at it.
+    """
+    attempts = Attempt.objects.filter(created_at__lt=before)
+    events = _finished_events(before)
+    if dry_run:
+        deliveries = Delivery.objects.filter(event__in=events)
+        return Pruned(attempts=attempts.count(), deliveries=deliveries.count(), events=events.count())
+    with exclusively("deliveries.prune") as free:
+        if not free:
+            raise AlreadyPruning("Another process is pruning at this moment.")
+        deleted = _delete_in_batches(attempts) + _delete_in_batches(events)
+    return Pruned(
+        attempts=deleted["deliveries.Attempt"],
+        deliveries=deleted["deliveries.Delivery"],
+        events=deleted["deliveries.Event"],
+    )
+
+
+def expire_idempotency_keys(*, now: datetime) -> int:
+    """Forget the idempotency keys that have had their 72 hours; return how many."""
+    expired = IdempotencyKey.objects.filter(created_at__lte=now - IdempotencyKey.KEPT)
+    return _delete_in_batches(expired).total()
+
+
+def _finished_events(before: datetime) -> "models.QuerySet[Event]":
+    kept = Delivery.objects.filter(Q(finished_at=None) | Q(finished_at__gte=before), event=OuterRef("pk"))
+    return Event.objects.filter(~Exists(kept), created_at__lt=before)
+
+
+def _delete_in_batches(rows: "models.QuerySet[Any]") -> Counter[str]:
+    """Delete the oldest first, each batch in a transaction of its own; return how many of each model went."""
+    deleted: Counter[str] = Counter()
+    while True:
+        with transaction.atomic():
+            batch = list(rows.order_by("created_at").values_list("pk", flat=True)[:BATCH])
+            _, counts = rows.model._default_manager.filter(pk__in=batch).delete()
+        deleted.update(counts)
+        if len(batch) < BATCH:
+            return deleted

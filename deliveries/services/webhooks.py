@@ -1,0 +1,174 @@
+"""Webhooks: making them, changing them, turning them off and on, deleting them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypedDict, Unpack
+from uuid import UUID
+
+from django.db import transaction
+
+from deliveries import addresses, doorbell, headers, signing
+from deliveries.models import Account, Agent, Delivery, EventType, Sealed, Webhook, WebhookHealth
+from deliveries.models.event import TYPE_FORM
+from deliveries.services import egress
+
+
+class InvalidWebhook(ValueError):
+    """A field has a value a webhook cannot have; `problems` holds the messages by field."""
+
+    def __init__(self, problems: Mapping[str, list[str]]) -> None:
+        super().__init__(str(problems))
+        self.problems = problems
+
+
+class Fields(TypedDict, total=False):
+    """What a webhook's owner decides. Readable: what is secret is encrypted on the way in."""
+
+    name: str
+    url: str
+    http_method: str
+    events: Sequence[str]
+    timeout: int
+    max_retries: int
+    max_in_flight: int
+    enabled: bool
+    secret: str | None
+    authorization_scheme: str
+    authorization_credential: str | None
+    custom_headers: Mapping[str, str]
+
+
+def check(**fields: Unpack[Fields]) -> None:
+    """Look at fields that are to be saved later.
+
+    :raises InvalidWebhook: when a field breaks a rule.
+    """
+    _columns(fields)
+
+
+def create(
+    *, account: Account, agent: Agent | None = None, now: datetime, **fields: Unpack[Fields]
+) -> Webhook:
+    """Make a webhook and return it.
+
+    :raises InvalidWebhook: when a field breaks a rule: the address policy, an unknown event type, a header
+        that is not the owner's to set.
+    """
+    columns = _columns(fields)
+    with transaction.atomic():
+        webhook = Webhook.objects.create(
+            account=account, agent=agent, created_at=now, updated_at=now, **columns
+        )
+        WebhookHealth.objects.create(webhook=webhook)
+    return webhook
+
+
+def change(webhook: Webhook, *, now: datetime, **fields: Unpack[Fields]) -> Webhook:
+    """Change the given fields of a webhook, from the next attempt on, and return it as it is now.
+
+    Disabling holds what is queued; enabling lets it go on.
+
+    :raises InvalidWebhook: when a field breaks a rule.
+    """
+    columns = _columns(fields)
+    if columns.get("enabled"):
+        columns["disabled_reason"] = ""
+    with transaction.atomic():
+        Webhook.objects.existing().filter(pk=webhook.pk).update(**columns, updated_at=now)
+        if "enabled" in fields:
+            _follow(webhook.pk, enabled=fields["enabled"])
+    webhook.refresh_from_db()
+    return webhook
+
+
+def disable(webhook_id: UUID, *, reason: str, now: datetime) -> bool:
+    """Turn a webhook off, saying why, and hold what is queued for it. Tell whether it was on."""
+    with transaction.atomic():
+        turned_off = (
+            Webhook.objects.enabled()
+            .filter(pk=webhook_id)
+            .update(enabled=False, disabled_reason=reason, updated_at=now)
+        )
+        if turned_off:
+            _follow(webhook_id, enabled=False)
+    return bool(turned_off)
+
+
+def delete(webhook: Webhook, *, now: datetime) -> None:
+    """Delete a webhook: cancel what is queued, forget its secrets, keep its history."""
+    with transaction.atomic():
+        Webhook.objects.existing().filter(pk=webhook.pk).update(
+            enabled=False,
+            disabled_reason="Deleted.",
+            secret=None,
+            authorization_credential=None,
+            custom_headers=None,
+            deleted_at=now,
+            updated_at=now,
+        )
+        Delivery.objects.filter(webhook=webhook).cancel(now=now)
+    webhook.refresh_from_db()
+
+
+def hold_strays() -> int:
+    """Hold what became pending for a webhook while it was being disabled. Return how many."""
+    return Delivery.objects.filter(webhook__enabled=False).hold()
+
+
+def _follow(webhook_id: UUID, *, enabled: bool) -> None:
+    deliveries = Delivery.objects.filter(webhook=webhook_id)
+    if not enabled:
+        deliveries.hold()
+    elif deliveries.release():
+        doorbell.ring_on_commit()
+
+
+def _columns(fields: Fields) -> dict[str, Any]:
+    """Return the columns for the given fields, checked and encrypted."""
+    problems: dict[str, list[str]] = {}
+    columns: dict[str, Any] = dict(fields)
+    if "url" in fields:
+        try:
+            columns["url"] = addresses.normalise_url(fields["url"], egress.policy())
+        except addresses.UrlRefused as error:
+            problems["url"] = [str(error)]
+    if "events" in fields:
+        problems |= _event_problems(fields["events"])
+    if fields.get("secret") is not None:
+        problems |= _secret_problems(str(fields["secret"]))
+    for name in ("secret", "authorization_credential"):
+        if name in columns:
+            columns[name] = Sealed.of(columns[name]) if columns[name] else None
+    if "custom_headers" in fields:
+        found = headers.problems(fields["custom_headers"])
+        if found:
+            problems["custom_headers"] = found
+        columns["custom_headers"] = Webhook.seal_headers(fields["custom_headers"])
+    if problems:
+        raise InvalidWebhook(problems)
+    return columns
+
+
+def _event_problems(events: Sequence[str]) -> dict[str, list[str]]:
+    if not events:
+        return {"events": ["At least one event type is needed."]}
+    exact = {event for event in events if not event.endswith("*")}
+    unknown = exact - set(EventType.objects.filter(code__in=exact).values_list("code", flat=True))
+    unknown |= {event for event in events if event.endswith("*") and not _is_pattern(event)}
+    return (
+        {"events": [f"{event[:100]} is not a known event type." for event in sorted(unknown)]}
+        if unknown
+        else {}
+    )
+
+
+def _is_pattern(text: str) -> bool:
+    return text == "*" or (text.endswith(".*") and bool(TYPE_FORM.fullmatch(text.removesuffix(".*"))))
+
+
+def _secret_problems(secret: str) -> dict[str, list[str]]:
+    try:
+        signing.key_bytes(secret)
+    except ValueError as error:
+        return {"secret": [str(error)]}
+    return {}

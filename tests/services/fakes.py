@@ -1,0 +1,50 @@
+"""A transport that sends nothing: it answers as told. What it promises, the conformance suite checks."""
+
+from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+from deliveries.transport import Exchange, Reply, Request, TransportError
+
+Outcome = Reply | TransportError
+
+
+def a_reply(http_status: int = 200, **headers: str) -> Reply:
+    """Return an answer of the receiver."""
+    return Reply(
+        http_status=http_status,
+        headers={name.replace("_", "-"): value for name, value in headers.items()},
+        body=b'{"received":true}',
+    )
+
+
+class FakeTransport:
+    """Answers every request with what `answer` returns; None leaves it under way."""
+
+    def __init__(self, answer: Callable[[Request], Outcome | None] = lambda request: a_reply()) -> None:
+        self.slots = 32
+        self.answer = answer
+        self.sent: list[Request] = []
+        self.closed = False
+        self._finished: deque[Exchange] = deque()
+
+    def submit(self, key: UUID, request: Request) -> None:
+        """Answer."""
+        self.sent.append(request)
+        outcome = self.answer(request)
+        if outcome is not None:
+            self._finished.append(Exchange(key=key, outcome=outcome, duration=timedelta(milliseconds=142)))
+
+    def collect(self, timeout: timedelta) -> list[Exchange]:
+        """Return all answers given."""
+        finished = list(self._finished)
+        self._finished.clear()
+        return finished
+
+    def wake(self) -> None:
+        """Nothing ever waits here."""
+
+    def close(self) -> None:
+        """Note that it was closed."""
+        self.closed = True

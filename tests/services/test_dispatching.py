@@ -1,0 +1,338 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from deliveries import secrets
+from deliveries.models import Attempt, Delivery, Failure, Webhook
+from deliveries.models.delivery import DeliveryQuerySet
+from deliveries.reasons import Reason
+from deliveries.services import dispatching, publishing, recording
+from deliveries.services.dispatching import Dispatcher
+from deliveries.transport import Request, TransportError
+from tests import builders
+from tests.services.fakes import FakeTransport, Outcome, a_reply
+
+SECONDS = timedelta(seconds=1)
+
+
+def deliver(
+    transport: FakeTransport, clock: Callable[[], datetime] = lambda: builders.NOW, *, within: float = 5
+) -> bool:
+    return Dispatcher(transport=transport, clock=clock).run_until_idle(budget=within * SECONDS)
+
+
+@pytest.fixture
+def quick_poll(settings: Any) -> None:
+    """Look for work all the time, and do not wait long for what never ends."""
+    settings.WEBHOOKS_POLL_INTERVAL = timedelta(seconds=0.02)
+    settings.WEBHOOKS_DRAIN_TIMEOUT = timedelta(seconds=0.5)
+
+
+@pytest.mark.django_db
+class TestDelivering:
+    def test_sends_what_was_published_and_records_it(self) -> None:
+        webhook = builders.a_webhook(events=["call.ended"])
+        publishing.publish(
+            account=webhook.account, event_type="call.ended", payload={"a": 1}, now=builders.NOW
+        )
+        transport = FakeTransport()
+
+        assert deliver(transport)
+
+        (request,) = transport.sent
+        assert (request.url, request.method, request.body) == (webhook.url, "POST", b'{"a":1}')
+        assert Delivery.objects.get().status == Delivery.Status.SUCCEEDED
+        assert Attempt.objects.get().succeeded
+
+    def test_goes_on_until_nothing_is_due(self) -> None:
+        builders.a_backlog(builders.a_webhook(max_in_flight=10), 150)
+        transport = FakeTransport()
+
+        assert deliver(transport)
+
+        assert len(transport.sent) == 150
+        assert Delivery.objects.filter(status=Delivery.Status.SUCCEEDED).count() == 150
+
+    def test_retries_with_the_same_body_and_id(self, settings: Any) -> None:
+        settings.WEBHOOKS_RETRY_DELAYS = (timedelta(seconds=1),)
+        delivery = builders.a_delivery()
+        transport = FakeTransport(lambda request: a_reply(500))
+
+        for seconds in range(0, 10, 2):
+            deliver(transport, lambda seconds=seconds: builders.NOW + seconds * SECONDS)  # type: ignore[misc]
+
+        delivery.refresh_from_db()
+        assert (delivery.status, delivery.attempts_made) == (Delivery.Status.FAILED, 4)
+        assert [request.headers["X-Webhook-Attempt"] for request in transport.sent] == ["1", "2", "3", "4"]
+        assert len({(request.body, request.headers["webhook-id"]) for request in transport.sent}) == 1
+        assert len({request.headers["webhook-timestamp"] for request in transport.sent}) == 4
+        assert Failure.objects.get().status == Failure.Status.INACTIVE
+
+    def test_uses_the_webhook_as_it_is_at_the_attempt(self) -> None:
+        delivery = builders.a_delivery()
+        Webhook.objects.update(url="https://example.org/new", http_method="PUT")
+        transport = FakeTransport()
+
+        deliver(transport)
+
+        assert [(request.url, request.method) for request in transport.sent] == [
+            ("https://example.org/new", "PUT")
+        ]
+        assert Attempt.objects.get(delivery=delivery).url == "https://example.org/new"
+
+    def test_keeps_no_more_under_way_than_there_are_slots(self) -> None:
+        builders.a_backlog(builders.a_webhook(max_in_flight=100), 100)
+        transport = FakeTransport(lambda request: None)
+
+        assert not deliver(transport, within=0.3)
+
+        assert len(transport.sent) == transport.slots
+
+    def test_sends_outside_of_any_transaction_of_its_own(self) -> None:
+        builders.a_backlog(builders.a_webhook(), 3)
+        outside = len(connection.savepoint_ids)
+        depths: list[int] = []
+
+        def answer(request: Request) -> Outcome:
+            depths.append(len(connection.savepoint_ids))
+            return a_reply()
+
+        deliver(FakeTransport(answer))
+
+        assert depths == [outside] * 3
+
+
+@pytest.mark.django_db
+class TestPoisonDelivery:
+    def test_that_kills_its_workers_is_set_aside_after_three_claims(self) -> None:
+        delivery = builders.a_delivery(claims=3)
+        healthy = builders.a_delivery()
+        transport = FakeTransport()
+
+        deliver(transport)
+
+        delivery.refresh_from_db()
+        healthy.refresh_from_db()
+        assert delivery.status == Delivery.Status.FAILED
+        assert Failure.objects.get().reason_code == Reason.WORKER_KILLED
+        assert healthy.status == Delivery.Status.SUCCEEDED
+        assert len(transport.sent) == 1
+
+    def test_gets_its_third_try(self) -> None:
+        builders.a_delivery(claims=2)
+        transport = FakeTransport()
+
+        deliver(transport)
+
+        assert len(transport.sent) == 1
+
+    def test_whose_secret_cannot_be_read_fails_alone(self, settings: Any) -> None:
+        unreadable = builders.a_delivery(builders.a_webhook(secret="canary"))
+        settings.ENCRYPTION_KEYS = [secrets.new_key()]
+        healthy = builders.a_delivery()
+
+        deliver(FakeTransport())
+
+        unreadable.refresh_from_db()
+        healthy.refresh_from_db()
+        assert unreadable.status == Delivery.Status.PENDING
+        assert Failure.objects.get().reason == "Request could not be built"
+        assert healthy.status == Delivery.Status.SUCCEEDED
+
+
+@pytest.mark.django_db
+class TestDatabaseTrouble:
+    def test_keeps_results_until_they_are_written(
+        self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None
+    ) -> None:
+        builders.a_delivery()
+        failing_first(monkeypatch, recording, "record", times=2)
+        transport = FakeTransport()
+
+        assert deliver(transport)
+
+        assert len(transport.sent) == 1
+        assert Delivery.objects.get().status == Delivery.Status.SUCCEEDED
+
+    def test_claims_again_when_the_database_is_back(
+        self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None
+    ) -> None:
+        builders.a_delivery()
+        failing_first(monkeypatch, DeliveryQuerySet, "claim_due", times=2)
+
+        assert deliver(FakeTransport())
+
+    def test_hands_back_what_a_slow_database_gave_too_late(
+        self, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.WEBHOOKS_LEASE_GRACE = timedelta(seconds=0.1)
+        builders.a_delivery()
+        claim = DeliveryQuerySet.claim_due
+
+        def slow_claim(*args: Any, **kwargs: Any) -> Any:
+            claimed = claim(*args, **kwargs)
+            time.sleep(0.06)
+            return claimed
+
+        monkeypatch.setattr(DeliveryQuerySet, "claim_due", slow_claim)
+        transport = FakeTransport()
+
+        deliver(transport, within=0.05)
+
+        assert transport.sent == []
+        delivery = Delivery.objects.get()
+        assert (delivery.lease_token, delivery.claims) == (None, 0)
+
+
+@pytest.fixture
+def quick_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short wait after trouble, and no closing of the connection the test's transaction lives on."""
+    monkeypatch.setattr(dispatching, "BACK_OFF", (0.01, 0.02))
+    monkeypatch.setattr(connection, "close", lambda: None)
+
+
+def failing_first(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, *, times: int) -> None:
+    """Make a function fail so often before it works."""
+    works, left = getattr(owner, name), [OperationalError("the database is away")] * times
+
+    def fail_first(*args: Any, **kwargs: Any) -> Any:
+        if left:
+            raise left.pop()
+        return works(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, fail_first)
+
+
+@pytest.fixture
+def running() -> Iterator[Callable[[FakeTransport], Dispatcher]]:
+    """Run dispatchers in threads of their own, as processes do, and stop them in the end."""
+    started: list[tuple[Dispatcher, threading.Thread]] = []
+
+    def run(transport: FakeTransport) -> Dispatcher:
+        dispatcher = Dispatcher(transport=transport, clock=timezone.now)
+        thread = threading.Thread(target=dispatcher.run)
+        thread.start()
+        started.append((dispatcher, thread))
+        return dispatcher
+
+    yield run
+    for dispatcher, thread in started:
+        dispatcher.stop()
+        thread.join()
+
+
+class WaitingTransport(FakeTransport):
+    """One that waits in `collect` as long as it may, and can be woken."""
+
+    def __init__(self, answer: Callable[[Request], Outcome | None] = lambda request: a_reply()) -> None:
+        super().__init__(answer)
+        self._woken = threading.Event()
+
+    def submit(self, key: Any, request: Request) -> None:
+        super().submit(key, request)
+        self._woken.set()
+
+    def collect(self, timeout: timedelta) -> Any:
+        self._woken.wait(timeout.total_seconds())
+        self._woken.clear()
+        return super().collect(timeout)
+
+    def wake(self) -> None:
+        self._woken.set()
+
+
+def eventually(condition: Callable[[], object], *, within: float = 5) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestRunning:
+    def test_finds_work_without_any_ring(
+        self, running: Callable[[FakeTransport], Dispatcher], quick_poll: None
+    ) -> None:
+        transport = WaitingTransport()
+        running(transport)
+
+        builders.a_delivery()
+
+        eventually(lambda: Delivery.objects.get().status == Delivery.Status.SUCCEEDED)
+
+    def test_is_quick_when_it_is_woken(
+        self, running: Callable[[FakeTransport], Dispatcher], settings: Any
+    ) -> None:
+        settings.WEBHOOKS_POLL_INTERVAL = timedelta(seconds=60)
+        transport = WaitingTransport()
+        dispatcher = running(transport)
+        dispatcher.wake()
+        assert dispatcher.wait_until_caught_up(timeout=5 * SECONDS)
+        builders.a_delivery()
+
+        dispatcher.wake()
+
+        assert dispatcher.wait_until_caught_up(timeout=2 * SECONDS)
+        eventually(lambda: Delivery.objects.get().status == Delivery.Status.SUCCEEDED, within=2)
+
+    def test_says_when_it_could_not_catch_up(
+        self, running: Callable[[FakeTransport], Dispatcher], quick_poll: None
+    ) -> None:
+        builders.a_backlog(builders.a_webhook(max_in_flight=100), 100)
+        dispatcher = running(WaitingTransport(lambda request: None))
+        dispatcher.wake()
+        eventually(lambda: Delivery.objects.exclude(lease_token=None).count() == 32)
+
+        assert not dispatcher.wait_until_caught_up(timeout=0.2 * SECONDS)
+
+    def test_finishes_what_is_under_way_before_it_stops(
+        self, running: Callable[[FakeTransport], Dispatcher], quick_poll: None
+    ) -> None:
+        transport = SlowTransport()
+        dispatcher = running(transport)
+        builders.a_delivery()
+        eventually(lambda: transport.sent)
+
+        dispatcher.stop()
+
+        builders.a_delivery()
+        eventually(lambda: transport.closed)
+        assert [d.status for d in Delivery.objects.order_by("created_at", "pk")] == ["succeeded", "pending"]
+
+    def test_stops_in_time_also_when_a_receiver_never_answers(
+        self, running: Callable[[FakeTransport], Dispatcher], quick_poll: None, settings: Any
+    ) -> None:
+        settings.WEBHOOKS_DRAIN_TIMEOUT = timedelta(seconds=0.2)
+        transport = WaitingTransport(lambda request: None)
+        dispatcher = running(transport)
+        builders.a_delivery()
+        eventually(lambda: transport.sent)
+
+        dispatcher.stop()
+
+        eventually(lambda: transport.closed, within=2)
+        assert Delivery.objects.get().lease_token is not None
+
+
+class SlowTransport(WaitingTransport):
+    """One whose exchanges take 0.3 s."""
+
+    def submit(self, key: Any, request: Request) -> None:
+        self.sent.append(request)
+        threading.Timer(0.3, lambda: self._finish(key)).start()
+
+    def _finish(self, key: Any) -> None:
+        from deliveries.transport import Exchange
+
+        self._finished.append(Exchange(key=key, outcome=a_reply(), duration=0.3 * SECONDS))
+        self.wake()
+
+
+def test_a_transport_error_says_it_in_words() -> None:
+    assert str(TransportError(Reason.DNS_FAILED)) == "DNS lookup failed"

@@ -1,0 +1,78 @@
+from datetime import datetime, timedelta
+
+import pytest
+
+from deliveries.models import Delivery, Failure, Webhook
+from deliveries.services import redelivery, webhooks
+from tests import builders
+
+pytestmark = pytest.mark.django_db
+
+
+class TestRedeliver:
+    def test_queues_one_attempt_and_says_so_in_the_failure(self, now: datetime) -> None:
+        later = now + timedelta(hours=1)
+
+        delivery = redelivery.redeliver(builders.a_failed_delivery(), now=later)
+
+        assert (delivery.status, delivery.due_at, delivery.retries_left) == ("pending", later, 0)
+        failure = Failure.objects.get()
+        assert (failure.status, failure.reason, failure.reason_code) == ("pending", "", "")
+        assert failure.last_attempt_at == failure.updated_at == later
+        assert failure.created_at == now
+
+    @pytest.mark.parametrize("status", ["pending", "held", "succeeded", "cancelled"])
+    def test_refuses_what_has_not_failed(self, status: str, now: datetime) -> None:
+        unfinished = status in Delivery.UNFINISHED
+        delivery = (
+            builders.a_delivery(status=status) if unfinished else builders.a_failed_delivery(status=status)
+        )
+
+        with pytest.raises(redelivery.NotRedeliverable):
+            redelivery.redeliver(delivery, now=now)
+
+    def test_refuses_the_second_of_two(self, now: datetime) -> None:
+        delivery = builders.a_failed_delivery()
+        redelivery.redeliver(Delivery.objects.get(), now=now)
+
+        with pytest.raises(redelivery.NotRedeliverable):
+            redelivery.redeliver(delivery, now=now)
+
+        assert Delivery.objects.get().round == 2
+
+    def test_refuses_when_the_webhook_is_off_or_gone(self, now: datetime) -> None:
+        disabled, deleted = builders.a_failed_delivery(), builders.a_failed_delivery()
+        webhooks.disable(disabled.webhook_id, reason="Maintenance.", now=now)
+        webhooks.delete(deleted.webhook, now=now)
+
+        for delivery in (disabled, deleted):
+            with pytest.raises(redelivery.NotRedeliverable):
+                redelivery.redeliver(delivery, now=now)
+
+    def test_rings(
+        self, now: datetime, doorbell_rings: list[str], django_capture_on_commit_callbacks: object
+    ) -> None:
+        delivery = builders.a_failed_delivery()
+
+        with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
+            redelivery.redeliver(delivery, now=now)
+
+        assert doorbell_rings == ["ring"]
+
+
+class TestRedeliverAll:
+    def test_takes_what_can_be_sent_and_leaves_the_rest(
+        self, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(redelivery, "BATCH", 2)
+        webhook = builders.a_webhook()
+        for _ in range(5):
+            builders.a_failed_delivery(webhook)
+        builders.a_failed_delivery(status=Delivery.Status.SUCCEEDED)
+        off = builders.a_failed_delivery()
+        Webhook.objects.filter(pk=off.webhook_id).update(enabled=False)
+
+        assert redelivery.redeliver_all(Delivery.objects.all(), now=now) == 5
+
+        assert Failure.objects.get(delivery=off).status == Failure.Status.INACTIVE
+        assert Failure.objects.filter(status=Failure.Status.PENDING).count() == 5

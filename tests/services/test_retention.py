@@ -1,0 +1,121 @@
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from zlib import crc32
+
+import psycopg
+import pytest
+from django.db import connection
+
+from deliveries.models import Attempt, Delivery, Event, Failure, IdempotencyKey
+from deliveries.services import publishing, retention
+from tests import builders
+
+pytestmark = pytest.mark.django_db
+
+OLD = timedelta(days=40)
+
+
+@pytest.fixture
+def before(now: datetime) -> datetime:
+    return now - timedelta(days=30)
+
+
+def an_old_failed_delivery(now: datetime) -> Delivery:
+    delivery = builders.a_failed_delivery(created_at=now - OLD, finished_at=now - OLD)
+    Event.objects.filter(pk=delivery.event_id).update(created_at=now - OLD)
+    Attempt.objects.filter(delivery=delivery).update(created_at=now - OLD)
+    return delivery
+
+
+class TestPrune:
+    def test_deletes_what_is_past_its_time(self, now: datetime, before: datetime) -> None:
+        an_old_failed_delivery(now)
+        builders.an_event(created_at=now - OLD)
+
+        pruned = retention.prune(before=before)
+
+        assert (pruned.attempts, pruned.deliveries, pruned.events) == (1, 1, 2)
+        for model in (Attempt, Delivery, Event, Failure):
+            assert not model._default_manager.exists()
+
+    def test_counts_the_same_beforehand_and_deletes_nothing(self, now: datetime, before: datetime) -> None:
+        for _ in range(3):
+            an_old_failed_delivery(now)
+
+        announced = retention.prune(before=before, dry_run=True)
+
+        assert Attempt.objects.count() == 3
+        assert retention.prune(before=before) == announced
+
+    @pytest.mark.parametrize("status", [Delivery.Status.PENDING, Delivery.Status.HELD])
+    def test_never_deletes_what_is_still_to_be_delivered(
+        self, status: Delivery.Status, now: datetime, before: datetime
+    ) -> None:
+        event = builders.an_event(created_at=now - OLD)
+        builders.a_delivery(event=event, created_at=now - OLD, status=status)
+        builders.a_failed_delivery(event=event, finished_at=now - OLD)
+
+        retention.prune(before=before)
+
+        assert Event.objects.filter(pk=event.pk).exists()
+        assert Delivery.objects.count() == 2
+
+    def test_keeps_what_was_finished_lately(self, now: datetime, before: datetime) -> None:
+        delivery = an_old_failed_delivery(now)
+        Delivery.objects.filter(pk=delivery.pk).update(finished_at=now)
+
+        pruned = retention.prune(before=before)
+
+        assert (pruned.attempts, pruned.deliveries, pruned.events) == (1, 0, 0)
+        assert Failure.objects.exists()
+
+    def test_keeps_what_is_new(self, before: datetime) -> None:
+        builders.a_failed_delivery()
+
+        pruned = retention.prune(before=before)
+
+        assert (pruned.attempts, pruned.deliveries, pruned.events) == (0, 0, 0)
+
+    def test_goes_on_batch_by_batch(
+        self, now: datetime, before: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(retention, "BATCH", 2)
+        for _ in range(5):
+            an_old_failed_delivery(now)
+
+        assert retention.prune(before=before).events == 5
+
+
+@pytest.fixture
+def other_connection(db: None) -> Iterator[Callable[[str], None]]:
+    """Run statements on a connection of somebody else's to the same database."""
+    parameters = {name: connection.settings_dict[name.upper()] for name in ("host", "port", "user")}
+    with psycopg.connect(**parameters, dbname=connection.settings_dict["NAME"]) as other:
+        yield lambda statement: (other.execute(statement.encode()), None)[1]
+
+
+@pytest.mark.postgresql
+class TestPruneByTwo:
+    def test_is_refused_to_the_second(
+        self, before: datetime, other_connection: Callable[[str], None]
+    ) -> None:
+        other_connection(f"SELECT pg_advisory_lock({crc32(b'deliveries.prune')})")
+
+        with pytest.raises(retention.AlreadyPruning):
+            retention.prune(before=before)
+
+
+class TestExpireIdempotencyKeys:
+    def test_forgets_them_after_72_hours(self, now: datetime) -> None:
+        for key, age in [("new", 71), ("old", 72)]:
+            publishing.publish(
+                account=builders.an_account(),
+                event_type="call.ended",
+                payload={},
+                idempotency_key=key,
+                now=now - timedelta(hours=age),
+            )
+
+        assert retention.expire_idempotency_keys(now=now) == 1
+
+        assert IdempotencyKey.objects.get().key == "new"

@@ -1,0 +1,154 @@
+from datetime import datetime, timedelta
+
+import pytest
+
+from deliveries.models import Account, Delivery, Webhook, WebhookHealth
+from deliveries.services import webhooks
+from deliveries.services.webhooks import InvalidWebhook
+from tests import builders
+
+pytestmark = pytest.mark.django_db
+
+
+class TestCreate:
+    def test_makes_a_webhook_with_its_health(self, account: Account, now: datetime) -> None:
+        webhook = webhooks.create(
+            account=account, now=now, name="CRM", url="HTTPS://Example.com", events=["call.ended"], secret="s"
+        )
+
+        assert webhook.url == "https://example.com/"
+        assert (webhook.enabled, webhook.timeout, webhook.max_retries, webhook.max_in_flight) == (
+            True,
+            30,
+            3,
+            10,
+        )
+        assert webhook.secret is not None
+        assert webhook.secret.reveal() == "s"
+        assert WebhookHealth.objects.get().webhook == webhook
+
+    @pytest.mark.parametrize(
+        ("fields", "field"),
+        [
+            ({"url": "http://example.com/"}, "url"),
+            ({"url": "https://127.0.0.1/"}, "url"),
+            ({"url": "https://localhost/"}, "url"),
+            ({"events": []}, "events"),
+            ({"events": ["call.exploded"]}, "events"),
+            ({"events": ["call.*.x"]}, "events"),
+            ({"events": ["*.ended"]}, "events"),
+            ({"events": ["call*"]}, "events"),
+            ({"secret": "whsec_ä"}, "secret"),
+            ({"custom_headers": {"Host": "x"}}, "custom_headers"),
+        ],
+    )
+    def test_refuses(self, fields: webhooks.Fields, field: str) -> None:
+        with pytest.raises(InvalidWebhook) as caught:
+            builders.a_webhook(**fields)
+
+        assert list(caught.value.problems) == [field]
+        assert not Webhook.objects.exists()
+
+    def test_says_all_that_is_wrong_at_once(self) -> None:
+        with pytest.raises(InvalidWebhook) as caught:
+            builders.a_webhook(url="nonsense", events=["nonsense"], custom_headers={"TE": "x"})
+
+        assert set(caught.value.problems) == {"url", "events", "custom_headers"}
+
+
+class TestWants:
+    @pytest.mark.parametrize(
+        ("pattern", "event_type", "wanted"),
+        [
+            ("*", "call.ended", True),
+            ("call.ended", "call.ended", True),
+            ("call.ended", "call.ended.late", False),
+            ("call.*", "call.ended", True),
+            ("call.*", "call.ended.late", True),
+            ("call.*", "call", False),
+            ("call.*", "callback.ended", False),
+            ("inbound.call.*", "inbound.call.ended", True),
+        ],
+    )
+    def test_matches_exactly_or_by_pattern(self, pattern: str, event_type: str, wanted: bool) -> None:
+        assert Webhook(events=["message.sent", pattern]).wants(event_type) is wanted
+
+
+class TestChange:
+    def test_changes_what_is_given_only(self, now: datetime) -> None:
+        webhook = builders.a_webhook(secret="s", custom_headers={"X-A": "1"})
+        later = now + timedelta(hours=1)
+
+        changed = webhooks.change(webhook, now=later, name="New")
+
+        assert (changed.name, changed.updated_at, changed.created_at) == ("New", later, now)
+        assert changed.secret is not None
+        assert changed.reveal_headers() == {"X-A": "1"}
+
+    def test_clears_what_is_given_as_none(self, now: datetime) -> None:
+        webhook = builders.a_webhook(secret="s", custom_headers={"X-A": "1"})
+
+        changed = webhooks.change(webhook, now=now, secret=None, custom_headers={})
+
+        assert (changed.secret, changed.custom_headers) == (None, None)
+
+    def test_holds_the_queue_while_disabled(
+        self, now: datetime, doorbell_rings: list[str], django_capture_on_commit_callbacks: object
+    ) -> None:
+        webhook = builders.a_webhook()
+        builders.a_delivery(webhook)
+
+        webhooks.change(webhook, now=now, enabled=False)
+        assert Delivery.objects.get().status == Delivery.Status.HELD
+
+        with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
+            webhooks.change(webhook, now=now, enabled=True)
+        assert Delivery.objects.get().status == Delivery.Status.PENDING
+        assert doorbell_rings == ["ring"]
+
+
+class TestDisable:
+    def test_says_why_until_it_is_enabled_again(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+
+        assert webhooks.disable(webhook.pk, reason="Maintenance.", now=now)
+        webhook.refresh_from_db()
+        assert (webhook.enabled, webhook.disabled_reason) == (False, "Maintenance.")
+
+        assert webhooks.change(webhook, now=now, enabled=True).disabled_reason == ""
+
+    def test_keeps_the_first_reason(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        webhooks.disable(webhook.pk, reason="First.", now=now)
+
+        assert not webhooks.disable(webhook.pk, reason="Second.", now=now)
+
+        webhook.refresh_from_db()
+        assert webhook.disabled_reason == "First."
+
+
+class TestHoldStrays:
+    def test_holds_what_was_queued_while_the_webhook_was_being_disabled(self, now: datetime) -> None:
+        webhook = builders.a_webhook(enabled=False)
+        builders.a_delivery(webhook)
+        other = builders.a_delivery()
+
+        assert webhooks.hold_strays() == 1
+
+        other.refresh_from_db()
+        assert other.status == Delivery.Status.PENDING
+
+
+class TestDelete:
+    def test_cancels_the_queue_forgets_the_secrets_and_keeps_the_history(self, now: datetime) -> None:
+        webhook = builders.a_webhook(
+            secret="s", authorization_scheme="bearer", authorization_credential="c", custom_headers={"X": "1"}
+        )
+        builders.a_delivery(webhook)
+        builders.a_failed_delivery(webhook)
+
+        webhooks.delete(webhook, now=now)
+
+        assert not Webhook.objects.existing().exists()
+        assert (webhook.secret, webhook.authorization_credential, webhook.custom_headers) == (None,) * 3
+        assert {delivery.status for delivery in Delivery.objects.all()} == {"cancelled", "failed"}

@@ -1,0 +1,105 @@
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from celery import current_app
+from redis import Redis as Client
+
+from deliveries import doorbell, tasks
+from tests.servers.redis import Redis
+
+
+@pytest.fixture
+def broker() -> Iterator[Callable[[str], doorbell._Ringer]]:
+    """Return a ringer for a broker at a URL, apart from that of the process."""
+
+    def ringer(url: str) -> doorbell._Ringer:
+        current_app.conf.update(broker_url=url, broker_transport_options={})
+        return doorbell._Ringer()
+
+    names = ("broker_url", "broker_transport_options")
+    original = {name: getattr(current_app.conf, name) for name in names}
+    yield ringer
+    current_app.conf.update(original)
+
+
+def eventually(condition: Callable[[], object], *, within: float = 5) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def queued(client: Client) -> int:
+    return int(client.llen("celery"))
+
+
+@contextmanager
+def a_silent_server() -> Iterator[int]:
+    """Take connections on a port and never say a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+class TestRing:
+    def test_names_the_task_that_is_registered(self) -> None:
+        assert current_app.tasks[doorbell.TASK].run == tasks.deliver_due.run
+
+    @pytest.mark.parametrize("state", ["refusing", "silent"])
+    def test_never_waits_for_the_broker(self, state: str, broker: Callable[[str], doorbell._Ringer]) -> None:
+        with a_silent_server() as port:
+            ringer = broker(f"redis://127.0.0.1:{port if state == 'silent' else 1}/0")
+            began = time.monotonic()
+            for _ in range(100):
+                ringer.ring()
+
+            assert time.monotonic() - began < 0.05
+            eventually(lambda: ringer.errors == 1)
+
+    def test_leaves_a_broken_broker_alone_for_a_while(
+        self, broker: Callable[[str], doorbell._Ringer], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(doorbell, "_BREAKER", 0.5)
+        ringer = broker("redis://127.0.0.1:1/0")
+        ringer.ring()
+        eventually(lambda: ringer.errors == 1)
+
+        ringer.ring()
+        time.sleep(0.3)
+        assert ringer.errors == 1
+        eventually(lambda: ringer.errors == 2)
+
+
+@pytest.mark.postgresql
+class TestRingThroughRedis:
+    def test_puts_one_message_in_the_queue_for_many_rings(
+        self, broker: Callable[[str], doorbell._Ringer]
+    ) -> None:
+        with Redis() as redis:
+            one, other = broker(redis.url()), broker(redis.url())
+            client = Client.from_url(redis.url())
+
+            for _ in range(20):
+                one.ring()
+                other.ring()
+                time.sleep(0.01)
+
+            eventually(lambda: queued(client) == 1)
+            time.sleep(0.2)
+            assert queued(client) == 1
+            client.close()
+
+    def test_rings_again_once_it_was_heard(self, broker: Callable[[str], doorbell._Ringer]) -> None:
+        with Redis() as redis:
+            ringer = broker(redis.url())
+            client = Client.from_url(redis.url())
+            ringer.ring()
+            eventually(lambda: queued(client) == 1)
+
+            doorbell.heard()
+            ringer.ring()
+
+            eventually(lambda: queued(client) == 2)
+            client.close()
