@@ -36,6 +36,11 @@ _OURS = frozenset(
 _OUR_PREFIXES = ("proxy-", "webhook-", "x-webhook-")
 
 
+def is_value(text: str) -> bool:
+    """Tell whether a text can be sent as the value of a header, unchanged."""
+    return len(text) <= MAX_VALUE and bool(_VALUE.fullmatch(text)) and text == text.strip()
+
+
 def problems(headers: Mapping[str, str]) -> list[str]:
     """Return what is wrong with custom headers, a sentence each; nothing where they may be sent."""
     found: list[str] = []
@@ -48,6 +53,6 @@ def problems(headers: Mapping[str, str]) -> list[str]:
             found.append("A header name is 1 to 64 letters, digits and hyphens.")
         elif name.lower() in _OURS or name.lower().startswith(_OUR_PREFIXES):
             found.append(f"The header {name} cannot be set.")
-        elif len(value) > MAX_VALUE or not _VALUE.fullmatch(value) or value != value.strip():
+        elif not is_value(value):
             found.append(f"The value of {name} must be at most {MAX_VALUE} visible ASCII characters.")
     return found

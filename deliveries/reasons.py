@@ -7,6 +7,7 @@ class Reason(StrEnum):
     """A reason code. Stored, filtered and counted by; the text for people is `describe()`."""
 
     BLOCKED_ADDRESS = "blocked_address"
+    CANCELLED = "cancelled"
     CONNECTION_CLOSED = "connection_closed"
     CONNECTION_REFUSED = "connection_refused"
     CONNECTION_TIMEOUT = "connection_timeout"
@@ -21,6 +22,7 @@ class Reason(StrEnum):
 
 _TEXTS = {
     Reason.BLOCKED_ADDRESS: "Blocked address",
+    Reason.CANCELLED: "Cancelled",
     Reason.CONNECTION_CLOSED: "Connection closed",
     Reason.CONNECTION_REFUSED: "Connection refused",
     Reason.CONNECTION_TIMEOUT: "Connection timeout",

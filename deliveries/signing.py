@@ -1,7 +1,6 @@
 """Signatures of outgoing requests, by the Standard Webhooks specification, symmetric scheme `v1`."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -35,14 +34,17 @@ def verify(*, message_id: str, timestamp: int, body: bytes, key: str, signature:
 def key_bytes(key: str) -> bytes:
     """Return what a secret stands for: base64 behind `whsec_`, the UTF-8 bytes of anything else.
 
-    :raises ValueError: when the key starts with `whsec_` and the rest is not base64.
+    :raises ValueError: when the key starts with `whsec_` and the rest is not base64, or is nothing.
     """
     if not key.startswith(_PREFIX):
         return key.encode()
     try:
-        return base64.b64decode(key.removeprefix(_PREFIX), validate=True)
-    except binascii.Error as error:
-        raise ValueError("A secret that starts with whsec_ must go on in base64.") from error
+        decoded = base64.b64decode(key.removeprefix(_PREFIX), validate=True)
+    except ValueError:
+        decoded = b""
+    if not decoded:
+        raise ValueError("A secret that starts with whsec_ must go on in base64.")
+    return decoded
 
 
 def _digest(content: bytes, key: str) -> str:

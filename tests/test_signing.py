@@ -34,9 +34,10 @@ class TestSign:
     def test_takes_a_secret_of_any_other_form_as_text(self) -> None:
         assert signing.key_bytes("pässword") == "pässword".encode()
 
-    def test_refuses_a_secret_that_promises_base64_and_is_not(self) -> None:
+    @pytest.mark.parametrize("secret", ["whsec_not base64!", "whsec_", "whsec_ü"])
+    def test_refuses_a_secret_that_promises_base64_and_is_not(self, secret: str) -> None:
         with pytest.raises(ValueError, match="must go on in base64"):
-            sign("whsec_not base64!")
+            sign(secret)
 
 
 class TestVerify:

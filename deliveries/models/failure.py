@@ -5,12 +5,12 @@ from typing import Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, F, Q, Value, When
 
 from deliveries.identifiers import new_failure_id
 from deliveries.models.account import Account
 from deliveries.models.delivery import Delivery
-from deliveries.reasons import Reason
+from deliveries.reasons import Reason, describe
 
 
 class FailureQuerySet(models.QuerySet["Failure"]):
@@ -31,6 +31,16 @@ class FailureQuerySet(models.QuerySet["Failure"]):
         queued = self.filter(delivery__in=delivery_ids, delivery__status=Delivery.Status.PENDING)
         return queued.update(
             status=Failure.Status.PENDING, reason="", reason_code="", last_attempt_at=now, updated_at=now
+        )
+
+    def mark_cancelled(self, *, now: datetime) -> int:
+        """Note that what was still to be tried never will be."""
+        without_reason = Q(reason="")
+        return self.filter(status=Failure.Status.PENDING).update(
+            status=Failure.Status.INACTIVE,
+            reason=Case(When(without_reason, then=Value(describe(Reason.CANCELLED))), default=F("reason")),
+            reason_code=Case(When(without_reason, then=Value(Reason.CANCELLED)), default=F("reason_code")),
+            updated_at=now,
         )
 
 

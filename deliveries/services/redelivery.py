@@ -23,9 +23,11 @@ def redeliver(delivery: Delivery, *, now: datetime) -> Delivery:
 
     :raises NotRedeliverable: when the delivery has not failed, or its webhook is disabled or deleted.
     """
-    if not redeliver_all(Delivery.objects.filter(pk=delivery.pk), now=now):
-        raise NotRedeliverable("Only a failed delivery to an enabled webhook can be sent again.")
-    delivery.refresh_from_db()
+    # In one transaction, so that what is read back is what was queued, however fast a worker is.
+    with transaction.atomic():
+        if not redeliver_all(Delivery.objects.filter(pk=delivery.pk), now=now):
+            raise NotRedeliverable("Only a failed delivery to an enabled webhook can be sent again.")
+        delivery.refresh_from_db()
     return delivery
 
 

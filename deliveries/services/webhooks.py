@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import transaction
 
 from deliveries import addresses, doorbell, headers, signing
-from deliveries.models import Account, Agent, Delivery, EventType, Sealed, Webhook, WebhookHealth
+from deliveries.models import Account, Agent, Delivery, EventType, Failure, Sealed, Webhook, WebhookHealth
 from deliveries.models.event import TYPE_FORM
 from deliveries.services import egress
 
@@ -106,6 +106,7 @@ def delete(webhook: Webhook, *, now: datetime) -> None:
             deleted_at=now,
             updated_at=now,
         )
+        Failure.objects.filter(webhook_id=webhook.pk).mark_cancelled(now=now)
         Delivery.objects.filter(webhook=webhook).cancel(now=now)
     webhook.refresh_from_db()
 
@@ -136,6 +137,10 @@ def _columns(fields: Fields) -> dict[str, Any]:
         problems |= _event_problems(fields["events"])
     if fields.get("secret") is not None:
         problems |= _secret_problems(str(fields["secret"]))
+    if not headers.is_value(fields.get("authorization_credential") or ""):
+        problems["authorization_credential"] = [
+            f"The credential must be at most {headers.MAX_VALUE} visible ASCII characters."
+        ]
     for name in ("secret", "authorization_credential"):
         if name in columns:
             columns[name] = Sealed.of(columns[name]) if columns[name] else None

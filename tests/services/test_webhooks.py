@@ -2,7 +2,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from deliveries.models import Account, Delivery, Webhook, WebhookHealth
+from deliveries.models import Account, Delivery, Failure, Webhook, WebhookHealth
 from deliveries.services import webhooks
 from deliveries.services.webhooks import InvalidWebhook
 from tests import builders
@@ -39,6 +39,7 @@ class TestCreate:
             ({"events": ["*.ended"]}, "events"),
             ({"events": ["call*"]}, "events"),
             ({"secret": "whsec_ä"}, "secret"),
+            ({"authorization_credential": "a\r\nb"}, "authorization_credential"),
             ({"custom_headers": {"Host": "x"}}, "custom_headers"),
         ],
     )
@@ -144,7 +145,10 @@ class TestDelete:
         webhook = builders.a_webhook(
             secret="s", authorization_scheme="bearer", authorization_credential="c", custom_headers={"X": "1"}
         )
-        builders.a_delivery(webhook)
+        retrying = builders.a_delivery(webhook)
+        builders.a_failure(retrying, status=Failure.Status.PENDING, reason="HTTP 500")
+        sent_again = builders.a_delivery(webhook)
+        builders.a_failure(sent_again, status=Failure.Status.PENDING, reason="", reason_code="")
         builders.a_failed_delivery(webhook)
 
         webhooks.delete(webhook, now=now)
@@ -152,3 +156,8 @@ class TestDelete:
         assert not Webhook.objects.existing().exists()
         assert (webhook.secret, webhook.authorization_credential, webhook.custom_headers) == (None,) * 3
         assert {delivery.status for delivery in Delivery.objects.all()} == {"cancelled", "failed"}
+        assert set(Failure.objects.values_list("status", "reason")) == {
+            ("inactive", "HTTP 500"),
+            ("inactive", "Cancelled"),
+            ("inactive", "Connection timeout"),
+        }
