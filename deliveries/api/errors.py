@@ -1,0 +1,75 @@
+"""Errors before they are worded: what went wrong, as an exception with an HTTP status.
+
+Each contract turns these into its own body; status and headers are the same in all three.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.core.signals import got_request_exception
+from django.db import InterfaceError, OperationalError
+from django.http import UnreadablePostError
+from rest_framework import status
+from rest_framework.exceptions import APIException, ParseError, ValidationError
+from rest_framework.request import Request
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER = 5
+
+
+class DatabaseAway(APIException):
+    """The database did not do what it was asked; nothing was stored."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "service_unavailable"
+    default_detail = "The service cannot reach its database. Try again in a few seconds."
+
+
+class InternalError(APIException):
+    """Our fault, and in the log."""
+
+    default_code = "internal_error"
+    default_detail = "Something went wrong on our side."
+
+
+def known(error: Exception, request: Request) -> APIException:
+    """Return an error in the terms the contracts word. An unexpected one is logged with its traceback."""
+    match error:
+        case ValidationError():
+            # DRF says 400; all three contracts say 422.
+            error.status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+            return error
+        case APIException():
+            return error
+        case OperationalError() | InterfaceError():
+            logger.warning(
+                "The database failed a request", extra={"event": "request.no_database"}, exc_info=error
+            )
+            return DatabaseAway()
+        case SuspiciousOperation() | BadRequest() | UnreadablePostError():
+            return ParseError("The request cannot be read.")
+    logger.error(
+        "A request failed",
+        extra={"event": "request.failed", "method": request.method, "path": request.path},
+        exc_info=error,
+    )
+    # As Django does where nobody catches the error: the test client and error trackers listen.
+    got_request_exception.send(sender=None, request=request._request)
+    return InternalError()
+
+
+def messages(error: ValidationError) -> dict[str, Any]:
+    """Return what an error says about each field, to say more beside it."""
+    assert isinstance(error.detail, dict)  # noqa: S101 - every error about fields is
+    return dict(error.detail)
+
+
+def headers(error: APIException) -> Mapping[str, str]:
+    """Return the headers that belong to an error, whatever its body."""
+    if isinstance(error, DatabaseAway):
+        return {"Retry-After": str(RETRY_AFTER)}
+    challenge = getattr(error, "auth_header", None)
+    return {"WWW-Authenticate": challenge} if challenge else {}

@@ -1,0 +1,1 @@
+"""The failures API: what needs attention, and sending it again."""

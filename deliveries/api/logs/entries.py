@@ -1,0 +1,158 @@
+"""The logs of a webhook: its attempts, made and still to come, as one list.
+
+Section "Logs" of the logs API contract: one log per attempt, listed from the moment it is queued, under the
+id and at the place it keeps.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Self
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from deliveries.models import Attempt, Delivery, Webhook
+
+PENDING, SUCCESS, RETRYING, FAILED = "pending", "success", "retrying", "failed"
+
+
+class Place(NamedTuple):
+    """Where a log stands in the list, and whose it is. Made or not, an attempt keeps its place."""
+
+    id: UUID
+    created_at: datetime
+    delivery_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """One attempt in the words of this contract. What only an answer tells is None until there is one."""
+
+    id: UUID
+    delivery: Delivery
+    number: int
+    status: str
+    created_at: datetime
+    http_status: int | None = None
+    error: str | None = None
+    response_body: str | None = None
+    response_headers: dict[str, str] | None = None
+    duration_ms: int | None = None
+    delivered_at: datetime | None = None
+
+    @classmethod
+    def queued(cls, delivery: Delivery, place: Place) -> Self:
+        """Return the log of the attempt a delivery is waiting for."""
+        return cls(
+            id=place.id,
+            delivery=delivery,
+            number=delivery.attempts_made + 1,
+            status=PENDING,
+            created_at=place.created_at,
+        )
+
+    @classmethod
+    def made(cls, attempt: Attempt) -> Self:
+        """Return the log of an attempt that has been made."""
+        return cls(
+            id=attempt.pk,
+            delivery=attempt.delivery,
+            number=attempt.number,
+            status=_status(attempt),
+            created_at=attempt.created_at,
+            http_status=attempt.http_status,
+            error=attempt.error or None,
+            response_body=_text(attempt.response_body),
+            response_headers=attempt.response_headers,
+            duration_ms=attempt.duration // timedelta(milliseconds=1),
+            delivered_at=attempt.started_at + attempt.duration if attempt.succeeded else None,
+        )
+
+    @property
+    def request_payload(self) -> Any:
+        """The JSON object that was sent, or will be."""
+        return json.loads(bytes(self.delivery.event.body))
+
+
+class Places:
+    """The places of a webhook's logs, newest first: to be counted, and read a page at a time."""
+
+    def __init__(self, webhook: Webhook) -> None:
+        self._made = Attempt.objects.filter(webhook=webhook)
+        # One part for each state, because each has an index of its own.
+        self._queued = [
+            Delivery.objects.filter(webhook=webhook, status=status) for status in Delivery.UNFINISHED
+        ]
+
+    def count(self) -> int:
+        """Return how many logs there are."""
+        return _union(self._made, self._queued).count()
+
+    def find(self, log_id: UUID) -> list[Place]:
+        """Return the place of one log, or none.
+
+        One statement, so that an attempt recorded at this moment is found: as queued, or as made.
+        """
+        queued = [deliveries.filter(next_attempt_id=log_id) for deliveries in self._queued]
+        return _listed(_union(self._made.filter(pk=log_id), queued))
+
+    def __getitem__(self, window: slice) -> list[Place]:
+        """Return the places of a page.
+
+        Each part gives only as many as could be on the pages up to this one, by its index where it has one,
+        instead of all it has.
+        """
+        made = self._made.order_by("-created_at", "-id")[: window.stop]
+        queued = [
+            deliveries.order_by("-scheduled_at", "-next_attempt_id")[: window.stop]
+            for deliveries in self._queued
+        ]
+        union = _union(
+            Attempt.objects.filter(pk__in=made.values("pk")),
+            [Delivery.objects.filter(pk__in=deliveries.values("pk")) for deliveries in queued],
+        )
+        return _listed(union.order_by("-created_at", "-id")[window])
+
+
+def load(places: Sequence[Place]) -> list[Log]:
+    """Return the logs at these places, in two queries however many they are.
+
+    What an attempt looks like depends on its delivery, and all of a delivery's are told from one reading of
+    it. It is read before the attempts: when it no longer waits for one, that one is there to be found, unless
+    the delivery was cancelled or its log deleted in between.
+    """
+    deliveries = Delivery.objects.select_related("event").in_bulk({place.delivery_id for place in places})
+    attempts = Attempt.objects.in_bulk([place.id for place in places])
+    logs = []
+    for place in places:
+        delivery, attempt = deliveries.get(place.delivery_id), attempts.get(place.id)
+        if delivery and delivery.next_attempt_id == place.id:
+            logs.append(Log.queued(delivery, place))
+        elif delivery and attempt:
+            attempt.delivery = delivery
+            logs.append(Log.made(attempt))
+    return logs
+
+
+def _union(made: "QuerySet[Attempt]", queued: "Iterable[QuerySet[Delivery]]") -> "QuerySet[Any, Any]":
+    return made.values_list("id", "created_at", "delivery_id").union(
+        *(deliveries.values_list("next_attempt_id", "scheduled_at", "id") for deliveries in queued), all=True
+    )
+
+
+def _listed(union: "QuerySet[Any, Any]") -> list[Place]:
+    return [Place(*row) for row in union]
+
+
+def _status(attempt: Attempt) -> str:
+    """Return this contract's word for an attempt that has been made."""
+    if attempt.succeeded:
+        return SUCCESS
+    return RETRYING if attempt.retrying else FAILED
+
+
+def _text(body: bytes | memoryview | None) -> str | None:
+    """Return an answer's body as text any reader can take: what is not UTF-8, and NUL, replaced."""
+    return None if body is None else bytes(body).decode("utf-8", "replace").replace("\x00", "\ufffd")

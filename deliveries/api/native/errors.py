@@ -1,0 +1,43 @@
+"""The native API's words for errors: problem details by RFC 9457, with a stable code."""
+
+from http import HTTPStatus
+from typing import Any
+
+from rest_framework import status
+from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.response import Response
+
+from deliveries.api import errors
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class IdempotencyConflict(APIException):
+    """The idempotency key stands for another event."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "idempotency_conflict"
+
+
+class InvalidIdempotencyKey(ValidationError):
+    """The header has a form no key may have."""
+
+    default_code = "invalid_idempotency_key"
+
+
+def handler(error: Exception, context: dict[str, Any]) -> Response:
+    """Return the answer to an error. Consumers may rely on `status`, `code` and the keys of `errors`."""
+    known = errors.known(error, context["request"])
+    invalid = isinstance(known, ValidationError)
+    problem = {
+        # Says that title and status tell all there is to know about the type; `code` is more precise.
+        "type": "about:blank",
+        "title": HTTPStatus(known.status_code).phrase,
+        "status": known.status_code,
+        "detail": "Some of what was sent is not valid." if invalid else known.detail,
+        "code": known.default_code,
+        "errors": known.detail if invalid else {},
+    }
+    return Response(
+        problem, status=known.status_code, headers=dict(errors.headers(known)), content_type=CONTENT_TYPE
+    )

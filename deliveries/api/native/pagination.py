@@ -1,0 +1,111 @@
+"""The native API's pages: by the key of the last row, so that a page costs the same wherever it lies."""
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+from django.db.models import Model, Q, QuerySet
+from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
+from rest_framework.views import APIView
+
+from deliveries.api import parsing, timestamps
+
+Row = TypeVar("Row", bound=Model)
+
+MOST_PER_PAGE = 100
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A place in the list, and whether its page lies before it (newer) or behind it (older)."""
+
+    backwards: bool
+    created_at: datetime
+    id: UUID
+
+    def encode(self) -> str:
+        """Return the cursor as it stands in a link."""
+        words = ("newer" if self.backwards else "older", self.created_at.isoformat(), str(self.id))
+        return base64.urlsafe_b64encode(" ".join(words).encode()).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, text: str) -> Self:
+        """Return the cursor a link carried. Everybody can make one; it leads to nothing but their own rows.
+
+        :raises ValueError: for any text that is none.
+        """
+        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
+        direction, moment, key = base64.urlsafe_b64decode(padded).decode("ascii").split(" ")
+        created_at, row_id = timestamps.parse(moment), parsing.uuid(key)
+        if direction not in ("newer", "older") or row_id is None:
+            raise ValueError("Not a cursor.")
+        return cls(direction == "newer", created_at, row_id)
+
+
+class KeysetPagination(BasePagination):
+    """A page of rows with `created_at` and `id`, newest first, and links to those beside it."""
+
+    def paginate_queryset(  # type: ignore[override]  # nothing but querysets is paged
+        self, queryset: QuerySet[Row], request: Request, view: APIView | None = None
+    ) -> list[Row]:
+        """Return the rows of the page.
+
+        :raises ValidationError: listing every bad parameter.
+        """
+        cursor, size = _cursor_and_size(request)
+        self._url = request.build_absolute_uri()
+        backwards = cursor is not None and cursor.backwards
+        # One more than asked for tells whether there are more.
+        rows = list(_beyond(queryset, cursor)[: size + 1])
+        more, page = len(rows) > size, rows[:size]
+        if backwards:
+            page.reverse()
+        # Where we come from there was a row, that of the cursor.
+        self._has_newer = more if backwards else cursor is not None
+        self._has_older = True if backwards else more
+        self._page: list[Any] = page
+        return page
+
+    def get_paginated_response(self, data: Any) -> Response:
+        """Return the page with its links; null where there is nothing more."""
+        older = self._link(backwards=False) if self._has_older and self._page else None
+        newer = self._link(backwards=True) if self._has_newer and self._page else None
+        return Response({"results": data, "next": older, "previous": newer})
+
+    def _link(self, *, backwards: bool) -> str:
+        row = self._page[0 if backwards else -1]
+        return replace_query_param(self._url, "cursor", Cursor(backwards, row.created_at, row.pk).encode())
+
+
+def _cursor_and_size(request: Request) -> tuple[Cursor | None, int]:
+    query, problems = request.query_params, {}
+    cursor, size = None, 0
+    try:
+        cursor = Cursor.decode(query["cursor"]) if "cursor" in query else None
+    except ValueError:
+        problems["cursor"] = ["Must be a cursor from a link of this list."]
+    try:
+        size = parsing.whole_number(query.get("page_size", str(MOST_PER_PAGE)), least=1, most=MOST_PER_PAGE)
+    except ValueError:
+        problems["page_size"] = [f"Must be a whole number from 1 to {MOST_PER_PAGE}."]
+    if problems:
+        raise ValidationError(problems)
+    return cursor, size
+
+
+def _beyond(queryset: QuerySet[Row], cursor: Cursor | None) -> QuerySet[Row]:
+    """Return the rows on the cursor's side of its place, the nearest first."""
+    if cursor is None:
+        return queryset.order_by("-created_at", "-pk")
+    # The first condition alone is what an index can follow.
+    if cursor.backwards:
+        newer = Q(created_at__gt=cursor.created_at) | Q(pk__gt=cursor.id)
+        return queryset.filter(newer, created_at__gte=cursor.created_at).order_by("created_at", "pk")
+    older = Q(created_at__lt=cursor.created_at) | Q(pk__lt=cursor.id)
+    return queryset.filter(older, created_at__lte=cursor.created_at).order_by("-created_at", "-pk")

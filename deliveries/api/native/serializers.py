@@ -1,0 +1,189 @@
+"""The native API's shapes."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.fields import empty
+
+from deliveries.api import parsing, timestamps
+from deliveries.api.errors import messages
+from deliveries.models import Account, Agent, Delivery, Event, Webhook
+
+STATUS_WORDS = {
+    Delivery.Status.PENDING: "pending",
+    Delivery.Status.HELD: "held",
+    Delivery.Status.SUCCEEDED: "succeeded",
+    Delivery.Status.FAILED: "failed",
+    Delivery.Status.CANCELLED: "cancelled",
+}
+
+
+class StringField(serializers.CharField):
+    """A string that is one: DRF's field takes numbers as well."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the string.
+
+        :raises ValidationError: for anything else.
+        """
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class ObjectField(serializers.Field[Any, Any, Any, Any]):
+    """A JSON object, kept as it came."""
+
+    default_error_messages = {"invalid": "Must be a JSON object."}
+
+    def to_internal_value(self, data: Any) -> Mapping[str, Any]:
+        """Return the object.
+
+        :raises ValidationError: for any other value.
+        """
+        if not isinstance(data, dict):
+            self.fail("invalid")
+        return data
+
+
+class MomentField(serializers.Field[Any, Any, Any, Any]):
+    """A moment with its zone."""
+
+    default_error_messages = {
+        "invalid": 'Must be an ISO 8601 date and time with a time zone, such as "2026-03-15T10:00:00Z".'
+    }
+
+    def to_internal_value(self, data: Any) -> datetime:
+        """Return the moment.
+
+        :raises ValidationError: for anything else.
+        """
+        try:
+            return timestamps.parse(data if isinstance(data, str) else "")
+        except timestamps.NotATimestamp:
+            self.fail("invalid")
+
+
+class AgentIdField(serializers.Field[Any, Any, Any, Any]):
+    """The id of one of the account's agents; the account is in the serializer's context."""
+
+    default_error_messages = {"invalid": "Must be the id of an agent of this account."}
+
+    def to_internal_value(self, data: Any) -> Agent:
+        """Return the agent.
+
+        :raises ValidationError: for anything else, the id of another account's agent included.
+        """
+        account: Account = self.context["account"]
+        agent_id = parsing.uuid(data) if isinstance(data, str) else None
+        agent = Agent.objects.filter(account=account, pk=agent_id).first() if agent_id else None
+        if agent is None:
+            self.fail("invalid")
+        return agent
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """What a consumer sends, and nothing else beside it."""
+
+    def run_validation(self, data: Any = empty) -> Any:
+        """Return what `to_internal_value` returns.
+
+        :raises ValidationError: also for a body that is no JSON object.
+        """
+        if not isinstance(data, dict):
+            raise ValidationError({"body": ["Must be a JSON object."]})
+        return super().run_validation(data)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the values by our own names.
+
+        :raises ValidationError: listing every field that is wrong, missing or unknown.
+        """
+        problems = {name: ["Unknown field."] for name in data if name not in self.fields}
+        try:
+            values = super().to_internal_value(data)
+        except ValidationError as error:
+            raise ValidationError({**messages(error), **problems}) from error
+        if problems:
+            raise ValidationError(problems)
+        return values
+
+
+class EventDraftSerializer(StrictSerializer):
+    """An event to be published, by the names `services.publishing.publish` has for its parts."""
+
+    event = StringField(source="event_type", max_length=100)
+    payload = ObjectField()
+    agent_id = AgentIdField(source="agent", required=False, allow_null=True)
+    occurred_at = MomentField(required=False, allow_null=True)
+
+
+class AgentDraftSerializer(StrictSerializer):
+    """An agent to be made."""
+
+    name = StringField(max_length=255)
+
+
+class AgentSerializer(serializers.Serializer[Agent]):
+    """An agent."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    created_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
+
+
+class PublicationSerializer(serializers.Serializer[Any]):
+    """What became of an event that was published."""
+
+    id = serializers.UUIDField(source="event.pk")
+    event = serializers.CharField(source="event.type")
+    matched = serializers.IntegerField()
+    created_at = serializers.DateTimeField(source="event.created_at", format=timestamps.MICROSECONDS)
+
+
+class WebhookNameSerializer(serializers.Serializer[Webhook]):
+    """Enough of a webhook to know which."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+
+
+class DeliverySerializer(serializers.Serializer[Any]):
+    """A delivery of an event."""
+
+    id = serializers.UUIDField()
+    webhook = WebhookNameSerializer()
+    status = serializers.SerializerMethodField()
+    attempts_made = serializers.IntegerField()
+    created_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
+    finished_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
+
+    def get_status(self, delivery: Delivery) -> str:
+        """Return this contract's word for our state."""
+        return STATUS_WORDS[Delivery.Status(delivery.status)]
+
+
+class EventSerializer(serializers.Serializer[Event]):
+    """An event, without what became of it."""
+
+    id = serializers.UUIDField()
+    event = serializers.CharField(source="type")
+    agent_id = serializers.UUIDField()
+    payload = serializers.SerializerMethodField()
+    occurred_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
+    created_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
+
+    def get_payload(self, event: Event) -> Any:
+        """Return the JSON object every attempt sends."""
+        return json.loads(bytes(event.body))
+
+
+class SkippedSerializer(serializers.Serializer[Any]):
+    """A webhook that did not get an event, and why."""
+
+    webhook = WebhookNameSerializer()
+    reason = serializers.CharField()

@@ -1,0 +1,13 @@
+"""The native API's paths, each with and without a slash at its end."""
+
+from django.urls import re_path
+
+from deliveries.api.native.views import AgentViewSet, EventViewSet, UnknownPath
+
+urlpatterns = [
+    re_path(r"^events/?$", EventViewSet.as_view({"post": "publish"})),
+    re_path(r"^events/(?P<event_id>[^/]+)/?$", EventViewSet.as_view({"get": "retrieve"})),
+    re_path(r"^agents/?$", AgentViewSet.as_view({"post": "create", "get": "list"})),
+    re_path(r"^agents/(?P<agent_id>[^/]+)/?$", AgentViewSet.as_view({"get": "retrieve"})),
+    re_path("", UnknownPath.as_view()),
+]

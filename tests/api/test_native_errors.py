@@ -1,0 +1,136 @@
+import logging
+from typing import Any
+
+import pytest
+from django.db import InterfaceError, OperationalError
+from django.test import Client
+
+from deliveries.models import Account, Scope
+from tests import builders
+from tests.api.conftest import ClientWith, DatabaseFails
+
+UNKNOWN = "0b97ce11-b6e0-49b4-8f92-68040aa324bf"
+EVENTS, AGENTS = "/api/v1/events", "/api/v1/agents"
+
+
+def check(response: Any, status: int, code: str) -> None:
+    """Check that an answer is a problem by RFC 9457, with this status and code."""
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (status, code)
+    assert list(problem) == ["type", "title", "status", "detail", "code", "errors"]
+    assert problem["status"] == status
+    assert isinstance(problem["detail"], str)
+    assert problem["detail"]
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+class TestUnauthorized:
+    @pytest.mark.parametrize("path", [EVENTS, AGENTS, f"{AGENTS}/{UNKNOWN}", "/api/v1/nothing"])
+    def test_tells_a_missing_key_from_an_invalid_one(self, db: None, client: Client, path: str) -> None:
+        missing = client.get(path)
+        invalid = client.get(path, headers={"authorization": "Bearer whk_abc_def"})
+
+        check(missing, 401, "not_authenticated")
+        check(invalid, 401, "authentication_failed")
+        assert missing.headers["WWW-Authenticate"] == invalid.headers["WWW-Authenticate"] == "Bearer"
+
+
+class TestForbidden:
+    @pytest.mark.parametrize(
+        ("method", "path", "needed"),
+        [
+            ("POST", EVENTS, Scope.EVENTS_PUBLISH),
+            ("GET", f"{EVENTS}/{UNKNOWN}", Scope.EVENTS_READ),
+            ("POST", AGENTS, Scope.AGENTS_MANAGE),
+            ("GET", AGENTS, Scope.AGENTS_READ),
+            ("GET", f"{AGENTS}/{UNKNOWN}", Scope.AGENTS_READ),
+        ],
+    )
+    def test_answers_403_to_every_scope_but_one(
+        self, client_with: ClientWith, method: str, path: str, needed: Scope
+    ) -> None:
+        others = [scope for scope in Scope if scope is not needed]
+
+        check(client_with(*others).generic(method, path), 403, "permission_denied")
+        assert client_with(needed).generic(method, path).status_code != 403
+
+
+class TestNotFound:
+    @pytest.mark.parametrize("path", ["/api/v1", "/api/v1/", "/api/v1/event", f"{EVENTS}//", "/api/v1/%00"])
+    @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+    def test_answers_404_to_a_path_there_is_not(self, api: Client, method: str, path: str) -> None:
+        check(api.generic(method, path), 404, "not_found")
+
+    @pytest.mark.parametrize(
+        "row_id", [UNKNOWN, "1", "9" * 5000, f"{UNKNOWN}%0A", f"{UNKNOWN[:-1]}%00", "%ED%A0%80"]
+    )
+    def test_answers_404_to_an_unknown_or_malformed_id(self, api: Client, row_id: str) -> None:
+        check(api.get(f"{EVENTS}/{row_id}"), 404, "not_found")
+        check(api.get(f"{AGENTS}/{row_id}"), 404, "not_found")
+
+    def test_answers_404_to_another_account(self, stranger: Client, account: Account) -> None:
+        check(stranger.get(f"{EVENTS}/{builders.an_event(account).pk}"), 404, "not_found")
+        check(stranger.get(f"{AGENTS}/{builders.an_agent(account).pk}"), 404, "not_found")
+
+
+class TestOtherRefusals:
+    @pytest.mark.parametrize(
+        ("method", "path", "allow"),
+        [
+            ("GET", EVENTS, "POST"),
+            ("PUT", f"{EVENTS}/{UNKNOWN}?colour=red", "GET, HEAD"),
+            ("OPTIONS", AGENTS, "GET, HEAD, POST"),
+            ("DELETE", f"{AGENTS}/{UNKNOWN}", "GET, HEAD"),
+        ],
+    )
+    def test_answers_405_to_a_method_a_path_does_not_have(
+        self, api: Client, method: str, path: str, allow: str
+    ) -> None:
+        response = api.generic(method, path)
+
+        check(response, 405, "method_not_allowed")
+        assert response.headers["Allow"] == allow
+
+    def test_answers_406_when_json_is_not_wanted(self, api: Client) -> None:
+        check(api.get(AGENTS, headers={"accept": "text/csv"}), 406, "not_acceptable")
+
+    def test_answers_415_to_a_body_that_is_not_json(self, api: Client) -> None:
+        check(api.post(EVENTS, "event=x", content_type="text/plain"), 415, "unsupported_media_type")
+
+    @pytest.mark.parametrize(
+        "body", ["{", '{"event": NaN}', '{"payload": {"a": 1, "a": 2}}', '{"event": "\\ud800"}', "[" * 100]
+    )
+    def test_answers_400_to_malformed_json(self, api: Client, body: str) -> None:
+        check(api.post(EVENTS, body, content_type="application/json"), 400, "parse_error")
+
+    def test_answers_413_to_a_body_that_is_too_large(self, api: Client) -> None:
+        response = api.post(EVENTS, "x" * 300_000, content_type="application/json")
+
+        check(response, 413, "body_too_large")
+
+    def test_answers_422_to_a_bad_field(self, api: Client) -> None:
+        check(api.post(EVENTS, {}, content_type="application/json"), 422, "invalid")
+
+
+class TestOurFault:
+    @pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed")])
+    def test_answers_503_while_the_database_is_away(
+        self, api: Client, database_fails: DatabaseFails, error: Exception
+    ) -> None:
+        with database_fails(error):
+            response = api.get(AGENTS)
+
+        check(response, 503, "service_unavailable")
+        assert response.headers["Retry-After"] == "5"
+
+    def test_answers_500_to_a_bug_and_logs_it(
+        self, api: Client, database_fails: DatabaseFails, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        api.raise_request_exception = False
+
+        with database_fails(ZeroDivisionError("a bug")):
+            response = api.get(AGENTS)
+
+        check(response, 500, "internal_error")
+        assert [record.levelno for record in caplog.records if record.exc_info] == [logging.ERROR]

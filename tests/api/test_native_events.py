@@ -1,0 +1,274 @@
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.test import Client
+
+from deliveries.api.native.serializers import STATUS_WORDS
+from deliveries.models import Account, Delivery, Event, Webhook
+from tests import builders
+from tests.api.conftest import DatabaseFails
+
+PATH = "/api/v1/events"
+BODY = {"event": "call.ended", "payload": {"call_id": "c-1", "duration": 45}}
+
+
+def publish(api: Client, body: Any = BODY, *, key: str | None = None) -> Any:
+    """Return the answer to a publication."""
+    headers = {} if key is None else {"idempotency-key": key}
+    return api.post(PATH, body, content_type="application/json", headers=headers)
+
+
+def errors(response: Any) -> Any:
+    """Return the errors of a refused request."""
+    assert response.status_code == 422, response.content
+    assert response.headers["Content-Type"] == "application/problem+json"
+    return response.json()["errors"]
+
+
+class TestPublish:
+    def test_stores_the_event_and_its_deliveries(self, api: Client, account: Account) -> None:
+        webhook = builders.a_webhook(account)
+
+        response = publish(api)
+
+        assert response.status_code == 202
+        event = Event.objects.get()
+        assert list(response.json().items()) == [
+            ("id", str(event.pk)),
+            ("event", "call.ended"),
+            ("matched", 1),
+            ("created_at", event.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")),
+        ]
+        assert bytes(event.body) == b'{"call_id":"c-1","duration":45}'
+        assert event.occurred_at == event.created_at
+        assert Delivery.objects.get().webhook == webhook
+
+    def test_takes_all_there_is_to_say(self, api: Client, account: Account) -> None:
+        agent = builders.an_agent(account)
+        body = {**BODY, "agent_id": str(agent.pk), "occurred_at": "2026-03-15T12:00:00+02:00"}
+
+        response = api.post(f"{PATH}/", body, content_type="application/json")
+
+        assert response.status_code == 202
+        event = Event.objects.get()
+        assert (event.agent, event.occurred_at) == (agent, builders.NOW)
+
+    def test_takes_null_for_what_is_not_there(self, api: Client) -> None:
+        assert publish(api, {**BODY, "agent_id": None, "occurred_at": None}).status_code == 202
+
+    def test_stores_an_event_nobody_wants(self, api: Client) -> None:
+        assert publish(api).json()["matched"] == 0
+        assert Event.objects.exists()
+
+    def test_takes_a_payload_of_32_levels_and_256_kib(self, api: Client) -> None:
+        nested: dict[str, Any] = {}
+        for _ in range(31):
+            nested = {"a": nested}
+        large = {"text": "x" * (256 * 1024 - len('{"text":""}'))}
+
+        assert publish(api, {**BODY, "payload": nested}).status_code == 202
+        assert publish(api, {**BODY, "payload": large}).status_code == 202
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("event", None),
+            ("event", ""),
+            ("event", 5),
+            ("event", True),
+            ("event", "call.begun"),
+            ("event", "e" * 101),
+            ("payload", None),
+            ("payload", []),
+            ("payload", "{}"),
+            ("payload", {"text": "x" * 256 * 1024}),
+            ("agent_id", 5),
+            ("agent_id", ""),
+            ("agent_id", "1"),
+            ("agent_id", "0b97ce11-b6e0-49b4-8f92-68040aa324bf"),
+            ("occurred_at", "2026-03-15T10:00:00"),
+            ("occurred_at", "yesterday"),
+            ("occurred_at", 1773568800),
+            ("occurred_at", "9999-12-31T23:59:59-01:00"),
+            ("colour", "red"),
+        ],
+    )
+    def test_refuses_a_bad_field(self, api: Client, field: str, value: object) -> None:
+        found = errors(publish(api, {**BODY, field: value}))
+
+        assert list(found) == [field]
+        assert [type(message) for message in found[field]] == [str]
+        assert not Event.objects.exists()
+
+    def test_refuses_the_agent_of_another_account(self, api: Client) -> None:
+        stranger = builders.an_agent()
+
+        assert list(errors(publish(api, {**BODY, "agent_id": str(stranger.pk)}))) == ["agent_id"]
+
+    def test_lists_every_bad_field(self, api: Client) -> None:
+        found = errors(publish(api, {"event": 5, "occurred_at": "x", "colour": "red"}))
+
+        assert set(found) == {"event", "payload", "occurred_at", "colour"}
+
+    @pytest.mark.parametrize("body", ["[]", "null", '"x"'])
+    def test_wants_an_object(self, api: Client, body: str) -> None:
+        assert list(errors(publish(api, body))) == ["body"]
+
+    def test_is_never_a_success_without_a_commit(
+        self, api: Client, account: Account, database_fails: DatabaseFails
+    ) -> None:
+        builders.a_webhook(account)
+        api.get(PATH)  # notes the use of the key
+
+        with database_fails(OperationalError("gone"), beginning='INSERT INTO "deliveries_delivery"'):
+            response = publish(api)
+
+        assert response.status_code == 503
+        assert response.headers["Retry-After"] == "5"
+        assert not Event.objects.exists()
+
+
+class TestIdempotencyKey:
+    def test_gives_the_same_answer_again(self, api: Client, account: Account) -> None:
+        builders.a_webhook(account)
+        first = publish(api, key="k-1")
+
+        again = publish(api, key="k-1")
+
+        assert "Idempotency-Replayed" not in first.headers
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert (again.status_code, again.content) == (202, first.content)
+        assert Event.objects.count() == 1
+
+    def test_stands_for_one_body(self, api: Client) -> None:
+        publish(api, key="k-1")
+
+        response = publish(api, {**BODY, "payload": {}}, key="k-1")
+
+        assert response.status_code == 409
+        assert response.json()["code"] == "idempotency_conflict"
+        assert response.headers["Content-Type"] == "application/problem+json"
+
+    def test_belongs_to_one_account(self, api: Client, stranger: Client) -> None:
+        publish(api, key="k-1")
+
+        assert "Idempotency-Replayed" not in publish(stranger, key="k-1").headers
+
+    @pytest.mark.parametrize("key", ["a", "k" * 128, "!~"])
+    def test_takes_visible_ascii(self, api: Client, key: str) -> None:
+        assert publish(api, key=key).status_code == 202
+
+    @pytest.mark.parametrize("key", ["", "k" * 129, "a b", "k\xe9", "k\x00", "k\x7f"])
+    def test_takes_nothing_else(self, api: Client, key: str) -> None:
+        response = publish(api, key=key)
+
+        assert list(errors(response)) == ["Idempotency-Key"]
+        assert response.json()["code"] == "invalid_idempotency_key"
+
+
+class TestGet:
+    def test_shows_the_event_and_its_deliveries(self, api: Client, account: Account, now: datetime) -> None:
+        webhook = builders.a_webhook(account)
+        delivery = builders.a_delivery(webhook)
+
+        answer = api.get(f"{PATH}/{delivery.event_id}/").json()
+
+        assert list(answer.items()) == [
+            ("id", str(delivery.event_id)),
+            ("event", "call.ended"),
+            ("agent_id", None),
+            ("payload", {"call_id": "call-uuid", "duration": 45}),
+            ("occurred_at", "2026-03-15T10:00:00.000000Z"),
+            ("created_at", "2026-03-15T10:00:00.000000Z"),
+            (
+                "deliveries",
+                [
+                    {
+                        "id": str(delivery.pk),
+                        "webhook": {"id": str(webhook.pk), "name": "CRM call events"},
+                        "status": "pending",
+                        "attempts_made": 0,
+                        "created_at": "2026-03-15T10:00:00.000000Z",
+                        "finished_at": None,
+                    }
+                ],
+            ),
+            ("skipped", []),
+        ]
+
+    @pytest.mark.parametrize("status", Delivery.Status)
+    def test_has_a_word_for_every_state(self, status: Delivery.Status) -> None:
+        assert status in STATUS_WORDS
+
+    def test_costs_the_same_for_one_webhook_as_for_a_hundred(
+        self, api: Client, account: Account, django_assert_num_queries: Any
+    ) -> None:
+        event = builders.an_event(account)
+        builders.a_delivery(builders.a_webhook(account), event=event)
+        builders.a_webhook(account)
+        api.get(f"{PATH}/{event.pk}")  # notes the use of the key
+
+        with django_assert_num_queries(4):
+            api.get(f"{PATH}/{event.pk}")
+        for _ in range(50):
+            builders.a_delivery(builders.a_webhook(account), event=event)
+            builders.a_webhook(account)
+        with django_assert_num_queries(4):
+            answer = api.get(f"{PATH}/{event.pk}").json()
+        assert (len(answer["deliveries"]), len(answer["skipped"])) == (51, 51)
+
+
+class TestSkipped:
+    def reasons(self, api: Client, event: Event) -> dict[str, str]:
+        """Return why each webhook was skipped, by its name."""
+        skipped = api.get(f"{PATH}/{event.pk}").json()["skipped"]
+        assert all(list(each) == ["webhook", "reason"] for each in skipped)
+        return {each["webhook"]["name"]: each["reason"] for each in skipped}
+
+    def test_says_why(self, api: Client, account: Account) -> None:
+        agent, other = builders.an_agent(account), builders.an_agent(account)
+        builders.a_webhook(account, name="off", enabled=False)
+        builders.a_webhook(account, name="deaf", events=["message.*"])
+        builders.a_webhook(agent=other, name="other's")
+        builders.a_webhook(agent=other, name="other's, off", enabled=False)
+        builders.a_webhook(account, name="off and deaf", enabled=False, events=["message.*"])
+
+        event = builders.an_event(account, agent=agent)
+
+        assert self.reasons(api, event) == {
+            "off": "disabled",
+            "deaf": "not_subscribed",
+            "other's": "other_agent",
+            "other's, off": "other_agent",
+            "off and deaf": "not_subscribed",
+        }
+
+    def test_counts_every_agents_webhook_as_another_agents_when_the_event_has_none(
+        self, api: Client, account: Account
+    ) -> None:
+        builders.a_webhook(agent=builders.an_agent(account), name="agent's")
+
+        assert self.reasons(api, builders.an_event(account)) == {"agent's": "other_agent"}
+
+    def test_looks_at_the_webhook_as_it_is_now(self, api: Client, account: Account, now: datetime) -> None:
+        builders.a_webhook(account, name="enabled since")
+        builders.a_webhook(account, name="made since", now=now + timedelta(seconds=1))
+
+        assert self.reasons(api, builders.an_event(account)) == {
+            "enabled since": "disabled",
+            "made since": "not_subscribed",
+        }
+
+    def test_leaves_out_who_got_it_and_who_is_gone(
+        self, api: Client, account: Account, now: datetime
+    ) -> None:
+        got_it = builders.a_webhook(account, name="got it")
+        builders.a_webhook(account, name="gone", enabled=False)
+        Webhook.objects.filter(name="gone").update(deleted_at=now)
+        builders.a_webhook(name="another account's")
+        delivery = builders.a_delivery(got_it)
+        Webhook.objects.filter(pk=got_it.pk).update(enabled=False)
+
+        assert self.reasons(api, delivery.event) == {}
