@@ -200,6 +200,12 @@ class Delivery(models.Model):
     def __str__(self) -> str:
         return f"{self.pk} {self.status}"
 
+    @property
+    def next_attempt_at(self) -> datetime | None:
+        """When the next attempt is due; None while one is under way, and where none is made by itself."""
+        waiting = self.status == self.Status.PENDING and self.lease_token is None
+        return self.due_at if waiting else None
+
 
 def _per_row(values: Mapping[UUID, Any], field: "models.Field[Any, Any]") -> Case:
     """Return the expression that gives each row its own value."""

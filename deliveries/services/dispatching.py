@@ -63,6 +63,8 @@ class Dispatcher:
         # Claims are numbered. Everything due when claim number `_caught_up_with` began has been claimed.
         self._claims_begun = self._caught_up_with = 0
         self._caught_up = threading.Condition()
+        # Whether the last claim found nothing, with nothing under way that kept a webhook from having more.
+        self._idle = False
         self._stopping = threading.Event()
         self._rung = threading.Event()
 
@@ -81,11 +83,11 @@ class Dispatcher:
         way.
         """
         deadline = time.monotonic() + budget.total_seconds()
+        self._idle = False
         self._claim_at = 0.0
         while time.monotonic() < deadline and not self._stopping.is_set():
             self._turn()
-            nothing_due = self._claim_at > time.monotonic()
-            if nothing_due and not self._under_way and not self._results:
+            if self._idle:
                 return True
         return False
 
@@ -183,6 +185,7 @@ class Dispatcher:
             now=self._clock(), limit=free, grace=settings.WEBHOOKS_LEASE_GRACE, after=self._after
         )
         self._failures_in_a_row = 0
+        self._idle = not (deliveries or self._under_way or self._results)
         if time.monotonic() - began > settings.WEBHOOKS_LEASE_GRACE.total_seconds() / 2:
             # The database was so slow that the leases may end before the results are written.
             for token in {delivery.lease_token for delivery in deliveries}:

@@ -1,0 +1,5 @@
+"""The console: what operators see and do. Every act is a call of a service."""
+
+from deliveries.admin import accounts, agents, api_keys, attempts, deliveries, events, failures, webhooks
+
+__all__ = ["accounts", "agents", "api_keys", "attempts", "deliveries", "events", "failures", "webhooks"]

@@ -1,0 +1,21 @@
+"""Accounts."""
+
+from django.contrib import admin
+
+from deliveries.admin.dated import Dated
+from deliveries.admin.tables import Searched
+from deliveries.models import Account
+
+
+@admin.register(Account)
+class AccountAdmin(Dated, Searched, admin.ModelAdmin[Account]):
+    """Tenants. None is deleted here: all that ever happened to it would have to go as well."""
+
+    list_display = ("name", "id", "open_event_types", "created_at")
+    list_filter = ("open_event_types",)
+    search_fields = ("id", "name")
+    searched_in_parts = ("name",)
+    ordering = ("-pk",)
+    show_full_result_count = False
+    fields = ("id", "name", "open_event_types", "created_at")
+    readonly_fields = ("id", "created_at")

@@ -1,0 +1,67 @@
+"""API keys: made, shown once, and revoked."""
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from deliveries.admin.tables import Searched
+from deliveries.models import ApiKey, Scope
+
+
+class ApiKeyForm(forms.ModelForm[ApiKey]):
+    """A new key."""
+
+    scopes = forms.MultipleChoiceField(choices=Scope.choices, widget=forms.CheckboxSelectMultiple)
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(Searched, admin.ModelAdmin[ApiKey]):
+    """Keys. None is deleted: a revoked one stays, and says when it was last used."""
+
+    form = ApiKeyForm
+    list_display = ("name", "prefix", "account", "created_at", "expires_at", "revoked_at", "last_used_at")
+    list_select_related = ("account",)
+    search_fields = ("id", "name", "prefix")
+    searched_in_parts = ("name",)
+    ordering = ("-pk",)
+    show_full_result_count = False
+    autocomplete_fields = ("account",)
+    actions = ("revoke",)
+
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
+        """Ask for what a key is made of, or show it."""
+        chosen = ("account", "name", "scopes", "expires_at")
+        return chosen if obj is None else ("prefix", *chosen, "created_at", "revoked_at", "last_used_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
+        """Fix all but the name and the expiry once the key is made."""
+        fields = self.get_fields(request, obj)
+        return () if obj is None else tuple(field for field in fields if field not in ("name", "expires_at"))
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: forms.Form, change: bool) -> None:
+        """Make a key and show its text, which nobody can do again; or save the name and the expiry."""
+        if change:
+            obj.save(update_fields=form.changed_data)
+            return
+        key, text = ApiKey.objects.issue(
+            account=obj.account,
+            name=obj.name,
+            scopes=[Scope(scope) for scope in form.cleaned_data["scopes"]],
+            now=timezone.now(),
+            expires_at=obj.expires_at,
+        )
+        obj.pk = key.pk
+        obj.refresh_from_db()
+        messages.success(request, f"The key, which is not shown again: {text}")
+
+    @admin.action(description="Revoke", permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        """Make keys useless at once. One that was revoked before keeps its moment."""
+        revoked = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
+        messages.success(request, f"Revoked {revoked} {'key' if revoked == 1 else 'keys'}.")
+
+    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        """Nobody deletes; a key is revoked."""
+        return False

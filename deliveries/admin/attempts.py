@@ -1,0 +1,106 @@
+"""Attempts: the log."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from deliveries.admin import bodies
+from deliveries.admin.tables import History, ReadOnly
+from deliveries.models import Attempt, Delivery
+
+# Read when a page shows them, one row at a time.
+LARGE = ("response_body", "response_headers", "request_headers")
+
+
+class Told:
+    """For a ModelAdmin or an inline of attempts: their columns in words."""
+
+    @admin.display(description="outcome")
+    def outcome(self, attempt: Attempt) -> str:
+        """What the receiver answered, or why there is no answer."""
+        return f"HTTP {attempt.http_status}" if attempt.http_status else attempt.reason_code
+
+    @admin.display(description="duration")
+    def duration_ms(self, attempt: Attempt) -> str:
+        """How long it took."""
+        return f"{attempt.duration / timedelta(milliseconds=1):.0f} ms"
+
+
+@admin.register(Attempt)
+class AttemptAdmin(Told, History, admin.ModelAdmin[Attempt]):
+    """Every request, and what came back."""
+
+    list_display = (
+        "id",
+        "event_type",
+        "webhook",
+        "number",
+        "succeeded",
+        "outcome",
+        "duration_ms",
+        "started_at",
+    )
+    list_filter = ("succeeded", "reason_code")
+    list_select_related = ("webhook", "delivery__event")
+    search_fields = ("id", "delivery")
+    fields = readonly_fields = (
+        "id",
+        "delivery",
+        "webhook",
+        "number",
+        "round",
+        "created_at",
+        "started_at",
+        "duration_ms",
+        "succeeded",
+        "http_status",
+        "reason_code",
+        "error",
+        "url",
+        "http_method",
+        "request_headers_text",
+        "response_headers_text",
+        "response_body_text",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
+        """Leave what is large in the database until a page shows it."""
+        return super().get_queryset(request).defer(*LARGE, "delivery__event__body")
+
+    @admin.display(description="event type")
+    def event_type(self, attempt: Attempt) -> str:
+        """The type of the event that was sent."""
+        return attempt.delivery.event.type
+
+    @admin.display(description="request headers")
+    def request_headers_text(self, attempt: Attempt) -> SafeString:
+        """What was sent, credentials masked."""
+        return bodies.render_json(attempt.request_headers)
+
+    @admin.display(description="response headers")
+    def response_headers_text(self, attempt: Attempt) -> SafeString:
+        """What came back."""
+        return bodies.render_json(attempt.response_headers)
+
+    @admin.display(description="response body")
+    def response_body_text(self, attempt: Attempt) -> SafeString:
+        """What came back."""
+        return bodies.render(attempt.response_body)
+
+
+class AttemptsOfDelivery(Told, ReadOnly, admin.TabularInline[Attempt, Delivery]):
+    """The attempts on their delivery's page, the latest first."""
+
+    model = Attempt
+    fields = readonly_fields = ("number", "outcome", "error", "duration_ms", "started_at")
+    ordering = ("-number",)
+    extra = 0
+    show_change_link = True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Leave what is large in the database."""
+        return super().get_queryset(request).defer(*LARGE)

@@ -1,0 +1,44 @@
+"""Bodies on a page: what was sent and what came back, always as text."""
+
+import io
+import json
+
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+# Characters shown of a body.
+SHOWN = 64 * 1024
+
+_ENCODER = json.JSONEncoder(indent=2, ensure_ascii=False)
+
+
+def render(body: bytes | memoryview | None) -> SafeString:
+    """Return a body as escaped, preformatted text: indented where it is JSON, and cut where it is long."""
+    text = _readable(bytes(body)) if body is not None else None
+    context = {"text": text and text[:SHOWN], "cut": text is not None and len(text) > SHOWN}
+    return render_to_string("admin/deliveries/body.html", context)
+
+
+def render_json(value: object) -> SafeString:
+    """Return a JSON value the same way."""
+    return render(None if value is None else json.dumps(value).encode())
+
+
+def _readable(body: bytes) -> str:
+    text = body.decode(errors="replace")
+    try:
+        text = _indented(json.loads(text))
+    except (ValueError, RecursionError):
+        return text
+    # JSON can spell out half a surrogate pair, which no page can be encoded with.
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _indented(value: object) -> str:
+    """Return the beginning of it; a few deep brackets would make megabytes of indentation."""
+    text = io.StringIO()
+    for chunk in _ENCODER.iterencode(value):
+        text.write(chunk)
+        if text.tell() > SHOWN:
+            break
+    return text.getvalue()

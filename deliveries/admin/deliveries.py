@@ -1,0 +1,95 @@
+"""Deliveries: the queue, and what became of it."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from deliveries.admin import redelivering
+from deliveries.admin.attempts import AttemptsOfDelivery
+from deliveries.admin.redelivering import Redelivering
+from deliveries.admin.tables import History
+from deliveries.models import Delivery
+from deliveries.services import redelivery
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(Redelivering, History, admin.ModelAdmin[Delivery]):
+    """One event to one webhook."""
+
+    list_display = ("id", "event_type", "webhook", "status", "attempts_made", "due_at", "created_at")
+    list_filter = ("status",)
+    list_select_related = ("event", "webhook")
+    search_fields = ("id", "event")
+    inlines = (AttemptsOfDelivery,)
+    fields = readonly_fields = (
+        "id",
+        "account",
+        "event",
+        "webhook",
+        "status",
+        "created_at",
+        "due_at",
+        "lease_token",
+        "claims",
+        "round",
+        "attempts_made",
+        "retries_left",
+        "next_attempt_id",
+        "scheduled_at",
+        "finished_at",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
+        """Leave the events' bodies in the database."""
+        return super().get_queryset(request).defer("event__body")
+
+    @admin.display(description="event type")
+    def event_type(self, delivery: Delivery) -> str:
+        """The type of the event."""
+        return delivery.event.type
+
+    def delivery_ids(self, rows: Sequence[Delivery]) -> list[UUID]:
+        """Return the ids of the rows."""
+        return [delivery.pk for delivery in rows]
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the button of the delivery's own page."""
+        view = self.admin_site.admin_view(require_POST(self.send_one_again))
+        return [
+            path("<uuid:pk>/send-again/", view, name="deliveries_delivery_send_again"),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Tell the page whether to show the button."""
+        context = {"may_send_again": self.has_redeliver_permission(request), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
+
+    def send_one_again(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Queue one attempt, say what came of it, and go back to the delivery's page."""
+        if not self.has_redeliver_permission(request):
+            raise PermissionDenied
+        delivery = get_object_or_404(Delivery, pk=pk)
+        try:
+            redelivery.redeliver(delivery, now=timezone.now())
+        except redelivery.NotRedeliverable as error:
+            messages.warning(request, str(error))
+        else:
+            redelivering.note(request, [delivery])
+            messages.success(request, "Queued.")
+        return redirect("admin:deliveries_delivery_change", pk)

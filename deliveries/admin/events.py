@@ -1,0 +1,55 @@
+"""Events, the catalogue of their types, and idempotency keys."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from deliveries.admin import bodies
+from deliveries.admin.tables import History
+from deliveries.models import Event, EventType, IdempotencyKey
+
+
+@admin.register(EventType)
+class EventTypeAdmin(admin.ModelAdmin[EventType]):
+    """The catalogue."""
+
+    list_display = ("code", "label")
+    search_fields = ("code", "label")
+    ordering = ("pk",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: EventType | None = None) -> tuple[str, ...]:
+        """Fix the code once it is there: webhooks and events mention it."""
+        return () if obj is None else ("code",)
+
+
+@admin.register(Event)
+class EventAdmin(History, admin.ModelAdmin[Event]):
+    """What was published."""
+
+    list_display = ("id", "type", "account", "agent", "occurred_at", "created_at")
+    list_select_related = ("account", "agent")
+    fields = readonly_fields = ("id", "account", "agent", "type", "occurred_at", "created_at", "body_text")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+        """Leave the bodies in the database until a page shows one."""
+        return super().get_queryset(request).defer("body")
+
+    @admin.display(description="body")
+    def body_text(self, event: Event) -> SafeString:
+        """The body, readable."""
+        return bodies.render(event.body)
+
+
+@admin.register(IdempotencyKey)
+class IdempotencyKeyAdmin(History, admin.ModelAdmin[IdempotencyKey]):
+    """Publishers' names for their publications."""
+
+    list_display = ("key", "account", "event", "created_at")
+    list_select_related = ("account", "event")
+    search_fields = ("key", "event")
+    fields = readonly_fields = ("id", "account", "key", "fingerprint", "event", "created_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[IdempotencyKey]:
+        """Leave the events' bodies in the database."""
+        return super().get_queryset(request).defer("event__body")

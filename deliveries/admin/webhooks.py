@@ -1,0 +1,182 @@
+"""Webhooks, and how they are doing."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from deliveries.admin.tables import History, Searched
+from deliveries.admin.webhook_form import WebhookForm
+from deliveries.models import Delivery, Webhook, WebhookHealth
+from deliveries.secrets import Undecryptable
+from deliveries.services import webhooks
+
+DISABLED_BY_OPERATOR = "Disabled by an operator."
+
+_CHOSEN = ("account", "agent", "name", "url", "http_method", "events", "enabled")
+_LIMITS = ("timeout", "max_retries", "max_in_flight")
+_NEW_SECRETS = ("new_secret", "authorization_scheme", "new_credential", "new_headers")
+_CHANGED_SECRETS = (
+    ("new_secret", "clear_secret"),
+    "authorization_scheme",
+    ("new_credential", "clear_credential"),
+    ("new_headers", "clear_headers"),
+)
+_SHOWN_SECRETS = ("has_secret", "has_credential", "header_names")
+_HEALTH = ("consecutive_failures", "failing_since", "last_success_at", "last_failure_at")
+_STATE = ("id", "disabled_reason", "created_at", "updated_at", "deleted_at")
+
+
+class DeletedFilter(admin.SimpleListFilter):
+    """Deleted webhooks, or those that are not."""
+
+    title = "deleted"
+    parameter_name = "deleted"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices beside "all"."""
+        return [("no", "No"), ("yes", "Yes")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> QuerySet[Webhook]:
+        """Keep what is chosen."""
+        if self.value() is None:
+            return queryset
+        return queryset.filter(deleted_at__isnull=self.value() == "no")
+
+
+@admin.register(Webhook)
+class WebhookAdmin(Searched, admin.ModelAdmin[Webhook]):
+    """Where events go. Saving and deleting are the service's; a deleted webhook can only be looked at."""
+
+    form = WebhookForm
+    list_display = (
+        "name",
+        "account",
+        "url",
+        "enabled",
+        "disabled_reason",
+        "consecutive_failures",
+        "last_success_at",
+        "deleted_at",
+    )
+    list_filter = (DeletedFilter, "enabled")
+    list_select_related = ("account", "health")
+    search_fields = ("id", "name")
+    searched_in_parts = ("name",)
+    ordering = ("-pk",)
+    show_full_result_count = False
+    autocomplete_fields = ("account", "agent")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
+        """Ask for what a new webhook is made of; show what there is of an old one, and what may change."""
+        secrets: tuple[str | tuple[str, ...], ...]
+        if obj is None:
+            secrets = _NEW_SECRETS
+        elif self.has_change_permission(request, obj):
+            secrets = (*_SHOWN_SECRETS, *_CHANGED_SECRETS)
+        else:
+            secrets = (*_SHOWN_SECRETS, "authorization_scheme")
+        fieldsets = [
+            (None, {"fields": _CHOSEN}),
+            ("Limits", {"fields": _LIMITS}),
+            ("Signing and authorization", {"fields": secrets}),
+        ]
+        if obj is not None:
+            fieldsets += [("Health", {"fields": _HEALTH}), ("State", {"fields": _STATE})]
+        return fieldsets
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
+        """Fix the owner of a webhook once it is there."""
+        return () if obj is None else ("account", "agent", *_SHOWN_SECRETS, *_HEALTH, *_STATE)
+
+    def has_change_permission(self, request: HttpRequest, obj: Webhook | None = None) -> bool:
+        """Leave the deleted ones as they are."""
+        return super().has_change_permission(request, obj) and (obj is None or obj.deleted_at is None)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Webhook | None = None) -> bool:
+        """Delete nothing twice."""
+        return super().has_delete_permission(request, obj) and (obj is None or obj.deleted_at is None)
+
+    def save_model(self, request: HttpRequest, obj: Webhook, form: WebhookForm, change: bool) -> None:
+        """Have the service make or change the webhook."""
+        now, wanted = timezone.now(), form.wanted()
+        if not change:
+            made = webhooks.create(account=obj.account, agent=obj.agent, now=now, **wanted)
+            obj.pk = made.pk
+            obj.refresh_from_db()
+            return
+        if wanted.get("enabled") is False:
+            del wanted["enabled"]
+            webhooks.disable(obj.pk, reason=DISABLED_BY_OPERATOR, now=now)
+        if wanted:
+            webhooks.change(obj, now=now, **wanted)
+
+    def delete_model(self, request: HttpRequest, obj: Webhook) -> None:
+        """Have the service delete one."""
+        webhooks.delete(obj, now=timezone.now())
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
+        """Have the service delete each."""
+        now = timezone.now()
+        for webhook in queryset:
+            webhooks.delete(webhook, now=now)
+
+    def get_deleted_objects(
+        self, objs: Iterable[Webhook], request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+        """Say what deleting means here: no row goes, and what is queued is given up."""
+        chosen = list(objs)
+        queued = Delivery.objects.filter(webhook__in=chosen).unfinished().count()
+        counts = {"webhooks": len(chosen), "queued deliveries, which are cancelled": queued}
+        return [str(webhook) for webhook in chosen], counts, set(), []
+
+    @admin.display(description="secret set", boolean=True)
+    def has_secret(self, webhook: Webhook) -> bool:
+        """Whether requests are signed."""
+        return webhook.secret is not None
+
+    @admin.display(description="credential set", boolean=True)
+    def has_credential(self, webhook: Webhook) -> bool:
+        """Whether there is a credential."""
+        return webhook.authorization_credential is not None
+
+    @admin.display(description="custom headers set")
+    def header_names(self, webhook: Webhook) -> str:
+        """Name the custom headers, without their values."""
+        try:
+            return ", ".join(webhook.reveal_headers()) or "-"
+        except Undecryptable:
+            return "None of ENCRYPTION_KEYS opens them."
+
+    @admin.display(description="failures in a row")
+    def consecutive_failures(self, webhook: Webhook) -> int:
+        """How long the row of failures is by now."""
+        return webhook.health.consecutive_failures
+
+    @admin.display
+    def failing_since(self, webhook: Webhook) -> Any:
+        """When the row of failures began."""
+        return webhook.health.failing_since
+
+    @admin.display
+    def last_success_at(self, webhook: Webhook) -> Any:
+        """When something arrived last."""
+        return webhook.health.last_success_at
+
+    @admin.display
+    def last_failure_at(self, webhook: Webhook) -> Any:
+        """When something failed last."""
+        return webhook.health.last_failure_at
+
+
+@admin.register(WebhookHealth)
+class WebhookHealthAdmin(History, admin.ModelAdmin[WebhookHealth]):
+    """How webhooks are doing."""
+
+    list_display = ("webhook", *_HEALTH)
+    list_select_related = ("webhook",)
+    search_fields = ("webhook",)
+    fields = readonly_fields = ("webhook", *_HEALTH)

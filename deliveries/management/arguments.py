@@ -1,0 +1,59 @@
+"""Types for argparse: what a person writes on the command line, and what to say when it is wrong."""
+
+import re
+from argparse import ArgumentTypeError
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from deliveries.models import Scope
+
+# `isdigit` and `int` know digits of every script, and a number of any length is an error only further on.
+_WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,4}")
+
+
+def name(text: str) -> str:
+    """Read a name for people."""
+    if not 0 < len(text) <= 255:
+        raise ArgumentTypeError("write a name of 1 to 255 characters")
+    return text
+
+
+def days(text: str) -> timedelta:
+    """Read a number of days."""
+    if not _WHOLE_NUMBER.fullmatch(text):
+        raise ArgumentTypeError("write a whole number of days, at least 1")
+    return timedelta(days=int(text))
+
+
+def seconds(text: str) -> timedelta:
+    """Read a number of seconds."""
+    if not _WHOLE_NUMBER.fullmatch(text):
+        raise ArgumentTypeError("write a whole number of seconds, at least 1")
+    return timedelta(seconds=int(text))
+
+
+def moment(text: str) -> datetime:
+    """Read a moment in ISO 8601, which must say its zone: the server's own is nobody's business."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        read = None
+    if read is None or read.tzinfo is None:
+        raise ArgumentTypeError("write a moment with its zone, such as 2026-03-15T10:00:00Z")
+    return read
+
+
+def uuid(text: str) -> UUID:
+    """Read an id."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ArgumentTypeError("write an id such as 0b97ce11-b6e0-49b4-8f92-68040aa324bf") from None
+
+
+def scope(text: str) -> Scope:
+    """Read a scope."""
+    try:
+        return Scope(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text} is not a scope; there are {', '.join(Scope)}") from None

@@ -1,0 +1,92 @@
+"""Make an API key."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from deliveries.management import arguments
+from deliveries.models import Account, ApiKey, Scope
+
+
+class Command(BaseCommand):
+    """Prints nothing but the key on stdout, so that KEY=$(manage.py create_api_key ...) holds it."""
+
+    help = "Make an API key and print it. It is stored nowhere and cannot be shown again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Say whose key, and what it may do."""
+        parser.add_argument(
+            "--account", required=True, type=arguments.name, help="the account's id, or its exact name"
+        )
+        parser.add_argument(
+            "--create-account", action="store_true", help="make an account of that name if there is none"
+        )
+        parser.add_argument(
+            "--name", type=arguments.name, default="command line", help="what the key is for, for people"
+        )
+        parser.add_argument(
+            "--scope",
+            action="append",
+            dest="scopes",
+            type=arguments.scope,
+            metavar="SCOPE",
+            help=f"what it may do, all by default; may be repeated: {', '.join(Scope)}",
+        )
+        parser.add_argument(
+            "--expires-in-days", type=arguments.days, metavar="N", help="never expires by default"
+        )
+
+    def handle(
+        self,
+        *,
+        account: str,
+        create_account: bool,
+        name: str,
+        scopes: list[Scope] | None,
+        expires_in_days: timedelta | None,
+        **options: Any,
+    ) -> str:
+        """Make the key, and return its text."""
+        now = timezone.now()
+        owner = _find(account)
+        if owner is None:
+            if not create_account or _as_id(account):
+                raise CommandError(f"No account has the id or the name {account}. {_HINT}")
+            owner = Account.objects.create(name=account, created_at=now)
+        key, text = ApiKey.objects.issue(
+            account=owner,
+            name=name,
+            scopes=scopes or list(Scope),
+            now=now,
+            expires_at=now + expires_in_days if expires_in_days else None,
+        )
+        self.stderr.write(f"Made {key} for {owner}. It is not shown again.", self.style.SUCCESS)
+        return text
+
+
+_HINT = "To make one, give a name and add --create-account."
+
+
+def _find(text: str) -> Account | None:
+    """Return the account with this id or this name.
+
+    :raises CommandError: when several have the name.
+    """
+    pk = _as_id(text)
+    if pk:
+        return Account.objects.filter(pk=pk).first()
+    found = list(Account.objects.filter(name=text).order_by("pk"))
+    if len(found) > 1:
+        ids = ", ".join(str(account.pk) for account in found)
+        raise CommandError(f"Several accounts are called {text}; give an id instead: {ids}.")
+    return found[0] if found else None
+
+
+def _as_id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,39 @@
+"""Delete what is past its retention."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from deliveries.management import arguments
+from deliveries.services import retention
+
+
+class Command(BaseCommand):
+    """The scheduler does the same every hour; this is for other ages, and for looking first."""
+
+    help = "Delete old attempts, and old events with their finished deliveries."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Say how old."""
+        parser.add_argument(
+            "--older-than",
+            type=arguments.days,
+            metavar="DAYS",
+            default=settings.WEBHOOKS_RETENTION,
+            help=f"{settings.WEBHOOKS_RETENTION.days} by default, from WEBHOOKS_RETENTION_DAYS",
+        )
+        parser.add_argument("--dry-run", action="store_true", help="only count")
+
+    def handle(self, *, older_than: timedelta, dry_run: bool, **options: Any) -> str:
+        """Delete, and return how much that was."""
+        try:
+            pruned = retention.prune(before=timezone.now() - older_than, dry_run=dry_run)
+        except retention.AlreadyPruning as error:
+            raise CommandError(str(error)) from error
+        return (
+            f"{'Would delete' if dry_run else 'Deleted'} {pruned.attempts} attempts, "
+            f"{pruned.deliveries} deliveries, {pruned.events} events."
+        )

@@ -1,0 +1,59 @@
+"""Say how the queue is doing."""
+
+import json
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.core.serializers.json import DjangoJSONEncoder
+from django.utils import timezone
+
+from deliveries.services import overview
+from deliveries.services.overview import QueueStatus
+
+
+class Command(BaseCommand):
+    """For people, and with --json for programs."""
+
+    help = "Say how many deliveries wait, for how long, and for which webhooks."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Say for whom."""
+        parser.add_argument("--json", action="store_true", help="one line of JSON; ages in seconds")
+
+    def handle(self, *, json: bool, **options: Any) -> str:
+        """Return the numbers."""
+        now = timezone.now()
+        status = overview.queue_status(now=now)
+        return _as_json(status, now=now) if json else _as_text(status, now=now)
+
+
+def _as_json(status: QueueStatus, *, now: datetime) -> str:
+    oldest = status.oldest_due_at
+    age = (now - oldest).total_seconds() if oldest else None
+    return json.dumps({**asdict(status), "oldest_due_age": age}, cls=DjangoJSONEncoder)
+
+
+def _as_text(status: QueueStatus, *, now: datetime) -> str:
+    oldest = status.oldest_due_at
+    lines = [
+        f"due now     {status.due}{f', the oldest for {_age(now - oldest)}' if oldest else ''}",
+        f"in flight   {status.leased}",
+        f"scheduled   {status.scheduled}",
+        f"held        {status.held}",
+        f"failed      {status.failed} that need attention",
+    ]
+    if status.busiest:
+        lines += ["", "Most due:"]
+    lines += [
+        f"{backlog.due:>8}  {backlog.webhook_name} ({backlog.webhook_id}), "
+        f"the oldest for {_age(now - backlog.oldest_due_at)}"
+        for backlog in status.busiest
+    ]
+    return "\n".join(lines)
+
+
+def _age(age: timedelta) -> str:
+    """Return an age without its fractions: 1 day, 2:03:04."""
+    return str(timedelta(seconds=int(age.total_seconds())))

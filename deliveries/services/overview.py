@@ -1,0 +1,64 @@
+"""The overview: how much is waiting, for how long, and for whom."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Count, Min
+
+from deliveries.models import Delivery, Failure
+
+BUSIEST = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """What is due for one webhook."""
+
+    webhook_id: UUID
+    webhook_name: str
+    due: int
+    oldest_due_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueStatus:
+    """The queue at one moment.
+
+    :param due: waiting for a worker, those included whose lease has run out.
+    :param oldest_due_at: since when the oldest of those has been due; None when there is none.
+    :param leased: with a worker.
+    :param scheduled: for later: retries.
+    :param held: until their webhooks are enabled.
+    :param failed: failures that nothing happens to any more unless a person does something.
+    :param busiest: the webhooks with the most due, at most `BUSIEST` of them.
+    """
+
+    due: int
+    oldest_due_at: datetime | None
+    leased: int
+    scheduled: int
+    held: int
+    failed: int
+    busiest: list[Backlog]
+
+
+def queue_status(*, now: datetime) -> QueueStatus:
+    """Return the numbers of the queue; each comes from an index that holds nothing else."""
+    backlogs = [
+        Backlog(webhook_id=webhook_id, webhook_name=name, due=due, oldest_due_at=oldest)
+        for webhook_id, name, due, oldest in Delivery.objects.due(now)
+        .values_list("webhook_id", "webhook__name")
+        .annotate(due=Count("*"), oldest=Min("due_at"))
+        .order_by("-due", "webhook_id")
+    ]
+    pending = Delivery.objects.filter(status=Delivery.Status.PENDING)
+    return QueueStatus(
+        due=sum(backlog.due for backlog in backlogs),
+        oldest_due_at=min((backlog.oldest_due_at for backlog in backlogs), default=None),
+        leased=Delivery.objects.filter(lease_token__isnull=False, due_at__gt=now).count(),
+        scheduled=pending.filter(lease_token=None, due_at__gt=now).count(),
+        held=Delivery.objects.filter(status=Delivery.Status.HELD).count(),
+        failed=Failure.objects.inactive().count(),
+        busiest=backlogs[:BUSIEST],
+    )

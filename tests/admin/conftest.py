@@ -1,0 +1,65 @@
+"""One row of every kind, as an operator would find them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import models
+from django.test import Client
+
+from deliveries.models import ApiKey, EventType, IdempotencyKey, Scope
+from tests import builders
+
+Make = Callable[[], models.Model]
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    """Somebody who may do everything."""
+    # Nobody logs in with the password, so none is hashed.
+    return User.objects.create(username="operator", password="!", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def console(operator: User) -> Client:
+    """The operator's browser."""
+    client = Client()
+    client.force_login(operator)
+    return client
+
+
+def an_event_type() -> EventType:
+    return EventType.objects.create(code=f"type.{EventType.objects.count()}", label="A type")
+
+
+def an_api_key() -> ApiKey:
+    key, _ = ApiKey.objects.issue(
+        account=builders.an_account(), name="test", scopes=[Scope.EVENTS_READ], now=builders.NOW
+    )
+    return key
+
+
+def an_idempotency_key() -> IdempotencyKey:
+    event = builders.an_event()
+    return IdempotencyKey.objects.create(
+        account=event.account, key="order-1", fingerprint="f" * 64, event=event, created_at=builders.NOW
+    )
+
+
+# How to make one row of each model of the console, with all that it hangs on.
+MAKERS: dict[str, Callable[[], Any]] = {
+    "account": builders.an_account,
+    "agent": builders.an_agent,
+    "apikey": an_api_key,
+    "attempt": lambda: builders.a_failed_delivery().attempts.get(),
+    "delivery": builders.a_failed_delivery,
+    "event": builders.an_event,
+    "eventtype": an_event_type,
+    "failure": lambda: builders.a_failed_delivery().failure,
+    "idempotencykey": an_idempotency_key,
+    "webhook": builders.a_webhook,
+    "webhookhealth": lambda: builders.a_webhook().health,
+}
+HISTORY = ("attempt", "delivery", "event", "failure", "idempotencykey", "webhookhealth")
+MADE_BY_HAND = tuple(sorted(set(MAKERS) - set(HISTORY)))

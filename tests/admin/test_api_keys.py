@@ -1,0 +1,96 @@
+"""API keys in the console."""
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from deliveries.models import Account, ApiKey
+from tests import builders
+
+LIST = reverse("admin:deliveries_apikey_changelist")
+ADD = reverse("admin:deliveries_apikey_add")
+
+
+def page_of(key: ApiKey) -> str:
+    return reverse("admin:deliveries_apikey_change", args=[key.pk])
+
+
+def add(console: Client, account: Account, **changes: Any) -> Any:
+    fields = {"account": account.pk, "name": "CRM", "scopes": ["events.publish", "events.read"], **changes}
+    return console.post(ADD, fields, follow=True)
+
+
+@pytest.fixture
+def key(account: Account) -> ApiKey:
+    builders.a_key(account)
+    return ApiKey.objects.get()
+
+
+class TestNewKey:
+    def test_is_shown_once_and_works(self, console: Client, account: Account) -> None:
+        page = add(console, account)
+
+        (text,) = re.findall(r"whk_[0-9a-f]{12}_[0-9a-f]{72}", page.content.decode())
+        found = ApiKey.objects.find(text, now=timezone.now())
+        assert found is not None
+        assert (found.name, found.account) == ("CRM", account)
+        assert found.scopes == ["events.publish", "events.read"]
+        for url in (LIST, page_of(found), reverse("admin:deliveries_apikey_history", args=[found.pk])):
+            assert text not in console.get(url).content.decode()
+
+    def test_is_noted_under_its_own_id(self, console: Client, account: Account) -> None:
+        add(console, account)
+
+        assert LogEntry.objects.get().object_id == str(ApiKey.objects.get().pk)
+
+    @pytest.mark.parametrize("scopes", [[], ["everything"]])
+    def test_needs_scopes_that_exist(self, console: Client, account: Account, scopes: list[str]) -> None:
+        page = add(console, account, scopes=scopes)
+
+        assert "scopes" in page.context["adminform"].form.errors
+        assert not ApiKey.objects.exists()
+
+
+class TestKey:
+    def test_changes_its_name_and_expiry_and_nothing_else(self, console: Client, key: ApiKey) -> None:
+        other = builders.an_account()
+        before = ApiKey.objects.values("account", "scopes", "digest", "prefix").get()
+
+        console.post(
+            page_of(key),
+            {
+                "name": "Renamed",
+                "expires_at_0": "2030-01-01",
+                "expires_at_1": "00:00:00",
+                "account": other.pk,
+                "scopes": ["events.read"],
+                "digest": "0" * 64,
+                "prefix": "0" * 12,
+            },
+        )
+
+        key.refresh_from_db()
+        assert key.name == "Renamed"
+        assert key.expires_at is not None
+        assert ApiKey.objects.values("account", "scopes", "digest", "prefix").get() == before
+
+    def test_is_revoked_once(self, console: Client, account: Account, key: ApiKey) -> None:
+        long_ago = builders.NOW
+        builders.a_key(account)
+        revoked = ApiKey.objects.exclude(pk=key.pk).get()
+        ApiKey.objects.filter(pk=revoked.pk).update(revoked_at=long_ago)
+
+        page = console.post(
+            LIST, {"action": "revoke", "_selected_action": [str(key.pk), str(revoked.pk)]}, follow=True
+        )
+
+        assert [str(message) for message in page.context["messages"]] == ["Revoked 1 key."]
+        key.refresh_from_db()
+        revoked.refresh_from_db()
+        assert key.revoked_at is not None
+        assert revoked.revoked_at == long_ago

@@ -1,0 +1,159 @@
+"""Sending again from the console."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from deliveries.admin import redelivering
+from deliveries.models import Delivery, Failure
+from deliveries.services import webhooks
+from tests import builders
+
+DELIVERIES = reverse("admin:deliveries_delivery_changelist")
+FAILURES = reverse("admin:deliveries_failure_changelist")
+
+
+def send_again(client: Client, url: str, rows: Iterable[Any], **more: str) -> Any:
+    chosen = [str(row.pk) for row in rows]
+    return client.post(url, {"action": "send_again", "_selected_action": chosen, **more}, follow=True)
+
+
+def button(delivery: Delivery) -> str:
+    return reverse("admin:deliveries_delivery_send_again", args=[delivery.pk])
+
+
+def said(page: Any) -> list[str]:
+    return [str(message) for message in page.context["messages"]]
+
+
+@pytest.fixture
+def viewer(db: None) -> Client:
+    """Somebody who may look at everything, and do nothing."""
+    user = User.objects.create(username="viewer", password="!", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+class TestSendAgain:
+    def test_queues_the_chosen_deliveries_and_says_so(self, console: Client) -> None:
+        webhook = builders.a_webhook()
+        chosen, also_chosen, left = [builders.a_failed_delivery(webhook) for _ in range(3)]
+
+        page = send_again(console, DELIVERIES, [chosen, also_chosen])
+
+        assert said(page) == ["Queued 2 deliveries."]
+        assert set(Delivery.objects.filter(status="pending")) == {chosen, also_chosen}
+        assert Delivery.objects.get(pk=left.pk).status == "failed"
+
+    def test_queues_the_deliveries_of_the_chosen_failures(self, console: Client) -> None:
+        chosen, left = builders.a_failed_delivery(), builders.a_failed_delivery()
+
+        page = send_again(console, FAILURES, [chosen.failure])
+
+        assert said(page) == ["Queued 1 delivery."]
+        assert Failure.objects.get(delivery=chosen).status == "pending"
+        assert Failure.objects.get(delivery=left).status == "inactive"
+
+    def test_says_what_it_skipped_and_why(self, console: Client, now: datetime) -> None:
+        failed, pending, disabled = (
+            builders.a_failed_delivery(),
+            builders.a_delivery(),
+            builders.a_failed_delivery(),
+        )
+        webhooks.disable(disabled.webhook_id, reason="Maintenance.", now=now)
+
+        page = send_again(console, DELIVERIES, [failed, pending, disabled])
+
+        assert said(page) == [
+            "Queued 1 delivery. Skipped 2: only a failed delivery to an enabled webhook can be sent again."
+        ]
+
+    def test_takes_all_that_a_filter_shows_and_no_more(self, console: Client) -> None:
+        failed, timed_out = builders.a_failed_delivery(), builders.a_failed_delivery()
+        Failure.objects.filter(delivery=failed).update(reason_code="dns_failed")
+
+        send_again(console, f"{FAILURES}?reason_code__exact=dns_failed", [failed.failure], select_across="1")
+
+        assert list(Delivery.objects.filter(status="pending")) == [failed]
+        assert Delivery.objects.get(pk=timed_out.pk).status == "failed"
+
+    def test_queues_nothing_of_more_than_a_page_can_wait_for(
+        self, console: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(redelivering, "MOST_AT_ONCE", 2)
+        failed = [builders.a_failed_delivery() for _ in range(3)]
+
+        page = send_again(console, DELIVERIES, failed)
+
+        assert said(page) == [
+            "Nothing was queued: choose at most 2. For more there is the command: manage.py redeliver."
+        ]
+        assert not Delivery.objects.filter(status="pending").exists()
+
+    def test_leaves_word_of_who_asked(self, console: Client) -> None:
+        delivery = builders.a_failed_delivery()
+
+        send_again(console, DELIVERIES, [delivery])
+
+        history = console.get(reverse("admin:deliveries_delivery_history", args=[delivery.pk]))
+        assert "Asked for another attempt." in history.content.decode()
+
+    @pytest.mark.parametrize("url", [DELIVERIES, FAILURES])
+    def test_is_not_for_those_who_may_only_look(self, viewer: Client, url: str) -> None:
+        delivery = builders.a_failed_delivery()
+
+        send_again(viewer, url, [delivery if url == DELIVERIES else delivery.failure])
+
+        assert "Send again" not in viewer.get(url).content.decode()
+        assert Delivery.objects.get().status == "failed"
+
+    def test_is_a_permission_of_its_own(self, viewer: Client) -> None:
+        User.objects.get().user_permissions.add(Permission.objects.get(codename="redeliver_delivery"))
+
+        page = send_again(viewer, DELIVERIES, [builders.a_failed_delivery()])
+
+        assert said(page) == ["Queued 1 delivery."]
+
+
+class TestButton:
+    def test_queues_the_delivery(self, console: Client) -> None:
+        delivery = builders.a_failed_delivery()
+        page = console.get(reverse("admin:deliveries_delivery_change", args=[delivery.pk]))
+
+        after = console.post(button(delivery), follow=True)
+
+        assert button(delivery) in page.content.decode()
+        assert said(after) == ["Queued."]
+        assert Delivery.objects.get().status == "pending"
+        assert button(delivery) not in after.content.decode()
+
+    def test_says_why_it_did_not(self, console: Client) -> None:
+        page = console.post(button(builders.a_delivery()), follow=True)
+
+        assert said(page) == ["Only a failed delivery to an enabled webhook can be sent again."]
+
+    def test_needs_the_permission(self, viewer: Client) -> None:
+        delivery = builders.a_failed_delivery()
+        page = viewer.get(reverse("admin:deliveries_delivery_change", args=[delivery.pk]))
+
+        assert viewer.post(button(delivery)).status_code == 403
+        assert button(delivery) not in page.content.decode()
+        assert Delivery.objects.get().status == "failed"
+
+    def test_is_no_link(self, console: Client) -> None:
+        assert console.get(button(builders.a_failed_delivery())).status_code == 405
+
+    def test_cannot_be_pressed_by_another_site(self, operator: User) -> None:
+        browser = Client(enforce_csrf_checks=True)
+        browser.force_login(operator)
+        delivery = builders.a_failed_delivery()
+
+        assert browser.post(button(delivery)).status_code == 403
+        assert Delivery.objects.get().status == "failed"

@@ -1,0 +1,340 @@
+"""Webhooks in the console."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from deliveries.models import Account, Delivery, Webhook
+from deliveries.services import webhooks
+from tests import builders
+
+LIST = reverse("admin:deliveries_webhook_changelist")
+ADD = reverse("admin:deliveries_webhook_add")
+
+SECRET = "canary-secret-3f1b"
+CREDENTIAL = "canary-credential-77ac"
+HEADER = "canary-header-90de"
+CANARIES = (SECRET, CREDENTIAL, HEADER)
+
+# As the page shows them to somebody who has changed nothing.
+UNTOUCHED = {
+    "name": "CRM call events",
+    "url": builders.URL,
+    "http_method": "POST",
+    "events": "*",
+    "timeout": "30",
+    "max_retries": "3",
+    "max_in_flight": "10",
+    "enabled": "on",
+    "initial-enabled": "True",
+    "authorization_scheme": "none",
+}
+
+
+def page_of(webhook: Webhook) -> str:
+    return reverse("admin:deliveries_webhook_change", args=[webhook.pk])
+
+
+def delete_page_of(webhook: Webhook) -> str:
+    return reverse("admin:deliveries_webhook_delete", args=[webhook.pk])
+
+
+def save(console: Client, webhook: Webhook, **changes: str) -> Any:
+    """Change some inputs of a webhook's page and press the button; an empty `enabled` unticks the box."""
+    inputs = {**UNTOUCHED, "initial-enabled": str(webhook.enabled), **changes}
+    return console.post(page_of(webhook), {name: text for name, text in inputs.items() if text})
+
+
+def add(console: Client, account: Account, **changes: str) -> Any:
+    return console.post(ADD, {**UNTOUCHED, "account": str(account.pk), **changes})
+
+
+def errors(page: Any) -> dict[str, list[str]]:
+    assert page.status_code == 200
+    found: dict[str, list[str]] = page.context["adminform"].form.errors
+    return found
+
+
+@pytest.fixture
+def webhook(account: Account) -> Webhook:
+    return builders.a_webhook(
+        account,
+        secret=SECRET,
+        authorization_scheme="bearer",
+        authorization_credential=CREDENTIAL,
+        custom_headers={"X-Tenant": HEADER},
+    )
+
+
+class TestNewWebhook:
+    def test_is_made_by_the_service(self, console: Client, account: Account) -> None:
+        added = add(
+            console,
+            account,
+            url="HTTPS://EXAMPLE.com/Hook",
+            events="call.ended\n\n  message.*  \r\n",
+            new_secret=SECRET,
+            authorization_scheme="bearer",
+            new_credential=CREDENTIAL,
+            new_headers=f"X-Tenant: {HEADER}\nX-Empty:\n",
+        )
+
+        assert added.status_code == 302
+        webhook = Webhook.objects.get()
+        assert webhook.url == "https://example.com/Hook"
+        assert webhook.events == ["call.ended", "message.*"]
+        assert webhook.account == account
+        assert webhook.secret is not None
+        assert webhook.secret.reveal() == SECRET
+        assert webhook.authorization_credential is not None
+        assert webhook.authorization_credential.reveal() == CREDENTIAL
+        assert webhook.reveal_headers() == {"X-Tenant": HEADER, "X-Empty": ""}
+        assert webhook.health.consecutive_failures == 0
+
+    @pytest.mark.parametrize(
+        ("field", "text", "message"),
+        [
+            ("url", "https://169.254.169.254/latest", "address"),
+            ("url", "http://example.com/", "https"),
+            ("url", "not a url", ""),
+            ("events", "call.ended\nno.such.event", "no.such.event is not a known event type."),
+            ("new_headers", "Host: elsewhere.example", "The header Host cannot be set."),
+            ("new_headers", "X-A: 1\nX-A: 2", "A header is given twice."),
+            ("new_headers", "no colon", "Line 1 is not of the form Name: value."),
+            ("new_secret", "whsec_!", ""),
+            ("timeout", "121", "less than or equal to 120"),
+            ("max_retries", "11", "less than or equal to 10"),
+        ],
+    )
+    def test_is_refused_at_the_field_that_is_wrong(
+        self, console: Client, account: Account, field: str, text: str, message: str
+    ) -> None:
+        found = errors(add(console, account, **{field: text}))
+
+        assert set(found) == {field}
+        assert message.lower() in str(found[field]).lower()
+        assert not Webhook.objects.exists()
+
+    def test_needs_an_event(self, console: Client, account: Account) -> None:
+        assert "events" in errors(add(console, account, events=" \n "))
+
+    def test_needs_an_agent_of_its_account(self, console: Client, account: Account) -> None:
+        stranger = builders.an_agent()
+
+        assert "agent" in errors(add(console, account, agent=str(stranger.pk)))
+
+    def test_asks_for_secrets_again_when_anything_is_wrong(self, console: Client, account: Account) -> None:
+        page = add(
+            console,
+            account,
+            name="",
+            new_secret=SECRET,
+            new_credential=CREDENTIAL,
+            new_headers=f"X-Tenant: {HEADER}",
+        )
+
+        assert set(errors(page)) == {"name", "new_secret", "new_credential", "new_headers"}
+        assert not any(canary in page.content.decode() for canary in CANARIES)
+
+
+class TestWebhook:
+    def test_keeps_what_nobody_touched(self, console: Client, webhook: Webhook) -> None:
+        before = Webhook.objects.filter(pk=webhook.pk).values().get()
+
+        saved = save(console, webhook, authorization_scheme="bearer")
+
+        assert saved.status_code == 302
+        assert Webhook.objects.filter(pk=webhook.pk).values().get() == before
+
+    def test_changes_what_was_changed(self, console: Client, webhook: Webhook) -> None:
+        save(
+            console,
+            webhook,
+            name="Renamed",
+            authorization_scheme="api_key",
+            new_secret="another secret",
+            new_credential="another credential",
+            new_headers="X-Other: 1",
+        )
+
+        webhook.refresh_from_db()
+        assert (webhook.name, webhook.authorization_scheme) == ("Renamed", "api_key")
+        assert webhook.secret is not None
+        assert webhook.secret.reveal() == "another secret"
+        assert webhook.authorization_credential is not None
+        assert webhook.authorization_credential.reveal() == "another credential"
+        assert webhook.reveal_headers() == {"X-Other": "1"}
+
+    def test_forgets_what_is_to_be_removed(self, console: Client, webhook: Webhook) -> None:
+        save(console, webhook, clear_secret="on", clear_credential="on", clear_headers="on")
+
+        webhook.refresh_from_db()
+        assert webhook.secret is None
+        assert webhook.authorization_credential is None
+        assert webhook.reveal_headers() == {}
+
+    def test_cannot_be_given_a_secret_and_lose_it_at_once(self, console: Client, webhook: Webhook) -> None:
+        page = save(console, webhook, new_secret="another secret", clear_secret="on")
+
+        assert "clear_secret" in errors(page)
+
+    def test_is_refused_at_the_field_that_is_wrong(self, console: Client, webhook: Webhook) -> None:
+        assert set(
+            errors(save(console, webhook, url="https://10.0.0.1/", authorization_scheme="bearer"))
+        ) == {"url"}
+        webhook.refresh_from_db()
+        assert webhook.url == builders.URL
+
+    def test_can_be_renamed_although_the_policy_has_changed(self, console: Client, settings: Any) -> None:
+        settings.WEBHOOKS_REQUIRE_HTTPS = False
+        webhook = builders.a_webhook(url="http://example.com/webhook")
+        settings.WEBHOOKS_REQUIRE_HTTPS = True
+
+        saved = save(console, webhook, name="Renamed", url="http://example.com/webhook")
+
+        assert saved.status_code == 302
+        assert Webhook.objects.get().name == "Renamed"
+
+    def test_stays_with_its_account(self, console: Client, webhook: Webhook) -> None:
+        other = builders.an_agent()
+
+        save(console, webhook, account=str(other.account_id), agent=str(other.pk), name="Renamed")
+
+        before = webhook.account_id
+        webhook.refresh_from_db()
+        assert (webhook.name, webhook.account_id, webhook.agent_id) == ("Renamed", before, None)
+
+    def test_holds_what_is_queued_while_it_is_disabled(self, console: Client, webhook: Webhook) -> None:
+        delivery = builders.a_delivery(webhook)
+
+        save(console, webhook, enabled="")
+
+        webhook.refresh_from_db()
+        delivery.refresh_from_db()
+        assert (webhook.enabled, webhook.disabled_reason) == (False, "Disabled by an operator.")
+        assert delivery.status == "held"
+
+    def test_lets_it_go_on_when_it_is_enabled(self, console: Client, webhook: Webhook, now: datetime) -> None:
+        delivery = builders.a_delivery(webhook)
+        webhooks.disable(webhook.pk, reason="The receiver answered 410 Gone.", now=now)
+        webhook.refresh_from_db()
+
+        save(console, webhook)
+
+        webhook.refresh_from_db()
+        delivery.refresh_from_db()
+        assert (webhook.enabled, webhook.disabled_reason) == (True, "")
+        assert delivery.status == "pending"
+
+    def test_stays_disabled_when_that_happened_behind_an_open_page(
+        self, console: Client, webhook: Webhook, now: datetime
+    ) -> None:
+        webhooks.disable(webhook.pk, reason="The receiver answered 410 Gone.", now=now)
+
+        save(console, webhook, name="Renamed")
+
+        webhook.refresh_from_db()
+        assert (webhook.name, webhook.enabled) == ("Renamed", False)
+        assert webhook.disabled_reason == "The receiver answered 410 Gone."
+
+
+class TestDeleting:
+    def test_keeps_the_row_and_cancels_what_is_queued(self, console: Client, webhook: Webhook) -> None:
+        delivery = builders.a_delivery(webhook)
+        failed = builders.a_failed_delivery(webhook)
+        confirmation = console.get(delete_page_of(webhook)).content.decode()
+
+        console.post(delete_page_of(webhook), {"post": "yes"})
+
+        webhook.refresh_from_db()
+        delivery.refresh_from_db()
+        assert webhook.deleted_at is not None
+        assert webhook.secret is None
+        assert delivery.status == "cancelled"
+        assert Delivery.objects.filter(pk=failed.pk, status="failed").exists()
+        assert "cancels what is queued" in confirmation
+        assert "queued deliveries, which are cancelled: 1" in confirmation.lower()
+
+    def test_works_for_several_at_once(self, console: Client, webhook: Webhook) -> None:
+        other, kept = builders.a_webhook(), builders.a_webhook()
+        queued = builders.a_delivery(other)
+
+        console.post(
+            LIST,
+            {
+                "action": "delete_selected",
+                "_selected_action": [str(webhook.pk), str(other.pk)],
+                "post": "yes",
+            },
+        )
+
+        queued.refresh_from_db()
+        assert set(Webhook.objects.existing()) == {kept}
+        assert Webhook.objects.count() == 3
+        assert queued.status == "cancelled"
+
+    def test_leaves_a_page_to_look_at(self, console: Client, webhook: Webhook, now: datetime) -> None:
+        webhooks.delete(webhook, now=now)
+
+        page = console.get(page_of(webhook))
+
+        assert page.status_code == 200
+        assert 'name="_save"' not in page.content.decode()
+        assert "new_secret" not in page.content.decode()
+        assert save(console, webhook, name="Renamed").status_code == 403
+        assert console.post(delete_page_of(webhook), {"post": "yes"}).status_code == 403
+
+    def test_can_be_filtered_by(self, console: Client, webhook: Webhook, now: datetime) -> None:
+        gone = builders.a_webhook()
+        webhooks.delete(gone, now=now)
+
+        assert list(console.get(LIST, {"deleted": "yes"}).context["cl"].result_list) == [gone]
+        assert list(console.get(LIST, {"deleted": "no"}).context["cl"].result_list) == [webhook]
+        assert set(console.get(LIST).context["cl"].result_list) == {webhook, gone}
+
+
+class TestSecrets:
+    def test_are_on_no_page(self, console: Client, webhook: Webhook) -> None:
+        delivery = builders.a_failed_delivery(webhook)
+        key = builders.a_key(webhook.account)
+        row = webhook.account.api_keys.get()
+        hidden = [*CANARIES, key, row.digest, str(webhook.secret and webhook.secret.token)]
+        pages = [
+            reverse(f"admin:deliveries_{row._meta.model_name}_{page}", args=[row.pk])
+            for row in (
+                webhook,
+                webhook.health,
+                webhook.account,
+                row,
+                delivery,
+                delivery.event,
+                delivery.attempts.get(),
+                delivery.failure,
+            )
+            for page in ("change", "history")
+        ]
+        lists = [
+            reverse(f"admin:deliveries_{name}_changelist")
+            for name in ("webhook", "webhookhealth", "account", "apikey", "delivery", "attempt", "failure")
+        ]
+
+        for url in [*pages, *lists, delete_page_of(webhook)]:
+            html = console.get(url).content.decode()
+            assert not any(text in html for text in hidden), url
+
+    def test_are_named_where_they_are_set(self, console: Client, webhook: Webhook) -> None:
+        html = console.get(page_of(webhook)).content.decode()
+
+        assert "X-Tenant" in html
+
+    def test_that_cannot_be_opened_do_not_break_the_page(
+        self, console: Client, webhook: Webhook, settings: Any
+    ) -> None:
+        settings.ENCRYPTION_KEYS = ["YW5vdGhlci1ub3QtYS1zZWNyZXQtb25seS1mb3ItdHM="]
+
+        html = console.get(page_of(webhook)).content.decode()
+
+        assert "None of ENCRYPTION_KEYS opens them." in html

@@ -1,0 +1,85 @@
+"""manage.py prune_logs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+import pytest
+from django.core.management import CommandError
+from django.utils import timezone
+
+from deliveries.models import Attempt, Delivery, Event
+from tests import builders
+from tests.commands.conftest import Run
+
+
+def delivered(at: datetime) -> Delivery:
+    """Return a delivery that was published, sent and delivered at a moment."""
+    event = builders.an_event(created_at=at)
+    delivery = builders.a_delivery(
+        builders.a_webhook(event.account),
+        event=event,
+        status="succeeded",
+        due_at=None,
+        scheduled_at=None,
+        next_attempt_id=None,
+        created_at=at,
+        finished_at=at,
+    )
+    builders.an_attempt(delivery, created_at=at, http_status=200)
+    return delivery
+
+
+def days_ago(days: int) -> datetime:
+    return timezone.now() - timedelta(days=days)
+
+
+class TestPruneLogs:
+    def test_deletes_what_is_past_the_retention(self, run: Run) -> None:
+        delivered(days_ago(31))
+        kept = delivered(days_ago(29))
+
+        said = run("prune_logs")
+
+        assert said.stdout == "Deleted 1 attempts, 1 deliveries, 1 events.\n"
+        assert list(Delivery.objects.all()) == [kept]
+        assert list(Attempt.objects.all()) == list(kept.attempts.all())
+
+    def test_takes_another_age(self, run: Run) -> None:
+        delivered(days_ago(3))
+
+        assert run("prune_logs", "--older-than", "4").stdout.startswith("Deleted 0 ")
+        assert run("prune_logs", "--older-than", "2").stdout.startswith("Deleted 1 ")
+
+    def test_only_counts_in_a_dry_run(self, run: Run) -> None:
+        delivered(days_ago(31))
+
+        said = run("prune_logs", "--dry-run")
+
+        assert said.stdout == "Would delete 1 attempts, 1 deliveries, 1 events.\n"
+        assert Event.objects.count() == Attempt.objects.count() == 1
+
+    @pytest.mark.parametrize("status", ["pending", "held"])
+    def test_never_deletes_what_is_still_to_be_delivered(self, run: Run, status: str) -> None:
+        event = builders.an_event(created_at=days_ago(400))
+        waiting = builders.a_delivery(builders.a_webhook(event.account), event=event, status=status)
+
+        run("prune_logs", "--older-than", "1")
+
+        assert Delivery.objects.get() == waiting
+        assert Event.objects.get() == event
+
+    def test_fails_when_another_process_is_at_it(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        @contextmanager
+        def taken(name: str) -> Iterator[bool]:
+            yield False
+
+        monkeypatch.setattr("deliveries.services.retention.exclusively", taken)
+
+        with pytest.raises(CommandError, match="Another process is pruning"):
+            run("prune_logs")
+
+    @pytest.mark.parametrize("age", ["0", "-1", "a week", "", "²"])
+    def test_says_what_an_age_is(self, run: Run, age: str) -> None:
+        with pytest.raises(CommandError, match="a whole number of days, at least 1"):
+            run("prune_logs", f"--older-than={age}")
