@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,12 +17,6 @@ from tests import builders
 ClientWith = Callable[..., Client]
 DatabaseFails = Callable[..., AbstractContextManager[None]]
 AtOnce = Callable[[Delivery, Callable[[], HttpResponseBase]], list[HttpResponseBase]]
-
-
-@pytest.fixture(autouse=True)
-def static_root(settings: Any, tmp_path: Path) -> None:
-    """A folder for what `collectstatic` would collect; the middleware warns where there is none."""
-    settings.STATIC_ROOT = str(tmp_path)
 
 
 @pytest.fixture

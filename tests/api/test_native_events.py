@@ -190,6 +190,7 @@ class TestGet:
                         "webhook": {"id": str(webhook.pk), "name": "CRM call events"},
                         "status": "pending",
                         "attempts_made": 0,
+                        "next_attempt_at": "2026-03-15T10:00:00.000000Z",
                         "created_at": "2026-03-15T10:00:00.000000Z",
                         "finished_at": None,
                     }

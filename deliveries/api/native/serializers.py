@@ -159,6 +159,7 @@ class DeliverySerializer(serializers.Serializer[Any]):
     webhook = WebhookNameSerializer()
     status = serializers.SerializerMethodField()
     attempts_made = serializers.IntegerField()
+    next_attempt_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
     created_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
     finished_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
 

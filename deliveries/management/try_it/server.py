@@ -1,0 +1,105 @@
+"""The web server of the one process: Django's own, with threads, and quiet."""
+
+import errno
+import logging
+import socketserver
+import threading
+from collections.abc import Iterable
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
+
+from deliveries.management.try_it import ports
+from deliveries.management.try_it.environment import Place
+from deliveries.management.try_it.obstacles import Obstacle
+
+_FIRST_UNPRIVILEGED_PORT = 1024
+
+
+class WebServer:
+    """Serves a WSGI application in threads of this process, on a port that is ours from the beginning."""
+
+    def __init__(self, place: Place) -> None:
+        """Take the port.
+
+        :raises Obstacle: it is taken, or not for us.
+        """
+        try:
+            self._server = _Server((place.host, place.port), _Handler, ipv6=":" in place.host)
+        except OSError as error:
+            raise _obstacle(place, error) from error
+        self._closing = threading.Event()
+
+    def start(self, application: WSGIApplication) -> None:
+        """Begin to answer."""
+        # An answer of 4xx or 5xx is no news: the receiver gives it when it is told to. A crash is.
+        logging.getLogger("django.request").addFilter(lambda record: record.exc_info is not None)
+        self._server.set_app(_Door(application, self._closing))
+        threading.Thread(target=self._server.serve_forever, name="web", daemon=True).start()
+
+    def close_to_visitors(self) -> None:
+        """Answer nobody but those who deliver to the built-in receiver."""
+        self._closing.set()
+
+    def stop(self) -> None:
+        """Answer nobody."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Door:
+    """The application, until the service stops. Then only the built-in receiver still gets its deliveries."""
+
+    def __init__(self, application: WSGIApplication, closing: threading.Event) -> None:
+        self._application = application
+        self._closing = closing
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if self._closing.is_set() and not environ["PATH_INFO"].startswith("/demo/receivers/"):
+            headers = [("Content-Length", "0"), ("Retry-After", "10")]
+            start_response("503 Service Unavailable", headers)
+            return []
+        return self._application(environ, start_response)
+
+
+class _Server(ThreadedWSGIServer):
+    # Bursts of connections wait here instead of being refused.
+    request_queue_size = 128
+
+    def server_bind(self) -> None:
+        """Bind without the original's look-up of our own name, which takes its time without a network."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+        self.setup_environ()
+
+
+class _Handler(WSGIRequestHandler):
+    # Headers and body leave in two writes; the second would wait for the client's word on the first.
+    disable_nagle_algorithm = True
+
+    def get_environ(self) -> WSGIEnvironment:
+        """Add the socket, so that the receiver that never answers notices when its sender hangs up."""
+        environ: WSGIEnvironment = super().get_environ()
+        environ["webhooks.socket"] = self.connection
+        return environ
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing: a line for each request would bury what matters."""
+
+
+def _obstacle(place: Place, error: OSError) -> Obstacle:
+    """Return what to say when the port cannot be had."""
+    if error.errno == errno.EADDRINUSE:
+        free = ports.next_free(place.host, place.port)
+        return Obstacle(
+            f"Port {place.port} is taken by {ports.holder(place.port)}: "
+            f"choose another with `make run PORT={free}` or `manage.py up --port {free}`."
+        )
+    if error.errno == errno.EACCES and place.port < _FIRST_UNPRIVILEGED_PORT:
+        return Obstacle(
+            f"Port {place.port} is for root only: choose another with `manage.py up --port 8000`."
+        )
+    why = (error.strerror or str(error)).lower()
+    return Obstacle(
+        f"This machine cannot listen on {place.host} ({why}): leave --host out, or use --host 0.0.0.0."
+    )
