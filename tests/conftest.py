@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,9 +64,10 @@ def doorbell_rings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def plain_http(settings: Any) -> None:
-    """No TLS in front of the test client."""
+def plain_http(settings: Any, tmp_path: Path) -> None:
+    """No TLS in front of the test client, and a folder where Whitenoise looks for collected files."""
     settings.SECURE_SSL_REDIRECT = False
+    settings.STATIC_ROOT = tmp_path
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
-"""The part of `tests.run` inside pytest: leave out what needs PostgreSQL, and say how much that is.
+"""The part of `tests.run` inside pytest: leave out what needs the other database, and say how much that is.
 
-pytest loads it with `-p tests.sqlite_run`. Under xdist it is the workers that collect, each the same tests,
+pytest loads it with `-p tests.one_database`. Under xdist it is the workers that collect, each the same tests,
 so the process that prints the summary has the count from them.
 """
 
+import os
 from typing import Any
 
 import pytest
@@ -11,11 +12,16 @@ import pytest
 _left_out = pytest.StashKey[int]()
 
 
+def _other() -> str:
+    """Return the database this run is not on, which is also the mark of the tests that need it."""
+    return "postgresql" if os.environ["DATABASE_URL"].startswith("sqlite") else "sqlite"
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take the tests marked `postgresql` off the list."""
-    left_out = [item for item in items if item.get_closest_marker("postgresql")]
-    items[:] = [item for item in items if not item.get_closest_marker("postgresql")]
+    """Take the tests that need the other database off the list."""
+    left_out = [item for item in items if item.get_closest_marker(_other())]
+    items[:] = [item for item in items if not item.get_closest_marker(_other())]
     config.hook.pytest_deselected(items=left_out)
     config.stash[_left_out] = len(left_out)
 
@@ -40,4 +46,4 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say how many tests wait for the other run."""
-    terminalreporter.write_line(f"Tests left for the PostgreSQL run: {config.stash.get(_left_out, 0)}")
+    terminalreporter.write_line(f"Tests left for the run on {_other()}: {config.stash.get(_left_out, 0)}")

@@ -4,9 +4,9 @@
     python -m tests.run --database sqlite -k retry   some, on SQLite
     python -m tests.run -n 0 --pdb tests/test_x.py   one file, with a debugger
 
-On SQLite, tests marked `postgresql` are left out. For PostgreSQL, private servers are started, and stopped
-at the end; servers that already run on this machine are not touched. Of the shell's variables pytest gets
-only the harmless ones in `KEPT`, so your DATABASE_URL or proxy changes nothing.
+Each run leaves out the tests marked with the other database's name. For PostgreSQL, private servers are
+started, and stopped at the end; servers that already run on this machine are not touched. Of the shell's
+variables pytest gets only the harmless ones in `KEPT`, so your DATABASE_URL or proxy changes nothing.
 
 Ends with 0 when every run passed; otherwise with 1, and the last lines say which did not.
 """
@@ -61,9 +61,11 @@ def main(arguments: Sequence[str]) -> int:
     failed = False
     verdicts = []
     try:
-        if "postgresql" in databases:  # what is missing should not come up only after the run on SQLite
+        # What is missing should not come up only after the first run.
+        if "postgresql" in databases:
             binaries.postgresql()
             binaries.redis()
+        binaries.curl()
         for database in databases:
             _say(f"\n--- Tests on {database} ---")
             started = time.monotonic()
@@ -82,7 +84,7 @@ def run_on_sqlite(arguments: Sequence[str]) -> int:
     """Run pytest on SQLite and the broker in memory, and return its exit code."""
     with throw_away_folder("sqlite") as folder:
         url = f"sqlite:///{folder / 'webhooks.sqlite3'}"
-        return _run_pytest(["-p", "tests.sqlite_run", *arguments], {"DATABASE_URL": url})
+        return _run_pytest(arguments, {"DATABASE_URL": url})
 
 
 def run_on_postgresql(arguments: Sequence[str]) -> int:
@@ -102,7 +104,7 @@ RUNS = {"sqlite": run_on_sqlite, "postgresql": run_on_postgresql}
 def _run_pytest(arguments: Sequence[str], urls: dict[str, str]) -> int:
     kept = {name: value for name, value in os.environ.items() if name in KEPT}
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *arguments],
+        [sys.executable, "-m", "pytest", "-p", "tests.one_database", *arguments],
         cwd=ROOT,
         env={**kept, **KEYS, **urls},
         preexec_fn=ending_with_parent(signal.SIGTERM),

@@ -1,4 +1,4 @@
-"""Find the server programs on this machine, or install them where that needs no password."""
+"""Find the programs the tests need on this machine, or install them where that needs no password."""
 
 import os
 import re
@@ -27,7 +27,7 @@ apt-get -qq -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$1"
 
 
 class NotInstalled(Exception):
-    """A server program is missing; the message is a sentence that says how to install it."""
+    """A program is missing; the message is a sentence that says how to install it."""
 
 
 def postgresql() -> Path:
@@ -46,6 +46,14 @@ def redis() -> Path:
     """
     name = f"redis-server {OLDEST_REDIS} or newer"
     return _find_or_install(_find_redis, name=name, package="redis-server")
+
+
+def curl() -> Path:
+    """Return the path of `curl`, which newcomers paste commands for, after installing it if need be.
+
+    :raises NotInstalled: it is missing, and could not be installed without a password.
+    """
+    return _find_or_install(_find_curl, name="curl", package="curl")
 
 
 def _find_or_install(find: Callable[[], Path | None], *, name: str, package: str) -> Path:
@@ -81,6 +89,11 @@ def _find_redis() -> Path | None:
     if on_path is None or _major(Path(on_path)) < OLDEST_REDIS:
         return None
     return Path(on_path)
+
+
+def _find_curl() -> Path | None:
+    on_path = shutil.which("curl")
+    return Path(on_path) if on_path else None
 
 
 def _major(program: Path) -> int:
