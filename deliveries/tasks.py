@@ -28,8 +28,9 @@ def deliver_due() -> None:
 @shared_task(name="deliveries.tidy", ignore_result=True)
 def tidy() -> None:
     """Do what has to be done now and then."""
-    webhooks.hold_strays()
-    retention.expire_idempotency_keys(now=timezone.now())
+    now = timezone.now()
+    webhooks.settle(now=now)
+    retention.expire_idempotency_keys(now=now)
 
 
 @shared_task(name="deliveries.prune_logs", ignore_result=True, soft_time_limit=3300, time_limit=3600)

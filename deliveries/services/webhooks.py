@@ -9,8 +9,11 @@ from django.db import transaction
 
 from deliveries import addresses, doorbell, headers, signing
 from deliveries.models import Account, Agent, Delivery, EventType, Failure, Sealed, Webhook, WebhookHealth
+from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.models.event import TYPE_FORM
 from deliveries.services import egress
+
+BATCH = 5000
 
 
 class InvalidWebhook(ValueError):
@@ -106,22 +109,51 @@ def delete(webhook: Webhook, *, now: datetime) -> None:
             deleted_at=now,
             updated_at=now,
         )
-        Failure.objects.filter(webhook_id=webhook.pk).mark_cancelled(now=now)
-        Delivery.objects.filter(webhook=webhook).cancel(now=now)
+        _cancel(Delivery.objects.filter(webhook=webhook), now=now)
     webhook.refresh_from_db()
 
 
-def hold_strays() -> int:
-    """Hold what became pending for a webhook while it was being disabled. Return how many."""
-    return Delivery.objects.filter(webhook__enabled=False).hold()
+def settle(*, now: datetime) -> None:
+    """Make every delivery follow its webhook: what was queued during a change, and the rest of long queues.
+
+    Nothing is sent to a webhook that is disabled, so this changes what is shown, and nothing else.
+    """
+    _cancel(Delivery.objects.filter(webhook__deleted_at__isnull=False), now=now)
+    disabled = Delivery.objects.filter(webhook__enabled=False)
+    while _hold_some(disabled):
+        pass
+    _release(Delivery.objects.filter(webhook__enabled=True))
 
 
 def _follow(webhook_id: UUID, *, enabled: bool) -> None:
+    """Hold or release what is queued for a webhook. Of a long queue the rest is held by `settle`."""
     deliveries = Delivery.objects.filter(webhook=webhook_id)
-    if not enabled:
-        deliveries.hold()
-    elif deliveries.release():
+    if enabled:
+        _release(deliveries)
+    else:
+        _hold_some(deliveries)
+
+
+def _hold_some(deliveries: DeliveryQuerySet) -> int:
+    pending = deliveries.filter(status=Delivery.Status.PENDING, lease_token=None)
+    return Delivery.objects.filter(pk__in=_some(pending)).hold()
+
+
+def _release(deliveries: DeliveryQuerySet) -> None:
+    while batch := _some(deliveries.filter(status=Delivery.Status.HELD)):
+        Delivery.objects.filter(pk__in=batch).release()
         doorbell.ring_on_commit()
+
+
+def _cancel(deliveries: DeliveryQuerySet, *, now: datetime) -> None:
+    while batch := _some(deliveries.unfinished()):
+        Failure.objects.filter(delivery__in=batch).mark_cancelled(now=now)
+        Delivery.objects.filter(pk__in=batch).cancel(now=now)
+
+
+def _some(deliveries: DeliveryQuerySet) -> list[UUID]:
+    """Return the ids of so many that one statement can move them well within its time."""
+    return list(deliveries.values_list("pk", flat=True)[:BATCH])
 
 
 def _columns(fields: Fields) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+from collections import Counter
 from datetime import datetime, timedelta
 
 import pytest
@@ -128,16 +129,40 @@ class TestDisable:
         assert webhook.disabled_reason == "First."
 
 
-class TestHoldStrays:
-    def test_holds_what_was_queued_while_the_webhook_was_being_disabled(self, now: datetime) -> None:
-        webhook = builders.a_webhook(enabled=False)
-        builders.a_delivery(webhook)
-        other = builders.a_delivery()
+class TestSettle:
+    def test_makes_what_was_queued_during_a_change_follow(self, now: datetime) -> None:
+        webhook, deleted = builders.a_webhook(enabled=False), builders.a_webhook()
+        webhooks.delete(deleted, now=now)
+        stray, late, other = (builders.a_delivery(each) for each in (webhook, deleted, None))
+        forgotten = builders.a_delivery(status=Delivery.Status.HELD)
 
-        assert webhooks.hold_strays() == 1
+        webhooks.settle(now=now)
 
-        other.refresh_from_db()
-        assert other.status == Delivery.Status.PENDING
+        for delivery, status in (
+            (stray, "held"),
+            (late, "cancelled"),
+            (other, "pending"),
+            (forgotten, "pending"),
+        ):
+            delivery.refresh_from_db()
+            assert delivery.status == status
+
+    def test_goes_on_batch_by_batch(self, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(webhooks, "BATCH", 2)
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 5)
+
+        def states() -> Counter[str]:
+            return Counter(Delivery.objects.values_list("status", flat=True))
+
+        webhooks.change(webhook, now=now, enabled=False)
+        assert states() == {"held": 2, "pending": 3}
+        webhooks.settle(now=now)
+        assert states() == {"held": 5}
+        webhooks.change(webhook, now=now, enabled=True)
+        assert states() == {"pending": 5}
+        webhooks.delete(webhook, now=now)
+        assert states() == {"cancelled": 5}
 
 
 class TestDelete:
