@@ -477,7 +477,8 @@ class TestTheBody:
 
         sender.send_all([a_request(target.url())] * 500)
 
-        assert resident_bytes() - before < 10 * 1024 * 1024
+        # What is read of them, kept, would be 32 MiB; what an allocator keeps for itself differs by Python.
+        assert resident_bytes() - before < 20 * 1024 * 1024
 
     @pytest.mark.parametrize(
         ("answer", "reason"),
