@@ -9,6 +9,7 @@ from redis import Redis as Client
 
 from deliveries import doorbell, tasks
 from tests.servers.redis import Redis
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -23,13 +24,6 @@ def broker() -> Iterator[Callable[[str], doorbell._Ringer]]:
     original = {name: getattr(current_app.conf, name) for name in names}
     yield ringer
     current_app.conf.update(original)
-
-
-def eventually(condition: Callable[[], object], *, within: float = 5) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def queued(client: Client) -> int:
@@ -56,7 +50,7 @@ class TestRing:
                 ringer.ring()
 
             assert time.monotonic() - began < 0.05
-            eventually(lambda: ringer.errors == 1)
+            wait_until(lambda: ringer.errors == 1, what="the error")
 
     def test_leaves_a_broken_broker_alone_for_a_while(
         self, broker: Callable[[str], doorbell._Ringer], monkeypatch: pytest.MonkeyPatch
@@ -64,12 +58,12 @@ class TestRing:
         monkeypatch.setattr(doorbell, "_BREAKER", 0.5)
         ringer = broker("redis://127.0.0.1:1/0")
         ringer.ring()
-        eventually(lambda: ringer.errors == 1)
+        wait_until(lambda: ringer.errors == 1, what="the error")
 
         ringer.ring()
         time.sleep(0.3)
         assert ringer.errors == 1
-        eventually(lambda: ringer.errors == 2)
+        wait_until(lambda: ringer.errors == 2, what="the error")
 
 
 @pytest.mark.postgresql
@@ -86,7 +80,7 @@ class TestRingThroughRedis:
                 other.ring()
                 time.sleep(0.01)
 
-            eventually(lambda: queued(client) == 1)
+            wait_until(lambda: queued(client) == 1, what="the message")
             time.sleep(0.2)
             assert queued(client) == 1
             client.close()
@@ -96,10 +90,10 @@ class TestRingThroughRedis:
             ringer = broker(redis.url())
             client = Client.from_url(redis.url())
             ringer.ring()
-            eventually(lambda: queued(client) == 1)
+            wait_until(lambda: queued(client) == 1, what="the message")
 
             doorbell.heard()
             ringer.ring()
 
-            eventually(lambda: queued(client) == 2)
+            wait_until(lambda: queued(client) == 2, what="the message")
             client.close()

@@ -24,9 +24,9 @@ from deliveries.transport import Exchange
 from tests import builders
 from tests.commands.conftest import Run
 from tests.e2e.receiver import Receiver, receiving
-from tests.e2e.stack import wait_until
 from tests.servers.process import ending_with_parent
 from tests.services.fakes import FakeTransport
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 30

@@ -5,9 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -21,19 +20,9 @@ from tests.servers.folders import throw_away_folder
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.process import ending_with_parent, free_port
 from tests.servers.redis import Redis
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-
-
-def wait_until(condition: Callable[[], object], *, timeout: float, what: str) -> None:
-    """Wait until the condition holds.
-
-    :raises AssertionError: it did not within `timeout` seconds; the message says what was awaited.
-    """
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
-        time.sleep(0.05)
 
 
 @dataclass

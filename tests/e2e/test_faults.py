@@ -12,7 +12,8 @@ from contextlib import contextmanager
 import pytest
 
 from deliveries.services.dispatching import RECORD_AT
-from tests.e2e.stack import Stack, installation, wait_until
+from tests.e2e.stack import Stack, installation
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
 

@@ -9,7 +9,8 @@ import requests
 from standardwebhooks.webhooks import Webhook as Oracle
 
 from deliveries import signing
-from tests.e2e.stack import Stack, installation, wait_until
+from tests.e2e.stack import Stack, installation
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
 

@@ -17,6 +17,7 @@ from deliveries.services.dispatching import Dispatcher
 from deliveries.transport import Request, TransportError
 from tests import builders
 from tests.services.fakes import FakeTransport, Outcome, a_reply
+from tests.waiting import wait_until
 
 SECONDS = timedelta(seconds=1)
 
@@ -247,13 +248,6 @@ class WaitingTransport(FakeTransport):
         self._woken.set()
 
 
-def eventually(condition: Callable[[], object], *, within: float = 5) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 @pytest.mark.django_db(transaction=True)
 class TestRunning:
     def test_finds_work_without_any_ring(
@@ -264,7 +258,7 @@ class TestRunning:
 
         builders.a_delivery()
 
-        eventually(lambda: Delivery.objects.get().status == Delivery.Status.SUCCEEDED)
+        wait_until(lambda: Delivery.objects.get().status == Delivery.Status.SUCCEEDED, what="the delivery")
 
     def test_is_quick_when_it_is_woken(
         self, running: Callable[[FakeTransport], Dispatcher], settings: Any
@@ -279,7 +273,9 @@ class TestRunning:
         dispatcher.wake()
 
         assert dispatcher.wait_until_caught_up(timeout=2 * SECONDS)
-        eventually(lambda: Delivery.objects.get().status == Delivery.Status.SUCCEEDED, within=2)
+        wait_until(
+            lambda: Delivery.objects.get().status == Delivery.Status.SUCCEEDED, what="the delivery", timeout=2
+        )
 
     def test_says_when_it_could_not_catch_up(
         self, running: Callable[[FakeTransport], Dispatcher], quick_poll: None
@@ -287,7 +283,7 @@ class TestRunning:
         builders.a_backlog(builders.a_webhook(max_in_flight=100), 100)
         dispatcher = running(WaitingTransport(lambda request: None))
         dispatcher.wake()
-        eventually(lambda: Delivery.objects.exclude(lease_token=None).count() == 32)
+        wait_until(lambda: Delivery.objects.exclude(lease_token=None).count() == 32, what="the claims")
 
         assert not dispatcher.wait_until_caught_up(timeout=0.2 * SECONDS)
 
@@ -297,12 +293,12 @@ class TestRunning:
         transport = SlowTransport()
         dispatcher = running(transport)
         builders.a_delivery()
-        eventually(lambda: transport.sent)
+        wait_until(lambda: transport.sent, what="the request")
 
         dispatcher.stop()
 
         builders.a_delivery()
-        eventually(lambda: transport.closed)
+        wait_until(lambda: transport.closed, what="the stop")
         assert [d.status for d in Delivery.objects.order_by("created_at", "pk")] == ["succeeded", "pending"]
 
     def test_stops_in_time_also_when_a_receiver_never_answers(
@@ -312,11 +308,11 @@ class TestRunning:
         transport = WaitingTransport(lambda request: None)
         dispatcher = running(transport)
         builders.a_delivery()
-        eventually(lambda: transport.sent)
+        wait_until(lambda: transport.sent, what="the request")
 
         dispatcher.stop()
 
-        eventually(lambda: transport.closed, within=2)
+        wait_until(lambda: transport.closed, what="the stop", timeout=2)
         assert Delivery.objects.get().lease_token is not None
 
 

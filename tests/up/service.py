@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +14,11 @@ from typing import Any
 
 from deliveries.management.try_it.client import Client
 from tests.servers.process import ending_with_parent, free_port
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # For a start on a machine that has other things to do.
 PATIENCE = 30.0
-
-
-def wait_until(condition: Callable[[], object], *, timeout: float, what: str) -> None:
-    """Wait until the condition holds.
-
-    :raises AssertionError: it did not within `timeout` seconds; the message says what was awaited.
-    """
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
-        time.sleep(0.05)
 
 
 @dataclass

@@ -15,7 +15,8 @@ from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_ope
 import pytest
 
 from deliveries.management.try_it.client import Client, Refused
-from tests.up.service import Service, manage, running, wait_until
+from tests.up.service import Service, manage, running
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
 

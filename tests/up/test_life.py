@@ -13,7 +13,8 @@ import pytest
 
 from deliveries.management.try_it.client import Refused
 from tests.servers.process import free_port
-from tests.up.service import Service, manage, running, started, wait_until
+from tests.up.service import Service, manage, running, started
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
 
