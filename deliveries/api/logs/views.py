@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Model
 from django.utils import timezone
 from rest_framework import status
@@ -127,12 +126,10 @@ class LogViewSet(BelowAgentViewSet[Attempt]):
         log, now = self._log(), timezone.now()
         if log.status != entries.FAILED or log.created_at < now - settings.WEBHOOKS_RETENTION:
             raise errors.NotRetriable
-        # One transaction, so that the id read back is the one just reserved, however fast a worker is.
-        with transaction.atomic():
-            try:
-                delivery = redelivery.redeliver(log.delivery, now=now)
-            except redelivery.NotRedeliverable as error:
-                raise errors.NotRetriable from error
+        try:
+            delivery = redelivery.redeliver(log.delivery, now=now)
+        except redelivery.NotRedeliverable as error:
+            raise errors.NotRetriable from error
         data = {
             "log_id": str(delivery.next_attempt_id),
             "original_log_id": str(log.id),
