@@ -28,6 +28,8 @@ _EXPIRES = 30
 # With Redis, one outstanding ring serves all processes; a lost one is made up for after this many seconds.
 _FLAG = "webhooks:rung"
 _FLAG_SECONDS = 2
+# With so many rings waiting nobody is listening, and more would only fill the broker.
+_UNHEARD = 100
 # No answer from the broker within this many seconds counts as an error.
 _TIMEOUT = 1.0
 
@@ -53,9 +55,9 @@ def heard() -> None:
             logger.debug("Doorbell flag not cleared", exc_info=True)
 
 
-def errors() -> int:
-    """Return how many rings of this process the broker did not take."""
-    return _ringer(os.getpid()).errors
+def answer_here() -> None:
+    """Say that this process hears the rings of a broker that lives in it. Called where a worker starts."""
+    _answered_here.set()
 
 
 class _Ringer:
@@ -90,7 +92,7 @@ class _Ringer:
 
     def _send(self) -> None:
         url = str(current_app.conf.broker_url)
-        if _is_redis(url) and not _redis(url).set(_FLAG, 1, nx=True, ex=_FLAG_SECONDS):
+        if not (_is_wanted_by_redis(url) if _is_redis(url) else _is_heard(url)):
             return
         if self._connection is None:
             self._connection = self._connect(url)
@@ -114,6 +116,22 @@ class _Ringer:
 def _ringer(pid: int) -> _Ringer:
     """Return this process's ringer; the id is the key because a thread does not survive a fork."""
     return _Ringer()
+
+
+def _is_wanted_by_redis(url: str) -> bool:
+    """Tell whether no ring is outstanding, and note that ours is."""
+    client = _redis(url)
+    if client.llen(str(current_app.conf.task_default_queue)) >= _UNHEARD:
+        return False
+    return bool(client.set(_FLAG, 1, nx=True, ex=_FLAG_SECONDS))
+
+
+def _is_heard(url: str) -> bool:
+    """Tell whether anybody takes what we send: a broker in memory has no other listener than this process."""
+    return not url.startswith("memory:") or _answered_here.is_set()
+
+
+_answered_here = threading.Event()
 
 
 @cache

@@ -33,6 +33,7 @@ class RetrySchedule:
             delay = max(delay, self.overload_delay)
         delay *= jitter
         if overloaded:
+            # Spread beyond the minute, and never below it.
             delay = max(delay, self.overload_delay)
         if retry_after is not None:
             delay = max(delay, min(retry_after, self.retry_after_cap))
@@ -50,7 +51,7 @@ def retry_after(headers: Mapping[str, str], *, now: datetime) -> timedelta | Non
         return timedelta(seconds=int(raw[:9]))
     try:
         moment = parsedate_to_datetime(raw)
-    except ValueError:
+        wait = moment.replace(tzinfo=moment.tzinfo or UTC) - now
+    except (ValueError, OverflowError):
         return None
-    wait = moment.replace(tzinfo=moment.tzinfo or UTC) - now
     return wait if wait > timedelta(0) else None

@@ -1,10 +1,25 @@
-"""Celery's doors: the task a ring starts, the housekeeping, and the life of each worker's dispatcher."""
+"""Celery's doors: the task a ring starts, the housekeeping, and the life of each worker's dispatcher.
 
+A worker's children are not told of SIGTERM until their task ends, and then have little time left. So each
+holds the end of a pipe whose other end its parent closes at once: that is how a stop reaches them, and the
+death of the parent as well.
+"""
+
+import os
+import threading
+import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_init, worker_process_init, worker_process_shutdown, worker_shutdown
+from celery.signals import (
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_shutdown,
+    worker_shutting_down,
+)
 from django.conf import settings
 from django.utils import timezone
 
@@ -13,6 +28,10 @@ from deliveries.services import dispatching, retention, webhooks
 
 # How long a ring occupies its worker before it rings for the next.
 BUDGET = timedelta(seconds=20)
+# How long pruning goes on at a time; the rest waits for the next.
+PRUNING = timedelta(minutes=10)
+# What a worker takes to end beside its drain; then it ends whatever its broker does.
+CLOSING = timedelta(seconds=3)
 
 
 @shared_task(name=doorbell.TASK, ignore_result=True)
@@ -25,19 +44,27 @@ def deliver_due() -> None:
         doorbell.ring()
 
 
-@shared_task(name="deliveries.tidy", ignore_result=True)
-def tidy() -> None:
-    """Do what has to be done now and then."""
-    now = timezone.now()
-    webhooks.settle(now=now)
-    retention.expire_idempotency_keys(now=now)
+@shared_task(name="deliveries.settle", ignore_result=True)
+def settle() -> None:
+    """Make deliveries follow their webhooks."""
+    webhooks.settle(now=timezone.now())
 
 
-@shared_task(name="deliveries.prune_logs", ignore_result=True, soft_time_limit=3300, time_limit=3600)
+@shared_task(name="deliveries.expire_idempotency_keys", ignore_result=True)
+def expire_idempotency_keys() -> None:
+    """Forget the idempotency keys that have had their time."""
+    retention.expire_idempotency_keys(now=timezone.now())
+
+
+@shared_task(name="deliveries.prune_logs", ignore_result=True, soft_time_limit=1200, time_limit=1500)
 def prune_logs() -> None:
     """Delete what is past its retention, unless another process is at it."""
+    deadline = time.monotonic() + PRUNING.total_seconds()
     try:
-        retention.prune(before=timezone.now() - settings.WEBHOOKS_RETENTION)
+        retention.prune(
+            before=timezone.now() - settings.WEBHOOKS_RETENTION,
+            go_on=lambda: time.monotonic() < deadline and not dispatching.stopping(),
+        )
     except retention.AlreadyPruning:
         return
 
@@ -56,8 +83,49 @@ def stop_dispatcher(**kwargs: Any) -> None:
 def follow_the_pool(sender: Any, **kwargs: Any) -> None:
     """Tie the dispatcher to the processes that run tasks: the pool's children, or this one."""
     if "prefork" in sender.pool_cls.__module__:
-        worker_process_init.connect(start_dispatcher)
-        worker_process_shutdown.connect(stop_dispatcher)
+        _Parent().follow()
     else:
+        doorbell.answer_here()
         start_dispatcher()
+        worker_shutting_down.connect(_begin_stop)
         worker_shutdown.connect(stop_dispatcher)
+
+
+def _begin_stop(**kwargs: Any) -> None:
+    dispatching.begin_stop()
+
+
+class _Parent:
+    """The process whose children deliver."""
+
+    def __init__(self) -> None:
+        self._for_children, self._ours = os.pipe()
+
+    def follow(self) -> None:
+        """Do what is to be done when a child starts, when one ends, and when all are to end."""
+        # Not weakly: nobody else holds on to this.
+        worker_process_init.connect(self._start_child, weak=False)
+        worker_process_shutdown.connect(stop_dispatcher)
+        worker_shutting_down.connect(self._tell_children, weak=False)
+
+    def _start_child(self, **kwargs: Any) -> None:
+        self._close_ours()
+        start_dispatcher()
+        threading.Thread(target=self._wait_for_the_end, name="stop", daemon=True).start()
+
+    def _close_ours(self) -> None:
+        # A second signal, or a child made after the first, finds it closed.
+        with suppress(OSError):
+            os.close(self._ours)
+
+    def _wait_for_the_end(self) -> None:
+        os.read(self._for_children, 1)
+        dispatching.begin_stop()
+
+    def _tell_children(self, **kwargs: Any) -> None:
+        self._close_ours()
+        # With its broker silent, Celery's parent process hangs in attempts to say goodbye to it.
+        patience = settings.WEBHOOKS_DRAIN_TIMEOUT + CLOSING
+        timer = threading.Timer(patience.total_seconds(), os._exit, args=[0])
+        timer.daemon = True
+        timer.start()

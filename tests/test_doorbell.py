@@ -65,6 +65,12 @@ class TestRing:
         assert ringer.errors == 1
         wait_until(lambda: ringer.errors == 2, what="the error")
 
+    def test_is_not_sent_into_a_memory_nobody_listens_to(
+        self, broker: Callable[[str], doorbell._Ringer]
+    ) -> None:
+        assert not doorbell._is_heard("memory://localhost/")
+        assert doorbell._is_heard("amqp://guest@localhost/")
+
 
 @pytest.mark.postgresql
 class TestRingThroughRedis:
@@ -83,6 +89,22 @@ class TestRingThroughRedis:
             wait_until(lambda: queued(client) == 1, what="the message")
             time.sleep(0.2)
             assert queued(client) == 1
+            client.close()
+
+    def test_stops_when_nobody_listens(
+        self, broker: Callable[[str], doorbell._Ringer], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(doorbell, "_UNHEARD", 2)
+        with Redis() as redis:
+            ringer = broker(redis.url())
+            client = Client.from_url(redis.url())
+
+            for _ in range(6):
+                ringer.ring()
+                doorbell.heard()
+                time.sleep(0.1)
+
+            assert queued(client) == 2
             client.close()
 
     def test_rings_again_once_it_was_heard(self, broker: Callable[[str], doorbell._Ringer]) -> None:

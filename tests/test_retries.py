@@ -58,6 +58,7 @@ class TestRetryAfter:
             ("1.5", None),
             ("١٢", None),
             ("soon", None),
+            ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", None),
             ("Sun, 99 Mar 2026 10:02:00 GMT", None),
             ("", None),
         ],

@@ -23,6 +23,9 @@ class TestEnvironment:
             (lambda: env.seconds("X", 1), "1e400", "above 0"),
             (lambda: env.delays("X", [1]), "1,,2", "separated by commas"),
             (lambda: env.networks("X"), "10.0.0.1/8", "networks such as"),
+            (lambda: env.days("X", 1), "99999999999", "days from 1 to"),
+            (lambda: env.database("X", ""), "garbage", "a URL such as"),
+            (lambda: env.database("X", ""), "mysql://host/name", "a URL such as"),
             (lambda: env.choice("X", ["json", "plain"], "json"), "xml", "one of json, plain"),
         ],
     )
@@ -33,6 +36,24 @@ class TestEnvironment:
 
         with pytest.raises(ImproperlyConfigured, match=says):
             read()
+
+    def test_names_a_file_it_cannot_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("X_FILE", "/nonexistent")
+
+        with pytest.raises(ImproperlyConfigured, match="X_FILE=/nonexistent: it cannot be read"):
+            env.text("X")
+
+    def test_shows_no_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("X", "nonsense://user:canary@host/name")
+
+        with pytest.raises(ImproperlyConfigured) as caught:
+            env.database("X", "")
+        assert "canary" not in str(caught.value)
+
+    def test_takes_a_text_as_it_stands(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("X", "$HOME")
+
+        assert env.text("X") == "$HOME"
 
     def test_reads_a_secret_from_a_file(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (tmp_path / "key").write_text("from-a-file\n")

@@ -1,11 +1,22 @@
 """The Celery application. Its messages say "there is work" and nothing else: the rows are the queue."""
 
+import logging.config
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webhooks_project.settings")
 
 app = Celery("webhooks")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["deliveries"])
+
+
+@setup_logging.connect
+def keep_to_the_settings(**kwargs: Any) -> None:
+    """Log as the settings say. Without this Celery puts a level of its own, WARNING, over LOG_LEVEL."""
+    from django.conf import settings
+
+    logging.config.dictConfig(settings.LOGGING)

@@ -4,8 +4,10 @@ A variable may also come from a file: where `SECRET_KEY_FILE` names one, its con
 """
 
 import ipaddress
+import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import environ
@@ -15,13 +17,18 @@ from deliveries.addresses import Network
 
 _T = TypeVar("_T")
 
-_environ = environ.FileAwareEnv()
+_MOST_DAYS = 36_500
 
 
 def text(name: str, default: str = "") -> str:
-    """Return a text, without the line end a file gives it."""
-    value: str = _environ.str(name, default=default)
-    return value.strip()
+    """Return a text as it stands, without white space around it, such as the line end of a file."""
+    file = os.environ.get(f"{name}_FILE")
+    if not file:
+        return os.environ.get(name, default).strip()
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImproperlyConfigured(f"{name}_FILE={file}: it cannot be read: {error}.") from error
 
 
 def texts(name: str, default: Sequence[str] = ()) -> list[str]:
@@ -42,7 +49,13 @@ def boolean(name: str, default: bool) -> bool:
 
 def count(name: str, default: int) -> int:
     """Return a whole number of at least 1."""
-    return _read(name, str(default), lambda raw: _positive(int(raw)), "a whole number, at least 1")
+    return _read(name, str(default), lambda raw: _between(int(raw), 1, 1_000_000), "a number, at least 1")
+
+
+def days(name: str, default: int) -> timedelta:
+    """Return a length of time given in days, at least one and at most a century."""
+    form = f"a whole number of days from 1 to {_MOST_DAYS}"
+    return _read(name, str(default), lambda raw: timedelta(days=_between(int(raw), 1, _MOST_DAYS)), form)
 
 
 def seconds(name: str, default: float) -> timedelta:
@@ -60,28 +73,29 @@ def delays(name: str, default: Sequence[float]) -> tuple[timedelta, ...]:
 def networks(name: str) -> tuple[Network, ...]:
     """Return networks."""
     form = "networks such as 10.1.0.0/16, separated by commas"
-    return tuple(_read_one(name, part, ipaddress.ip_network, form) for part in texts(name))
+    return tuple(_convert(name, part, ipaddress.ip_network, form) for part in texts(name))
 
 
 def database(name: str, default: str) -> dict[str, Any]:
     """Return Django's settings for the database a URL names."""
-    settings: dict[str, Any] = _environ.db_url(name, default=default)
-    return settings
+    form = "a URL such as postgres://user:password@host/name or sqlite:////var/lib/webhooks.sqlite3"
+    return _read(name, default, _database, form, secret=True)
 
 
-def _read(name: str, default: str, convert: Callable[[str], _T], form: str) -> _T:
-    return _read_one(name, text(name, default), convert, form)
+def _read(name: str, default: str, convert: Callable[[str], _T], form: str, *, secret: bool = False) -> _T:
+    return _convert(name, text(name, default), convert, form, secret=secret)
 
 
-def _read_one(name: str, raw: str, convert: Callable[[str], _T], form: str) -> _T:
+def _convert(name: str, raw: str, convert: Callable[[str], _T], form: str, *, secret: bool = False) -> _T:
     try:
         return convert(raw)
     except (KeyError, OverflowError, ValueError) as error:
-        raise ImproperlyConfigured(f"{name}={raw}: write {form}.") from error
+        shown = "" if secret else f"={raw}"
+        raise ImproperlyConfigured(f"{name}{shown}: write {form}.") from error
 
 
-def _positive(number: int) -> int:
-    if number < 1:
+def _between(number: int, least: int, most: int) -> int:
+    if not least <= number <= most:
         raise ValueError(number)
     return number
 
@@ -91,3 +105,10 @@ def _seconds(raw: str) -> timedelta:
     if length <= timedelta(0):
         raise ValueError(raw)
     return length
+
+
+def _database(url: str) -> dict[str, Any]:
+    settings: dict[str, Any] = environ.Env.db_url_config(url)
+    if not settings["ENGINE"].endswith(("postgresql", "sqlite3")):
+        raise ValueError("neither PostgreSQL nor SQLite")
+    return settings

@@ -4,7 +4,6 @@ A variable may also come from a file: `SECRET_KEY_FILE=/run/secrets/key` is read
 """
 
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +45,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "deliveries.admin.unavailable.UnavailableMiddleware",
 ]
 ROOT_URLCONF = "webhooks_project.urls"
 WSGI_APPLICATION = "webhooks_project.wsgi.application"
@@ -72,6 +72,7 @@ AUTH_PASSWORD_VALIDATORS = [
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-gb"
 USE_I18N = False
+FORMAT_MODULE_PATH = "webhooks_project.formats"
 USE_TZ = True
 TIME_ZONE = "UTC"
 
@@ -115,10 +116,11 @@ _POSTGRESQL_OPTIONS = {
 def _database() -> dict[str, Any]:
     database = env.database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'var' / 'webhooks.sqlite3'}")
     sqlite = database["ENGINE"].endswith("sqlite3")
-    database["OPTIONS"] = {
-        **(_SQLITE_OPTIONS if sqlite else _POSTGRESQL_OPTIONS),
-        **database.get("OPTIONS", {}),
-    }
+    ours, given = _SQLITE_OPTIONS if sqlite else _POSTGRESQL_OPTIONS, database.get("OPTIONS", {})
+    database["OPTIONS"] = {**ours, **given}
+    if "options" in given:
+        # The later one wins, so whoever gives one setting of the server's keeps our others.
+        database["OPTIONS"]["options"] = f"{ours['options']} {given['options']}"
     if sqlite:
         # A file also under test: threads share it as they do in earnest, which no in-memory database allows.
         database["TEST"] = {"NAME": f"{database['NAME']}.test"}
@@ -166,7 +168,12 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
-    "tidy": {"task": "deliveries.tidy", "schedule": 30.0, "options": {"expires": 30}},
+    "settle": {"task": "deliveries.settle", "schedule": 30.0, "options": {"expires": 30}},
+    "expire-idempotency-keys": {
+        "task": "deliveries.expire_idempotency_keys",
+        "schedule": 600.0,
+        "options": {"expires": 600},
+    },
     "prune-logs": {"task": "deliveries.prune_logs", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = env.text("CELERY_BEAT_SCHEDULE_FILENAME", "celerybeat-schedule")
@@ -205,7 +212,7 @@ WEBHOOKS_RETRY_DELAYS = env.delays(
 # How long a stopping worker waits for exchanges under way.
 WEBHOOKS_DRAIN_TIMEOUT = env.seconds("WEBHOOKS_DRAIN_TIMEOUT", 25)
 # Attempts, and finished deliveries with their events, are kept this many days.
-WEBHOOKS_RETENTION = timedelta(days=env.count("WEBHOOKS_RETENTION_DAYS", 30))
+WEBHOOKS_RETENTION = env.days("WEBHOOKS_RETENTION_DAYS", 30)
 
 # --- Logs -------------------------------------------------------------------------------------------------
 

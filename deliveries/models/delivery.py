@@ -96,6 +96,12 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             scheduled_at=now,
         )
 
+    def abandon(self, leases: Mapping[UUID, UUID | None], *, now: datetime) -> int:
+        """Make deliveries due at once whose requests, by delivery and token, nobody waits for any more."""
+        return self.filter(pk__in=list(leases), lease_token__in=set(leases.values())).move(
+            Delivery.Status.PENDING, allowed_from=[Delivery.Status.PENDING], due_at=now
+        )
+
     def hand_back(self, *, token: UUID | None, now: datetime) -> int:
         """Return claimed deliveries that were never sent; as if they had not been claimed."""
         return self.filter(lease_token=token).move(
@@ -105,11 +111,13 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             claims=F("claims") - 1,
         )
 
-    def hold(self) -> int:
+    def unleased(self, now: datetime) -> Self:
+        """Keep what no worker holds: without a lease, or with one that has run out."""
+        return self.filter(Q(lease_token=None) | Q(due_at__lte=now))
+
+    def hold(self, *, now: datetime) -> int:
         """Keep back what is pending and under no lease; its schedule stays as it is."""
-        return self.filter(lease_token=None).move(
-            Delivery.Status.HELD, allowed_from=[Delivery.Status.PENDING]
-        )
+        return self.unleased(now).move(Delivery.Status.HELD, allowed_from=[Delivery.Status.PENDING])
 
     def release(self) -> int:
         """Let held deliveries go on."""

@@ -1,5 +1,6 @@
 """Failures: what needs a person."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Self
 from uuid import UUID
@@ -20,10 +21,11 @@ class FailureQuerySet(models.QuerySet["Failure"]):
         """Keep those that need attention: no further try happens by itself."""
         return self.filter(status=Failure.Status.INACTIVE)
 
-    def mark_delivered(self, delivery_ids: list[UUID], *, now: datetime) -> int:
-        """Note that deliveries which had failed before have arrived."""
-        return self.filter(delivery__in=delivery_ids).update(
-            status=Failure.Status.DELIVERED, last_attempt_at=now, updated_at=now
+    def mark_delivered(self, arrivals: Mapping[UUID, datetime]) -> int:
+        """Note that deliveries which had failed before have arrived, and when each did."""
+        at = Case(*(When(delivery=pk, then=Value(moment)) for pk, moment in arrivals.items()))
+        return self.filter(delivery__in=list(arrivals)).update(
+            status=Failure.Status.DELIVERED, last_attempt_at=at, updated_at=at
         )
 
     def mark_retriggered(self, delivery_ids: list[UUID], *, now: datetime) -> int:

@@ -5,7 +5,8 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -23,8 +24,9 @@ from deliveries.transport import Request, RequestsTransport, Transport, Transpor
 
 logger = logging.getLogger(__name__)
 
-# Results are written when the oldest has waited this long, or when there are this many, or when nothing else
-# is under way. Both bound how many attempts are repeated after a crash.
+# Results are written when the oldest has waited this long, or when there are this many or a quarter of the
+# slots, or when nothing else is under way. It bounds how many attempts are repeated after a crash; and until
+# a result is written it keeps its webhook from sending more, whatever hangs beside it.
 RECORD_AFTER = 0.1
 RECORD_AT = 50
 # With fewer free slots than this share, a claim waits a little: one for many costs what one for one does.
@@ -60,12 +62,15 @@ class Dispatcher:
         # Moments of the monotonic clock: when to claim and to record next, when a claim was last made, and
         # until when the database is left alone.
         self._claim_at = self._claimed_at = self._record_at = self._resume_at = 0.0
+        # Until when results are left alone whose rows somebody else holds.
+        self._resume_recording_at = 0.0
         # Claims are numbered. Everything due when claim number `_caught_up_with` began has been claimed.
         self._claims_begun = self._caught_up_with = 0
         self._caught_up = threading.Condition()
         # Whether the last claim found nothing, with nothing under way that kept a webhook from having more.
         self._idle = False
         self._stopping = threading.Event()
+        self._stopped_at = 0.0
         self._rung = threading.Event()
 
     def run(self) -> None:
@@ -97,53 +102,60 @@ class Dispatcher:
         self._transport.wake()
 
     def stop(self) -> None:
-        """Claim nothing more; `run` returns when what is under way is done.
+        """Claim nothing more; `run` returns when what is under way is done, or its time to drain is over.
 
-        Safe from any thread, and from a signal handler.
+        Safe from any thread, and from a signal handler. Called again, it changes nothing.
         """
+        if self._stopping.is_set():
+            return
+        self._stopped_at = time.monotonic()
         self._stopping.set()
+        with self._caught_up:
+            self._caught_up.notify_all()
         self._transport.wake()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
+
     def wait_until_caught_up(self, *, timeout: timedelta) -> bool:
-        """Wait until all that is due at this moment has been claimed; False after the timeout."""
+        """Wait until all that is due at this moment has been claimed, or will not be: `stop` was called.
+
+        False after the timeout.
+        """
         with self._caught_up:
             begun = self._claims_begun
             return self._caught_up.wait_for(
-                lambda: self._caught_up_with > begun, timeout=timeout.total_seconds()
+                lambda: self._caught_up_with > begun or self._stopping.is_set(),
+                timeout=timeout.total_seconds(),
             )
 
     def _turn(self) -> None:
         """Do what is to be done now, and wait for something to happen."""
-        try:
+        with self._going_on():
             if self._rung.is_set():
                 self._rung.clear()
                 self._claim_at = 0.0
             if self._free() and time.monotonic() >= self._may_claim_at():
                 self._claim()
             self._collect(self._patience())
-            if self._results and time.monotonic() >= self._may_record_at():
-                self._record()
-        except DatabaseError:
-            logger.warning("The database failed us", extra={"event": "database.failed"}, exc_info=True)
-            self._back_off()
-        except Exception:
-            # Whatever it was, the other deliveries must go on.
-            logger.exception("The dispatcher goes on", extra={"event": "dispatcher.failed"})
-            self._back_off()
+            self._record_if_due()
 
     def _drain(self) -> None:
-        deadline = time.monotonic() + settings.WEBHOOKS_DRAIN_TIMEOUT.total_seconds()
+        deadline = self._stopped_at + settings.WEBHOOKS_DRAIN_TIMEOUT.total_seconds()
         while (self._under_way or self._results) and time.monotonic() < deadline:
-            try:
+            with self._going_on():
                 self._collect(RECORD_AFTER)
-                if self._results and time.monotonic() >= self._may_record_at():
-                    self._record()
-            except DatabaseError:
-                logger.warning("The database failed us", extra={"event": "database.failed"}, exc_info=True)
-                self._back_off()
+                self._record_if_due()
+        if self._under_way:
+            # Their connections end with this process, so whoever comes next need not wait for the leases.
+            leases = {sent.delivery.pk: sent.delivery.lease_token for sent in self._under_way.values()}
+            with self._going_on():
+                Delivery.objects.abandon(leases, now=self._clock())
         if self._under_way or self._results:
             logger.warning(
-                "Stopped with work left to its leases",
+                "Stopped before everything was done",
                 extra={
                     "event": "dispatcher.stopped",
                     "under_way": len(self._under_way),
@@ -151,8 +163,26 @@ class Dispatcher:
                 },
             )
 
+    @contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """Survive whatever goes wrong in the block: the other deliveries must go on."""
+        try:
+            yield
+        except DatabaseError as error:
+            logger.warning(
+                "The database failed us",
+                extra={"event": "database.failed", "error": type(error).__name__},
+                exc_info=logger.isEnabledFor(logging.DEBUG),
+            )
+            self._back_off()
+        except Exception:
+            logger.exception("The dispatcher goes on", extra={"event": "dispatcher.failed"})
+            self._back_off()
+
     def _free(self) -> int:
-        return self._transport.slots - len(self._under_way)
+        """Return how many more requests may be made; none while results pile up that cannot be written."""
+        slots = self._transport.slots
+        return slots - len(self._under_way) if len(self._results) < 2 * slots else 0
 
     def _may_claim_at(self) -> float:
         """Return the moment of the next claim; there must be a free slot by then."""
@@ -163,8 +193,9 @@ class Dispatcher:
 
     def _may_record_at(self) -> float:
         """Return the moment of the next record; there must be a result by then."""
-        at_once = len(self._results) >= RECORD_AT or not self._under_way
-        return max(0.0 if at_once else self._record_at, self._resume_at)
+        enough = min(RECORD_AT, self._transport.slots * WORTHWHILE)
+        at_once = len(self._results) >= enough or not self._under_way
+        return max(0.0 if at_once else self._record_at, self._resume_recording_at, self._resume_at)
 
     def _patience(self) -> float:
         """Return for how long nothing needs doing unless something finishes, in seconds."""
@@ -250,12 +281,21 @@ class Dispatcher:
             self._record_at = time.monotonic() + RECORD_AFTER
         self._results.append(result)
 
-    def _record(self) -> None:
-        fenced = recording.record(self._results, now=self._clock(), jitter=self._jitter)
-        if fenced:
-            logger.warning("Results of old claims dropped", extra={"event": "result.fenced", "count": fenced})
+    def _record_if_due(self) -> None:
+        if not self._results or time.monotonic() < self._may_record_at():
+            return
+        recorded = recording.record(self._results, now=self._clock(), jitter=self._jitter)
+        if recorded.fenced:
+            logger.warning(
+                "Results of old claims dropped",
+                extra={"event": "result.fenced", "count": recorded.fenced},
+            )
         self._failures_in_a_row = 0
-        self._results = []
+        self._results = recorded.left
+        self._record_at = time.monotonic() + RECORD_AFTER
+        if recorded.left:
+            # Somebody holds their rows; asking all the time would not make that shorter.
+            self._resume_recording_at = self._record_at
         # What has been written no longer counts as under way for its webhook, which may have more waiting.
         self._claim_at = 0.0
 
@@ -290,14 +330,30 @@ _running: dict[int, _Running] = {}
 def start(*, clock: Clock) -> Dispatcher:
     """Return this process's dispatcher, started in a thread of its own when it was not running yet."""
     pid = os.getpid()
+    if pid in _running and not _running[pid].thread.is_alive() and not _running[pid].dispatcher.stopping:
+        logger.error("The dispatcher had died and is started again", extra={"event": "dispatcher.died"})
+        del _running[pid]
     if pid not in _running:
         _running[pid] = _Running(clock)
     return _running[pid].dispatcher
 
 
-def stop() -> None:
-    """Stop this process's dispatcher, if there is one, and wait until what it had under way is recorded."""
-    running = _running.pop(os.getpid(), None)
+def begin_stop() -> None:
+    """Have this process's dispatcher, if there is one, claim nothing more, and do not wait for it."""
+    running = _running.get(os.getpid())
     if running is not None:
         running.dispatcher.stop()
+
+
+def stopping() -> bool:
+    """Tell whether this process's dispatcher has been told to stop."""
+    running = _running.get(os.getpid())
+    return running is not None and running.dispatcher.stopping
+
+
+def stop() -> None:
+    """Stop this process's dispatcher, if there is one, and wait until what it had under way is recorded."""
+    begin_stop()
+    running = _running.pop(os.getpid(), None)
+    if running is not None:
         running.thread.join()

@@ -1,6 +1,7 @@
 """Publishing: an event is stored together with a delivery for every webhook that matches, or not at all."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,9 @@ from django.db import IntegrityError, transaction
 from deliveries import doorbell, payloads
 from deliveries.models import Account, Agent, Delivery, Event, EventType, IdempotencyKey, Webhook
 from deliveries.models.event import TYPE_FORM
+
+# What a header can carry: native API contract, "Events".
+_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 class InvalidEvents(ValueError):
@@ -107,6 +111,8 @@ def _check(account: Account, drafts: Sequence[Draft]) -> list[bytes]:
             found["event"] = ["This is not a known event type."]
         if draft.agent is not None and draft.agent.account_id != account.pk:
             found["agent_id"] = ["This is not an agent of the account."]
+        if draft.idempotency_key is not None and not _KEY.fullmatch(draft.idempotency_key):
+            found["idempotency_key"] = ["An idempotency key is 1 to 128 visible ASCII characters."]
         try:
             bodies.append(payloads.serialise(draft.payload))
         except payloads.InvalidJSON as error:

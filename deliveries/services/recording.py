@@ -3,8 +3,8 @@
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -55,52 +55,104 @@ class Result:
         return self.started_at + self.duration
 
 
-def record(results: Sequence[Result], *, now: datetime, jitter: random.Random) -> int:
-    """Write attempts, moves, failures and health, and return how many results changed nothing.
+@dataclass(slots=True)
+class Recorded:
+    """What recording a batch came to.
+
+    :param fenced: how many results of old claims changed nothing.
+    :param left: the results that are to be tried again: somebody else holds their rows.
+    """
+
+    fenced: int = 0
+    left: list[Result] = field(default_factory=list)
+
+
+def record(results: Sequence[Result], *, now: datetime, jitter: random.Random) -> Recorded:
+    """Write attempts, moves, failures and health.
 
     A result counts while its claim holds the delivery. A success also counts later, as long as the same round
     is still open: the receiver has it, and another attempt would be a duplicate. Anything else from an old
-    claim is dropped.
+    claim is dropped, and so is a result that was recorded before: recording twice is recording once.
 
     A result the database refuses is told apart by halving the batch, and written without what the receiver
-    sent. When the database is away nothing is written and its error comes out: try again.
+    sent; refused even so it is dropped, and its lease brings the delivery back.
+
+    :raises django.db.Error: when the database is away. What was not written is to be tried again.
     """
+    recorded = Recorded()
+    _record_some(results, recorded, now=now, jitter=jitter)
+    return recorded
+
+
+def _record_some(
+    results: Sequence[Result], recorded: Recorded, *, now: datetime, jitter: random.Random
+) -> None:
     try:
-        with transaction.atomic():
-            return _record(results, now=now, jitter=jitter)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception:
+        _record(results, recorded, now=now, jitter=jitter)
+    except Exception as error:
         # Whatever is wrong with one result must not keep the others from being written.
+        if _is_away(error):
+            raise
         if len(results) == 1:
-            extra = {"event": "attempt.stripped", "delivery_id": results[0].delivery.pk}
-            logger.exception("Attempt recorded without the answer", extra=extra)
-            with transaction.atomic():
-                return _record([_stripped(results[0])], now=now, jitter=jitter)
+            _record_refused(results[0], error, recorded, now=now, jitter=jitter)
+            return
         middle = len(results) // 2
-        halves = (results[:middle], results[middle:])
-        return sum(record(half, now=now, jitter=jitter) for half in halves)
+        for half in (results[:middle], results[middle:]):
+            _record_some(half, recorded, now=now, jitter=jitter)
 
 
-def _record(results: Sequence[Result], *, now: datetime, jitter: random.Random) -> int:
-    counting, rows = _counting(results)
-    Attempt.objects.bulk_create(_attempt(result, rows[result.delivery.pk]) for result in counting)
-    succeeded = [result for result in counting if result.reason is None]
-    failed = [result for result in counting if result.reason is not None]
-    delays = {
-        result.delivery.pk: _delay(result, rows[result.delivery.pk], now=now, jitter=jitter)
-        for result in failed
-        if _may_retry(result, rows[result.delivery.pk])
-    }
-    _move(succeeded, failed, delays, now=now)
-    _note_failures(succeeded, failed, delays, rows, now=now)
-    WebhookHealth.objects.note(
-        succeeded={result.delivery.webhook_id for result in succeeded},
-        failed=Counter(result.delivery.webhook_id for result in failed),
-        at=now,
-    )
-    for webhook_id in {result.delivery.webhook_id for result in failed if result.http_status == GONE}:
-        webhooks.disable(webhook_id, reason="The receiver answered 410 Gone.", now=now)
+def _record_refused(
+    result: Result, error: Exception, recorded: Recorded, *, now: datetime, jitter: random.Random
+) -> None:
+    if isinstance(error, OperationalError):
+        # A lock or a deadlock: it is the moment that is wrong, not the result.
+        recorded.left.append(result)
+        return
+    extra = {"event": "attempt.stripped", "delivery_id": result.delivery.pk}
+    logger.error("Attempt recorded without the answer", extra=extra, exc_info=error)
+    try:
+        _record([_stripped(result)], recorded, now=now, jitter=jitter)
+    except Exception as still:
+        if _is_away(still):
+            raise
+        extra = {"event": "attempt.dropped", "delivery_id": result.delivery.pk}
+        logger.exception("Attempt not recorded", extra=extra)
+
+
+def _is_away(error: Exception) -> bool:
+    """Tell whether it is the connection that failed, and not one statement on it."""
+    if not isinstance(error, OperationalError):
+        return isinstance(error, InterfaceError)
+    # PostgreSQL's codes: 40 a deadlock, 55 a lock not to be had, 57014 a statement that took too long.
+    code = getattr(error.__cause__, "sqlstate", None) or ""
+    return not code.startswith(("40", "55")) and code != "57014"
+
+
+def _record(results: Sequence[Result], recorded: Recorded, *, now: datetime, jitter: random.Random) -> None:
+    with transaction.atomic():
+        counting, rows, held = _counting(results)
+        Attempt.objects.bulk_create(_attempt(result, rows[result.delivery.pk]) for result in counting)
+        succeeded = [result for result in counting if result.reason is None]
+        failed = [result for result in counting if result.reason is not None]
+        delays = {
+            result.delivery.pk: _delay(result, rows[result.delivery.pk], now=now, jitter=jitter)
+            for result in failed
+            if _may_retry(result, rows[result.delivery.pk])
+        }
+        _move(succeeded, failed, delays, now=now)
+        _note_failures(succeeded, failed, delays, rows, now=now)
+        WebhookHealth.objects.note(
+            succeeded={result.delivery.webhook_id for result in succeeded},
+            failed=Counter(result.delivery.webhook_id for result in failed),
+            at=now,
+        )
+    recorded.fenced += len(results) - len(counting) - len(held)
+    recorded.left += held
+    _log(failed, delays)
+    _disable_gone(failed, now=now)
+
+
+def _log(failed: Iterable[Result], delays: Container[UUID]) -> None:
     for result in failed:
         logger.info(
             "Attempt failed",
@@ -113,20 +165,38 @@ def _record(results: Sequence[Result], *, now: datetime, jitter: random.Random) 
                 "retrying": result.delivery.pk in delays,
             },
         )
-    return len(results) - len(counting)
 
 
-def _counting(results: Sequence[Result]) -> tuple[list[Result], dict[UUID, Delivery]]:
-    """Return the results that count, at most one of each delivery, with the deliveries' locked rows."""
-    locked = Delivery.objects.filter(pk__in=[result.delivery.pk for result in results])
-    rows = {row.pk: row for row in locked.select_for_update().order_by("pk")}
+def _disable_gone(failed: Iterable[Result], *, now: datetime) -> None:
+    """Turn off the webhooks whose receivers want no more; in a transaction of its own, because it locks
+    webhooks first and deliveries after, as everybody does who changes a webhook."""
+    gone = {
+        (result.delivery.webhook_id, result.request.url)
+        for result in failed
+        if result.http_status == GONE and result.request is not None
+    }
+    for webhook_id, url in gone:
+        webhooks.disable(webhook_id, reason="The receiver answered 410 Gone.", url=url, now=now)
+
+
+def _counting(results: Sequence[Result]) -> tuple[list[Result], dict[UUID, Delivery], list[Result]]:
+    """Return the results that count, the deliveries' locked rows, and the results of rows others hold."""
+    ids = {result.delivery.pk for result in results}
+    locking = Delivery.objects.filter(pk__in=ids).select_for_update(skip_locked=True).order_by("pk")
+    rows = {row.pk: row for row in locking}
+    missing = ids - rows.keys()
+    # Either deleted with its event, or held by somebody else for a moment.
+    elsewhere = (
+        set(Delivery.objects.filter(pk__in=missing).values_list("pk", flat=True)) if missing else set()
+    )
     counting: dict[UUID, Result] = {}
-    # Successes first: of two results for one delivery, the one the receiver took.
+    # Successes first, and at most one of each delivery: of two, the one the receiver took.
     for result in sorted(results, key=lambda result: result.reason is not None):
         row = rows.get(result.delivery.pk)
         if row is not None and row.pk not in counting and _counts(result, row):
             counting[row.pk] = result
-    return list(counting.values()), rows
+    held = [result for result in results if result.delivery.pk in elsewhere]
+    return list(counting.values()), rows, held
 
 
 def _counts(result: Result, row: Delivery) -> bool:
@@ -175,9 +245,11 @@ def _note_failures(
     *,
     now: datetime,
 ) -> None:
-    arrived_at_last = [result.delivery.pk for result in succeeded if rows[result.delivery.pk].attempts_made]
+    arrived_at_last = {
+        result.delivery.pk: result.ended_at for result in succeeded if rows[result.delivery.pk].attempts_made
+    }
     if arrived_at_last:
-        Failure.objects.mark_delivered(arrived_at_last, now=now)
+        Failure.objects.mark_delivered(arrived_at_last)
     Failure.objects.bulk_create(
         (_failure(result, retrying=result.delivery.pk in delays) for result in failed),
         update_conflicts=True,

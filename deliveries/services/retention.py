@@ -1,6 +1,7 @@
 """Retention: what is past its time is deleted, in batches, and never what is still to be delivered."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,12 +28,13 @@ class Pruned:
     events: int
 
 
-def prune(*, before: datetime, dry_run: bool = False) -> Pruned:
+def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] = lambda: True) -> Pruned:
     """Delete the attempts queued before a moment, and the events from before it with all their deliveries.
 
     An event stays, with its deliveries and their failures, as long as one of them is unfinished or was
     finished only after that moment.
 
+    :param go_on: asked before each batch; what is left when it says no waits for the next time.
     :raises AlreadyPruning: when another process is at it.
     """
     attempts = Attempt.objects.filter(created_at__lt=before)
@@ -43,7 +45,8 @@ def prune(*, before: datetime, dry_run: bool = False) -> Pruned:
     with exclusively("deliveries.prune") as free:
         if not free:
             raise AlreadyPruning("Another process is pruning at this moment.")
-        deleted = _delete_in_batches(attempts) + _delete_in_batches(events)
+        deleted = _delete_in_batches(attempts, go_on)
+        deleted += _delete_in_batches(events, go_on, recheck=lambda batch: _still_finished(batch, before))
     return Pruned(
         attempts=deleted["deliveries.Attempt"],
         deliveries=deleted["deliveries.Delivery"],
@@ -54,7 +57,7 @@ def prune(*, before: datetime, dry_run: bool = False) -> Pruned:
 def expire_idempotency_keys(*, now: datetime) -> int:
     """Forget the idempotency keys that have had their 72 hours; return how many."""
     expired = IdempotencyKey.objects.filter(created_at__lte=now - IdempotencyKey.KEPT)
-    return _delete_in_batches(expired).total()
+    return _delete_in_batches(expired, lambda: True).total()
 
 
 def _finished_events(before: datetime) -> "models.QuerySet[Event]":
@@ -62,13 +65,25 @@ def _finished_events(before: datetime) -> "models.QuerySet[Event]":
     return Event.objects.filter(~Exists(kept), created_at__lt=before)
 
 
-def _delete_in_batches(rows: "models.QuerySet[Any]") -> Counter[str]:
+def _still_finished(batch: Sequence[Any], before: datetime) -> list[Any]:
+    """Return which of the events may go, once nobody can send one of their deliveries again any more."""
+    deliveries = Delivery.objects.filter(event__in=batch)
+    list(deliveries.select_for_update().order_by("pk").values_list("pk"))
+    return list(_finished_events(before).filter(pk__in=batch).values_list("pk", flat=True))
+
+
+def _delete_in_batches(
+    rows: "models.QuerySet[Any]",
+    go_on: Callable[[], bool],
+    recheck: Callable[[Sequence[Any]], Sequence[Any]] = lambda batch: batch,
+) -> Counter[str]:
     """Delete the oldest first, each batch in a transaction of its own; return how many of each model went."""
     deleted: Counter[str] = Counter()
-    while True:
+    while go_on():
         with transaction.atomic():
             batch = list(rows.order_by("created_at").values_list("pk", flat=True)[:BATCH])
-            _, counts = rows.model._default_manager.filter(pk__in=batch).delete()
+            _, counts = rows.model._default_manager.filter(pk__in=recheck(batch)).delete()
         deleted.update(counts)
         if len(batch) < BATCH:
-            return deleted
+            break
+    return deleted

@@ -14,6 +14,11 @@ from deliveries.models.event import TYPE_FORM
 from deliveries.services import egress
 
 BATCH = 5000
+NEED_A_CREDENTIAL = (
+    Webhook.Authorization.BEARER,
+    Webhook.Authorization.BASIC,
+    Webhook.Authorization.API_KEY,
+)
 
 
 class InvalidWebhook(ValueError):
@@ -41,12 +46,12 @@ class Fields(TypedDict, total=False):
     custom_headers: Mapping[str, str]
 
 
-def check(**fields: Unpack[Fields]) -> None:
-    """Look at fields that are to be saved later.
+def check(webhook: Webhook, **fields: Unpack[Fields]) -> None:
+    """Look at fields that are to be saved later, as changes of this webhook or as a new one.
 
     :raises InvalidWebhook: when a field breaks a rule.
     """
-    _columns(fields)
+    _columns(fields, of=webhook)
 
 
 def create(
@@ -57,7 +62,7 @@ def create(
     :raises InvalidWebhook: when a field breaks a rule: the address policy, an unknown event type, a header
         that is not the owner's to set.
     """
-    columns = _columns(fields)
+    columns = _columns(fields, of=Webhook())
     with transaction.atomic():
         webhook = Webhook.objects.create(
             account=account, agent=agent, created_at=now, updated_at=now, **columns
@@ -73,27 +78,29 @@ def change(webhook: Webhook, *, now: datetime, **fields: Unpack[Fields]) -> Webh
 
     :raises InvalidWebhook: when a field breaks a rule.
     """
-    columns = _columns(fields)
+    columns = _columns(fields, of=webhook)
     if columns.get("enabled"):
         columns["disabled_reason"] = ""
     with transaction.atomic():
         Webhook.objects.existing().filter(pk=webhook.pk).update(**columns, updated_at=now)
         if "enabled" in fields:
-            _follow(webhook.pk, enabled=fields["enabled"])
+            _follow(webhook.pk, enabled=fields["enabled"], now=now)
     webhook.refresh_from_db()
     return webhook
 
 
-def disable(webhook_id: UUID, *, reason: str, now: datetime) -> bool:
-    """Turn a webhook off, saying why, and hold what is queued for it. Tell whether it was on."""
+def disable(webhook_id: UUID, *, reason: str, now: datetime, url: str | None = None) -> bool:
+    """Turn a webhook off, saying why, and hold what is queued for it. Tell whether it was on.
+
+    :param url: turn it off only while it still points there.
+    """
+    webhooks = Webhook.objects.enabled().filter(pk=webhook_id)
+    if url is not None:
+        webhooks = webhooks.filter(url=url)
     with transaction.atomic():
-        turned_off = (
-            Webhook.objects.enabled()
-            .filter(pk=webhook_id)
-            .update(enabled=False, disabled_reason=reason, updated_at=now)
-        )
+        turned_off = webhooks.update(enabled=False, disabled_reason=reason, updated_at=now)
         if turned_off:
-            _follow(webhook_id, enabled=False)
+            _follow(webhook_id, enabled=False, now=now)
     return bool(turned_off)
 
 
@@ -120,23 +127,23 @@ def settle(*, now: datetime) -> None:
     """
     _cancel(Delivery.objects.filter(webhook__deleted_at__isnull=False), now=now)
     disabled = Delivery.objects.filter(webhook__enabled=False)
-    while _hold_some(disabled):
+    while _hold_some(disabled, now=now):
         pass
     _release(Delivery.objects.filter(webhook__enabled=True))
 
 
-def _follow(webhook_id: UUID, *, enabled: bool) -> None:
+def _follow(webhook_id: UUID, *, enabled: bool, now: datetime) -> None:
     """Hold or release what is queued for a webhook. Of a long queue the rest is held by `settle`."""
     deliveries = Delivery.objects.filter(webhook=webhook_id)
     if enabled:
         _release(deliveries)
     else:
-        _hold_some(deliveries)
+        _hold_some(deliveries, now=now)
 
 
-def _hold_some(deliveries: DeliveryQuerySet) -> int:
-    pending = deliveries.filter(status=Delivery.Status.PENDING, lease_token=None)
-    return Delivery.objects.filter(pk__in=_some(pending)).hold()
+def _hold_some(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
+    waiting = deliveries.filter(status=Delivery.Status.PENDING).unleased(now)
+    return Delivery.objects.filter(pk__in=_some(waiting)).hold(now=now)
 
 
 def _release(deliveries: DeliveryQuerySet) -> None:
@@ -146,9 +153,11 @@ def _release(deliveries: DeliveryQuerySet) -> None:
 
 
 def _cancel(deliveries: DeliveryQuerySet, *, now: datetime) -> None:
-    while batch := _some(deliveries.unfinished()):
-        Failure.objects.filter(delivery__in=batch).mark_cancelled(now=now)
-        Delivery.objects.filter(pk__in=batch).cancel(now=now)
+    # One state after the other: each has an index of its own, and the two together have none.
+    for status in Delivery.UNFINISHED:
+        while batch := _some(deliveries.filter(status=status)):
+            Delivery.objects.filter(pk__in=batch).cancel(now=now)
+            Failure.objects.filter(delivery__in=batch).mark_cancelled(now=now)
 
 
 def _some(deliveries: DeliveryQuerySet) -> list[UUID]:
@@ -156,8 +165,8 @@ def _some(deliveries: DeliveryQuerySet) -> list[UUID]:
     return list(deliveries.values_list("pk", flat=True)[:BATCH])
 
 
-def _columns(fields: Fields) -> dict[str, Any]:
-    """Return the columns for the given fields, checked and encrypted."""
+def _columns(fields: Fields, *, of: Webhook) -> dict[str, Any]:
+    """Return the columns for the given fields of a webhook, checked and encrypted."""
     problems: dict[str, list[str]] = {}
     columns: dict[str, Any] = dict(fields)
     if "url" in fields:
@@ -169,10 +178,7 @@ def _columns(fields: Fields) -> dict[str, Any]:
         problems |= _event_problems(fields["events"])
     if fields.get("secret") is not None:
         problems |= _secret_problems(str(fields["secret"]))
-    if not headers.is_value(fields.get("authorization_credential") or ""):
-        problems["authorization_credential"] = [
-            f"The credential must be at most {headers.MAX_VALUE} visible ASCII characters."
-        ]
+    problems |= _credential_problems(fields, of)
     for name in ("secret", "authorization_credential"):
         if name in columns:
             columns[name] = Sealed.of(columns[name]) if columns[name] else None
@@ -201,6 +207,17 @@ def _event_problems(events: Sequence[str]) -> dict[str, list[str]]:
 
 def _is_pattern(text: str) -> bool:
     return text == "*" or (text.endswith(".*") and bool(TYPE_FORM.fullmatch(text.removesuffix(".*"))))
+
+
+def _credential_problems(fields: Fields, webhook: Webhook) -> dict[str, list[str]]:
+    scheme = fields.get("authorization_scheme", webhook.authorization_scheme)
+    credential = fields.get("authorization_credential", webhook.authorization_credential)
+    if scheme in NEED_A_CREDENTIAL and not credential:
+        return {"authorization_credential": ["This authorization scheme needs a credential."]}
+    if isinstance(credential, str) and not headers.is_value(credential):
+        form = f"at most {headers.MAX_VALUE} visible ASCII characters"
+        return {"authorization_credential": [f"The credential must be {form}."]}
+    return {}
 
 
 def _secret_problems(secret: str) -> dict[str, list[str]]:

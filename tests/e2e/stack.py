@@ -77,12 +77,12 @@ class Stack:
         """Start a Celery worker."""
         return self.start(
             "worker", "celery", "-A", "webhooks_project", "worker", "--concurrency", str(concurrency),
-            "--loglevel", "INFO", "--without-gossip", "--without-mingle",
+            "--without-gossip", "--without-mingle",
         )  # fmt: skip
 
     def start_beat(self) -> subprocess.Popen[bytes]:
         """Start Celery's scheduler."""
-        return self.start("beat", "celery", "-A", "webhooks_project", "beat", "--loglevel", "INFO")
+        return self.start("beat", "celery", "-A", "webhooks_project", "beat")
 
     def make_account(self) -> None:
         """Make an account, and carry a key of it with every scope from now on."""

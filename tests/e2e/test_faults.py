@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,12 +22,14 @@ SLOTS = 32
 # Seconds: the shortest timeout the logs API takes, and the grace these installations give.
 TIMEOUT, GRACE = 5, 2
 LEASE = TIMEOUT + GRACE
+DRAIN = 4
 
 
 @pytest.fixture
 def stack() -> Iterator[Stack]:
     """A service whose leases are short enough to wait for."""
-    with installation(WEBHOOKS_LEASE_GRACE=str(GRACE), WEBHOOKS_SLOTS=str(SLOTS)) as stack:
+    settings = {"LEASE_GRACE": GRACE, "SLOTS": SLOTS, "DRAIN_TIMEOUT": DRAIN}
+    with installation(**{f"WEBHOOKS_{name}": str(value) for name, value in settings.items()}) as stack:
         stack.make_account()
         stack.start_web()
         yield stack
@@ -128,6 +131,48 @@ class TestTerminatedWorker:
 
         assert check_all_arrived(stack, published, paths) == 0
         assert all(code == 0 and took <= 30 for code, took in exits), exits
+
+
+class TestTerminatedWorkerInTrouble:
+    """Its slots are full with a receiver that does not answer, and its broker may not either."""
+
+    @pytest.mark.parametrize("broker", ["well", "silent"])
+    def test_starts_nothing_more_and_ends_in_time(self, broker: str, stack: Stack) -> None:
+        subscribe(stack, *(f"/{number}" for number in range(5)), timeout=60)
+        stack.receiver.delay = 30
+        worker = stack.start_worker(concurrency=2)
+        for number in range(40):
+            publish(stack, number)
+        wait_until(lambda: len(stack.receiver.arrivals) >= 40, timeout=20, what="full slots")
+        if broker == "silent":
+            os.kill(stack.redis.pid or 0, signal.SIGSTOP)
+            time.sleep(6)  # as long as it takes a worker to notice
+
+        began, told_at = time.monotonic(), time.time()
+        os.kill(worker.pid, signal.SIGTERM)
+
+        assert worker.wait(60) == 0
+        assert time.monotonic() - began < DRAIN + 5
+        assert [arrival for arrival in stack.receiver.arrivals if arrival.at > told_at + 1] == []
+        wait_until(lambda: not any_left(worker), what="no child left behind")
+        # What it had to abandon is due at once instead of when its lease would have ended.
+        wait_until(lambda: leased(stack) == 0, timeout=5, what="no leases")
+        if broker == "silent":
+            os.kill(stack.redis.pid or 0, signal.SIGCONT)
+
+
+def any_left(worker: "subprocess.Popen[bytes]") -> bool:
+    """Tell whether any process of the worker's group is still there."""
+    try:
+        os.killpg(worker.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def leased(stack: Stack) -> int:
+    """Return how many deliveries a worker holds."""
+    return int(stack.rows("SELECT count(*) FROM deliveries_delivery WHERE lease_token IS NOT NULL")[0][0])
 
 
 class TestRedisAway:

@@ -86,6 +86,8 @@ class TestJourney:
         (failure,) = failures(stack)
         assert (failure["status"], failure["reason"]) == ("inactive", "HTTP 500")
         assert failure["webhook"] == {"id": webhooks["/failing"], "name": "failing"}
+        # Six attempts failed, and whoever watches the worker's log has seen each.
+        assert stack.log("worker").count('"delivery.attempted"') == 6
         self.check_console(stack, attempts=8)
         self.check_retrigger(stack, agent_id, webhooks["/failing"], failure["id"])
 

@@ -82,7 +82,7 @@ class TestHold:
     def test_keeps_the_schedule_for_the_release(self, now: datetime) -> None:
         delivery = builders.a_delivery(due_at=now + MINUTE)
 
-        assert these(delivery).hold() == 1
+        assert these(delivery).hold(now=now) == 1
         assert these(delivery).release() == 1
 
         delivery.refresh_from_db()
@@ -91,7 +91,12 @@ class TestHold:
     def test_leaves_what_is_under_way(self, now: datetime) -> None:
         delivery = builders.a_claimed_delivery()
 
-        assert these(delivery).hold() == 0
+        assert these(delivery).hold(now=now) == 0
+
+    def test_takes_what_a_dead_worker_held(self, now: datetime) -> None:
+        delivery = builders.a_claimed_delivery()
+
+        assert these(delivery).hold(now=now + timedelta(hours=1)) == 1
 
 
 class TestHandBack:

@@ -110,6 +110,32 @@ class TestDelivering:
 
 
 @pytest.mark.django_db
+class TestHangingReceiver:
+    def test_does_not_keep_the_results_of_others_from_being_written(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(dispatching, "RECORD_AFTER", 60.0)
+        builders.a_delivery(builders.a_webhook(url="https://hanging.example.com/"))
+        builders.a_backlog(builders.a_webhook(max_in_flight=10), 40)
+        transport = FakeTransport(lambda request: None if "hanging" in request.url else a_reply())
+
+        deliver(transport, within=1)
+
+        assert Delivery.objects.filter(status=Delivery.Status.SUCCEEDED).count() == 40
+
+    def test_leaves_no_slot_to_claim_for_while_results_pile_up(
+        self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None
+    ) -> None:
+        builders.a_backlog(builders.a_webhook(max_in_flight=1000), 300)
+        failing_first(monkeypatch, recording, "record", times=1000)
+        transport = FakeTransport()
+
+        deliver(transport, within=0.5)
+
+        assert len(transport.sent) <= 3 * transport.slots
+
+
+@pytest.mark.django_db
 class TestPoisonDelivery:
     def test_that_kills_its_workers_is_set_aside_after_three_claims(self) -> None:
         delivery = builders.a_delivery(claims=3)
@@ -313,7 +339,8 @@ class TestRunning:
         dispatcher.stop()
 
         wait_until(lambda: transport.closed, what="the stop", timeout=2)
-        assert Delivery.objects.get().lease_token is not None
+        delivery = Delivery.objects.get()
+        assert (delivery.status, delivery.lease_token) == (Delivery.Status.PENDING, None)
 
 
 class SlowTransport(WaitingTransport):

@@ -142,6 +142,12 @@ class TestIdempotencyKey:
         with pytest.raises(publishing.IdempotencyConflict):
             publish(account, idempotency_key="k-1", **changes)
 
+    @pytest.mark.parametrize("key", ["", "x" * 129, "a b", "\x00", "é"])
+    def test_is_visible_ascii(self, key: str, account: Account) -> None:
+        with pytest.raises(publishing.InvalidEvents) as caught:
+            publish(account, idempotency_key=key)
+        assert list(caught.value.problems[0]) == ["idempotency_key"]
+
     def test_belongs_to_its_account(self, account: Account) -> None:
         publish(account, idempotency_key="k-1")
 

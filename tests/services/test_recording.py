@@ -1,9 +1,11 @@
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import DataError, OperationalError
+from django.db import DataError, OperationalError, connection, transaction
 
 from deliveries.models import Attempt, Delivery, Failure, Webhook, WebhookHealth
 from deliveries.reasons import Reason
@@ -38,7 +40,10 @@ def a_result(delivery: Delivery, outcome: Reply | TransportError, *, at: datetim
 
 
 def record(*results: Result, now: datetime = builders.NOW) -> int:
-    return recording.record(results, now=now, jitter=Steady())
+    """Record, and return how many results changed nothing."""
+    recorded = recording.record(results, now=now, jitter=Steady())
+    assert recorded.left == []
+    return recorded.fenced
 
 
 def stored(delivery: Delivery) -> Delivery:
@@ -184,6 +189,16 @@ class TestGone:
         assert stored(waiting).status == Delivery.Status.HELD
         assert Failure.objects.get().status == Failure.Status.INACTIVE
 
+    def test_says_nothing_about_the_url_the_webhook_has_by_now(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        result = a_result(builders.a_claimed_delivery(webhook), a_reply(410))
+        webhooks.change(webhook, now=now, url="https://example.org/new")
+
+        record(result)
+
+        webhook.refresh_from_db()
+        assert webhook.enabled
+
 
 class TestRedelivery:
     def test_has_no_automatic_retries(self, now: datetime) -> None:
@@ -291,6 +306,22 @@ class TestBadRow:
             b"",
         )
 
+    def test_that_can_not_even_be_stripped_is_dropped_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        bad, good = builders.a_claimed_delivery(), builders.a_claimed_delivery()
+        make = recording._attempt
+
+        def fail_for_one(result: Result, row: Delivery) -> Attempt:
+            if row.pk == bad.pk:
+                raise ArithmeticError("a bug")
+            return make(result, row)
+
+        monkeypatch.setattr(recording, "_attempt", fail_for_one)
+
+        record(a_result(bad, a_reply()), a_result(good, a_reply()))
+
+        assert stored(good).status == Delivery.Status.SUCCEEDED
+        assert stored(bad).lease_token is not None
+
     def test_does_not_hide_that_the_database_is_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def away(*args: Any, **kwargs: Any) -> None:
             raise OperationalError
@@ -302,6 +333,34 @@ class TestBadRow:
             record(a_result(delivery, a_reply()))
 
         assert stored(delivery).status == Delivery.Status.PENDING
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+class TestHeldRow:
+    def test_is_left_for_later_and_keeps_nobody_waiting(self) -> None:
+        held, free = builders.a_claimed_delivery(), builders.a_claimed_delivery()
+        results = [a_result(held, a_reply()), a_result(free, a_reply())]
+        locked, done = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with transaction.atomic():
+                Delivery.objects.select_for_update().get(pk=held.pk)
+                locked.set()
+                done.wait(10)
+            connection.close()
+
+        with ThreadPoolExecutor(1) as pool:
+            holding = pool.submit(hold)
+            assert locked.wait(10)
+            recorded = recording.record(results, now=builders.NOW, jitter=Steady())
+            done.set()
+            holding.result()
+
+        assert (recorded.fenced, recorded.left) == (0, results[:1])
+        assert stored(free).status == Delivery.Status.SUCCEEDED
+        record(*recorded.left)
+        assert stored(held).status == Delivery.Status.SUCCEEDED
 
 
 def refuse_poison(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from zlib import crc32
 
@@ -7,7 +8,7 @@ import pytest
 from django.db import connection
 
 from deliveries.models import Attempt, Delivery, Event, Failure, IdempotencyKey
-from deliveries.services import publishing, retention
+from deliveries.services import publishing, redelivery, retention
 from tests import builders
 
 pytestmark = pytest.mark.django_db
@@ -76,6 +77,11 @@ class TestPrune:
 
         assert (pruned.attempts, pruned.deliveries, pruned.events) == (0, 0, 0)
 
+    def test_stops_when_it_is_told_to(self, now: datetime, before: datetime) -> None:
+        an_old_failed_delivery(now)
+
+        assert retention.prune(before=before, go_on=lambda: False).events == 0
+
     def test_goes_on_batch_by_batch(
         self, now: datetime, before: datetime, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -92,6 +98,31 @@ def other_connection(db: None) -> Iterator[Callable[[str], None]]:
     parameters = {name: connection.settings_dict[name.upper()] for name in ("host", "port", "user")}
     with psycopg.connect(**parameters, dbname=connection.settings_dict["NAME"]) as other:
         yield lambda statement: (other.execute(statement.encode()), None)[1]
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+class TestPruneBesideARedelivery:
+    def test_leaves_what_a_person_has_just_sent_again(
+        self, now: datetime, before: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        delivery = an_old_failed_delivery(now)
+        recheck = retention._still_finished
+
+        def redeliver() -> None:
+            redelivery.redeliver(delivery, now=now)
+            connection.close()
+
+        def recheck_after_a_redelivery(batch: Sequence[object], before: datetime) -> list[object]:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(redeliver).result()
+            return recheck(batch, before)
+
+        monkeypatch.setattr(retention, "_still_finished", recheck_after_a_redelivery)
+
+        assert retention.prune(before=before).events == 0
+        delivery.refresh_from_db()
+        assert delivery.status == Delivery.Status.PENDING
 
 
 @pytest.mark.postgresql

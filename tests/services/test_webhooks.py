@@ -41,6 +41,7 @@ class TestCreate:
             ({"events": ["call*"]}, "events"),
             ({"secret": "whsec_ä"}, "secret"),
             ({"authorization_credential": "a\r\nb"}, "authorization_credential"),
+            ({"authorization_scheme": "bearer"}, "authorization_credential"),
             ({"custom_headers": {"Host": "x"}}, "custom_headers"),
         ],
     )
@@ -86,6 +87,13 @@ class TestChange:
         assert (changed.name, changed.updated_at, changed.created_at) == ("New", later, now)
         assert changed.secret is not None
         assert changed.reveal_headers() == {"X-A": "1"}
+
+    def test_takes_no_credential_from_a_scheme_that_needs_it(self, now: datetime) -> None:
+        webhook = builders.a_webhook(authorization_scheme="bearer", authorization_credential="c")
+
+        with pytest.raises(InvalidWebhook):
+            webhooks.change(webhook, now=now, authorization_credential=None)
+        webhooks.change(webhook, now=now, authorization_scheme="none", authorization_credential=None)
 
     def test_clears_what_is_given_as_none(self, now: datetime) -> None:
         webhook = builders.a_webhook(secret="s", custom_headers={"X-A": "1"})
