@@ -5,26 +5,44 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def settings_in_the_code() -> set[str]:
-    """Return every variable `settings.py` reads: the first argument of `env.x(...)`."""
-    names = set()
+def settings_in_the_code() -> dict[str, str | None]:
+    """Return every variable `settings.py` reads, with its default; None where that depends on the folder."""
+    found = {}
     for node in ast.walk(ast.parse((ROOT / "webhooks_project" / "settings.py").read_text())):
         if isinstance(node, ast.Call) and re.match(r"env\.\w+$", ast.unparse(node.func)):
-            first = node.args[0]
-            if isinstance(first, ast.Constant):
-                names.add(str(first.value))
-    return names
+            name, *more = node.args
+            found[str(ast.literal_eval(name))] = _default(more)
+    return found
 
 
-def settings_in_the_readme() -> set[str]:
+def _default(arguments: list[ast.expr]) -> str | None:
+    """Return the last argument as the README writes it: a choice's default stands behind its choices."""
+    try:
+        value = ast.literal_eval(arguments[-1]) if arguments else ""
+    except ValueError:
+        return None
+    return (",".join(map(str, value)) if isinstance(value, list) else str(value)) or "none"
+
+
+def settings_in_the_readme() -> dict[str, str]:
     readme = (ROOT / "README.md").read_text()
     table = readme.partition("## Settings")[2].partition("\n## ")[0]
-    return set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+    return dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+)`? \|", table, re.MULTILINE))
 
 
 class TestReadme:
     def test_names_every_setting_and_no_other(self) -> None:
-        assert settings_in_the_readme() == settings_in_the_code()
+        assert settings_in_the_readme().keys() == settings_in_the_code().keys()
+
+    def test_gives_the_defaults_of_the_code(self) -> None:
+        told = settings_in_the_readme()
+
+        wrong = {
+            name: (told[name], default)
+            for name, default in settings_in_the_code().items()
+            if default is not None and told[name] != default
+        }
+        assert wrong == {}
 
     def test_names_files_and_commands_that_exist(self) -> None:
         readme = (ROOT / "README.md").read_text()

@@ -83,3 +83,16 @@ class TestChecks:
 
         assert checked.returncode == 1
         assert code in checked.stderr
+
+    def test_stop_the_web_server_too(self) -> None:
+        served = subprocess.run(
+            [sys.executable, "-c", "import webhooks_project.wsgi"],
+            cwd=ROOT,
+            env={**os.environ, "ENCRYPTION_KEYS": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert served.returncode != 0
+        assert "deliveries.E001" in served.stderr

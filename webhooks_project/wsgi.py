@@ -2,11 +2,11 @@
 
 import os
 
-from django.core.management import call_command
+from django.core.management.base import BaseCommand
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webhooks_project.settings")
 
 application = get_wsgi_application()
 # As every management command does: what would only be noticed at night stops the start.
-call_command("check")
+BaseCommand().check()
