@@ -4,10 +4,11 @@ python := .venv/bin/python
 
 # PORT, HOST and DATA count when written after the word (`make run PORT=8010`). A shell may carry variables
 # of these names for reasons of its own, so those are not read.
-option = $(if $(filter command,$(origin $(1))),--$(2) '$($(1))')
+option = $(if $(filter command,$(origin $(1))),--$(2)='$(subst ','\'',$(value $(1)))')
 
-# What `manage.py check --deploy` needs to believe it is in production. All of it is made up.
-production := DEBUG=false ALLOWED_HOSTS=webhooks.example.com \
+# What `manage.py check --deploy` needs to believe it is in production, and nothing of the shell's besides. All
+# of it is made up.
+production := env -i PATH="$$PATH" HOME="$$HOME" DEBUG=false HTTPS=true ALLOWED_HOSTS=webhooks.example.com \
 	SECRET_KEY=not-a-secret-only-for-make-check-0123456789-abcdefghijklm \
 	ENCRYPTION_KEYS=bm90LWEtc2VjcmV0LW9ubHktZm9yLW1ha2UtY2hlY2s= \
 	DATABASE_URL=postgres://nobody@database.example.com/webhooks REDIS_URL=redis://redis.example.com/0

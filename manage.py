@@ -8,8 +8,12 @@ import sys
 def main() -> None:
     """Run a management command."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webhooks_project.settings")
-    from django.core.management import execute_from_command_line
-
+    try:
+        from django.core.management import execute_from_command_line
+    except ImportError:
+        sys.exit(
+            "Django is not installed for this Python: run `make run`, or `.venv/bin/python manage.py ...`."
+        )
     execute_from_command_line(sys.argv)
 
 

@@ -108,7 +108,7 @@ def _seconds(raw: str) -> timedelta:
 
 
 def _database(url: str) -> dict[str, Any]:
-    settings: dict[str, Any] = environ.Env.db_url_config(url)
-    if not settings["ENGINE"].endswith(("postgresql", "sqlite3")):
+    if not url.startswith(("postgres://", "postgresql://", "sqlite://")):
         raise ValueError("neither PostgreSQL nor SQLite")
+    settings: dict[str, Any] = environ.Env.db_url_config(url)
     return settings

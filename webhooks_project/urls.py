@@ -3,10 +3,21 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
+from django.views.decorators.http import require_safe
+from django.views.generic import RedirectView
 
+# What people type. APPEND_SLASH, which is off for the APIs' sake, would have had these as well.
+_console = require_safe(RedirectView.as_view(pattern_name="admin:index"))
+_receiver = require_safe(RedirectView.as_view(pattern_name="demo:page"))
+
+handler400 = "deliveries.api.fallback.bad_request"
+handler404 = "deliveries.api.fallback.not_found"
+handler500 = "deliveries.api.fallback.internal_error"
 urlpatterns = [
     path("api/", include("deliveries.api.urls")),
     path("admin/", admin.site.urls),
+    path("admin", _console),
 ]
 if settings.WEBHOOKS_DEMO_RECEIVER:
-    urlpatterns.append(path("demo/", include("deliveries.demo.urls")))
+    urlpatterns += [path("demo/", include("deliveries.demo.urls")), path("demo", _receiver)]
+urlpatterns.append(path("", _receiver if settings.WEBHOOKS_DEMO_RECEIVER else _console))

@@ -45,6 +45,15 @@ _MEANINGS = {
     Behaviour.GONE: "Is gone, which disables the webhook",
     Behaviour.MOVED: "Redirects, which nobody follows",
 }
+# Of the demo data's webhooks, the one that points here is switched off from the beginning.
+_UNREACHED = "disabled"
+
+
+def meaning(name: str, behaviour: Behaviour) -> str:
+    """Say in a few words what this receiver's sender will see."""
+    if (name, behaviour) == (_UNREACHED, Behaviour.OK):
+        return "Nothing comes until its webhook is turned on"
+    return behaviour.meaning
 
 
 class Signature(StrEnum):
@@ -177,6 +186,6 @@ RECEIVERS = Receivers(
         "healthy": Behaviour.OK,
         "flaky": Behaviour.FLAKY,
         "failing": Behaviour.ERROR,
-        "disabled": Behaviour.OK,
+        _UNREACHED: Behaviour.OK,
     }
 )

@@ -16,28 +16,38 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from deliveries import signing
-from deliveries.demo.receivers import RECEIVERS, Answer, Behaviour, Delivery, Signature, TooManyReceivers
+from deliveries.demo.receivers import (
+    RECEIVERS,
+    Answer,
+    Behaviour,
+    Delivery,
+    Signature,
+    TooManyReceivers,
+    meaning,
+)
 from deliveries.services import demonstration
 
 # Characters of a body that are kept for the page.
 SHOWN = 20_000
 # A sender that has not hung up after this many seconds is hung up on.
 PATIENCE = 120.0
-# The web server of `manage.py up` leaves a request's socket here.
+# The web server of `manage.py up` leaves a request's socket here,
 SOCKET = "webhooks.socket"
+# and here what publishes an event to this very service.
+HELLO = "webhooks.hello"
 
 
-@require_GET
+@require_safe
 def page(request: HttpRequest) -> HttpResponse:
     """Show what arrives, as it arrives."""
-    return render(request, "demo/page.html")
+    return render(request, "demo/page.html", {"hello": request.META.get(HELLO, "make hello")})
 
 
 @never_cache
-@require_GET
+@require_safe
 def state(request: HttpRequest) -> JsonResponse:
     """Return the receivers and what they got, newest first; with `?after=`, only what is newer than that."""
     last, deliveries = RECEIVERS.since(_number(request.GET.get("after")) or 0)
@@ -100,7 +110,7 @@ def _asked_for(request: HttpRequest) -> str:
 
 def _describe(name: str, how: Behaviour) -> dict[str, Any]:
     url = urljoin(settings.WEBHOOKS_DEMO_RECEIVER, reverse("demo:receiver", args=[name]))
-    return {"name": name, "url": url, "behaviour": how, "meaning": how.meaning}
+    return {"name": name, "url": url, "behaviour": how, "meaning": meaning(name, how)}
 
 
 def _delivery(request: HttpRequest, name: str, answer: Answer) -> Delivery:

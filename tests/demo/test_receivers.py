@@ -13,6 +13,7 @@ from deliveries.demo.receivers import (
     Receivers,
     Signature,
     TooManyReceivers,
+    meaning,
 )
 from tests.builders import NOW
 
@@ -137,3 +138,15 @@ class TestHistory:
         last, deliveries = receivers.since(0)
 
         assert (last, len(deliveries)) == (160, 160)
+
+
+class TestMeaning:
+    @pytest.mark.parametrize("behaviour", Behaviour)
+    def test_is_that_of_the_behaviour(self, behaviour: Behaviour) -> None:
+        assert meaning("healthy", behaviour) == behaviour.meaning
+
+    def test_tells_why_nothing_comes(self) -> None:
+        assert meaning("disabled", Behaviour.OK) == "Nothing comes until its webhook is turned on"
+
+    def test_of_the_disabled_one_is_what_somebody_chose(self) -> None:
+        assert meaning("disabled", Behaviour.ERROR) == "Always fails"

@@ -286,8 +286,28 @@ class TestPage:
         assert "//" not in page.replace("https://", "")
         assert 'src="/static/demo/demo.js"' in page
 
+    def test_can_be_asked_for_without_its_body(self, client: Client) -> None:
+        assert client.head("/demo/").status_code == 200
+        assert client.head("/demo/state").status_code == 200
+
+    def test_says_what_publishes_an_event_to_this_service(self, client: Client) -> None:
+        page = client.get("/demo/", **{views.HELLO: "make hello DATA='my <data>'"})  # type: ignore[arg-type]
+
+        assert "<code>make hello DATA=&#x27;my &lt;data&gt;&#x27;</code>" in page.content.decode()
+
 
 class TestRouting:
     def test_is_not_there_without_manage_py_up(self, client: Client) -> None:
         assert client.get("/demo/").status_code == 404
         assert client.get("/demo/state").status_code == 404
+        assert client.get("/demo").status_code == 404
+
+    @pytest.mark.parametrize("typed", ["/", "/admin"])
+    def test_leads_to_the_console(self, client: Client, typed: str) -> None:
+        answers = client.get(typed, secure=True), client.head(typed, secure=True)
+
+        assert [(answer.status_code, answer.headers["Location"]) for answer in answers] == [
+            (302, "/admin/"),
+            (302, "/admin/"),
+        ]
+        assert client.post(typed, secure=True).status_code == 405

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from deliveries.management.try_it.client import Client
 from tests.servers.process import ending_with_parent, free_port
@@ -112,9 +114,11 @@ def started(
 
 
 @contextmanager
-def running(data_dir: Path, *options: str, port: int | None = None) -> Iterator[Service]:
+def running(
+    data_dir: Path, *options: str, port: int | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[Service]:
     """Start the service on a folder, and go on when it is ready."""
-    with started(data_dir, *options, port=port) as service:
+    with started(data_dir, *options, port=port, environment=environment) as service:
         service.wait_until_ready()
         yield service
 
@@ -130,6 +134,14 @@ def manage(*arguments: str, environment: Mapping[str, str] | None = None) -> sub
         timeout=60,
         check=False,
     )
+
+
+def visit(service: Service, path: str, *, method: str = "GET", host: str = "") -> tuple[int, str | None]:
+    """Return the status of an answer, and where it redirects to."""
+    with closing(HTTPConnection(urlsplit(service.papers["url"]).netloc, timeout=PATIENCE)) as connection:
+        connection.request(method, path, headers={"Host": host} if host else {})
+        answer = connection.getresponse()
+        return answer.status, answer.getheader("Location")
 
 
 def surroundings() -> dict[str, str]:

@@ -15,7 +15,7 @@ from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_ope
 import pytest
 
 from deliveries.management.try_it.client import Client, Refused
-from tests.up.service import Service, manage, running
+from tests.up.service import PATIENCE, Service, manage, running, visit
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
@@ -23,8 +23,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service after its first start."""
-    with running(tmp_path_factory.mktemp("first") / "var") as service:
+    """A service after its first start. What fails is tried again soon, but not before `hello` has told it."""
+    delays = {"WEBHOOKS_RETRY_DELAYS": "3,3,300"}
+    with running(tmp_path_factory.mktemp("first") / "var", environment=delays) as service:
         yield service
 
 
@@ -41,12 +42,6 @@ def pasted(command: str) -> dict[str, Any]:
     return answer
 
 
-def newest_failure(command: str) -> str | None:
-    """Return the id of the first failure in the list the command prints."""
-    listed = pasted(command)["webhook_failures"]
-    return listed[0]["id"] if listed else None
-
-
 class TestBanner:
     def test_shows_key_and_password_the_first_time(self, service: Service) -> None:
         operator = service.papers["operator"]
@@ -54,24 +49,48 @@ class TestBanner:
         assert service.papers["api_key"] in service.output
         assert f"{operator['username']} / {operator['password']}" in service.output
 
-    def test_can_be_pasted(self, service: Service) -> None:
-        publish, failures, retrigger, log = commands(service).values()
+    def test_can_be_pasted(self, tmp_path: Path) -> None:
+        # Where nobody else publishes, there is one event, one failure and one line in the log.
+        with running(tmp_path / "it's mine") as service:
+            publish, failures, retrigger, log = commands(service).values()
 
-        known = newest_failure(failures)
-        published = pasted(publish)
-        assert published.keys() == {"id", "event", "matched", "created_at"}
-        assert (published["event"], published["matched"]) == ("call.ended", 3)
+            published = pasted(publish)
+            assert published.keys() == {"id", "event", "matched", "created_at"}
+            assert (published["event"], published["matched"]) == ("call.ended", 3)
 
-        wait_until(lambda: newest_failure(failures) != known, timeout=10, what="a failure")
-        failure = pasted(failures)["webhook_failures"][0]
-        assert (failure["status"], failure["reason"]) == ("inactive", "HTTP 500")
-        assert failure["webhook"]["name"] == "Failing receiver"
+            wait_until(lambda: pasted(failures)["webhook_failures"], timeout=PATIENCE, what="the failure")
+            (failure,) = pasted(failures)["webhook_failures"]
+            assert (failure["status"], failure["reason"]) == ("inactive", "HTTP 500")
+            assert failure["webhook"]["name"] == "Failing receiver"
 
-        again = pasted(retrigger)["webhook_failure"]
-        assert (again["id"], again["status"]) == (failure["id"], "pending")
+            again = pasted(retrigger)["webhook_failure"]
+            assert (again["id"], again["status"]) == (failure["id"], "pending")
 
-        entry = pasted(log)["data"][0]
-        assert (entry["status"], entry["http_status"]) == ("success", 200)
+            wait_until(lambda: pasted(log)["data"], timeout=PATIENCE, what="the log")
+            (entry,) = pasted(log)["data"]
+            assert (entry["status"], entry["http_status"]) == ("success", 200)
+
+    def test_says_what_sending_again_takes(self, service: Service) -> None:
+        assert "Send the newest of them again (there must be one in the list)" in commands(service)
+
+    def test_says_hello_to_the_folder_it_runs_on(self, service: Service) -> None:
+        assert f"  Try        make hello DATA={service.data_dir}   " in service.output
+
+
+class TestAddresses:
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    @pytest.mark.parametrize(
+        ("typed", "meant"), [("/", "/demo/"), ("/demo", "/demo/"), ("/admin", "/admin/")]
+    )
+    def test_may_be_typed(self, service: Service, method: str, typed: str, meant: str) -> None:
+        assert visit(service, typed, method=method) == (302, meant)
+
+    def test_of_another_host_are_refused_without_a_word(self, service: Service) -> None:
+        before = service.output
+
+        assert visit(service, "/admin/login/", host="elsewhere.example") == (400, None)
+
+        assert service.output == before
 
 
 class TestPapers:
@@ -151,6 +170,11 @@ class TestReceiver:
         for path in re.findall(rb'(?:href|src)="(/static/[^"]+)"', page.fetch("/demo/")):
             assert page.fetch(path.decode())
 
+    def test_has_a_page_that_says_hello_to_the_folder(self, service: Service) -> None:
+        page = Client(service.papers["url"]).fetch("/demo/").decode()
+
+        assert f"<code>make hello DATA={service.data_dir}</code>" in page
+
     def test_is_the_only_local_address_a_webhook_may_have(self, service: Service) -> None:
         path = f"/api/v1/agents/{service.papers['agent_id']}/webhooks"
         ours = {"name": "Ours", "webhook_url": f"{service.papers['receiver_url']}receivers/mine"}
@@ -190,8 +214,8 @@ class TestHello:
 
         assert done.returncode == 1
         assert (
-            done.stderr
-            == f"Nothing is running on {tmp_path}: start it with `make run`, in another terminal.\n"
+            done.stderr == f"Nothing is running on {tmp_path}: "
+            f"start it with `make run DATA={tmp_path}`, in another terminal.\n"
         )
 
     def test_is_not_fooled_by_what_a_killed_service_left(self, service: Service, tmp_path: Path) -> None:

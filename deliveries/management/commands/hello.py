@@ -1,11 +1,12 @@
 """`manage.py hello`: publish one event to the running service, and tell what becomes of it."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from deliveries.management.try_it import arguments, papers, stopping
+from deliveries.management.try_it import arguments, papers, stopping, words
 from deliveries.management.try_it.client import Refused
 from deliveries.management.try_it.story import Story
 
@@ -26,7 +27,7 @@ class Command(BaseCommand):
         folder = options["data_dir"]
         running = papers.read_announcement(folder)
         if running is None:
-            self._give_up(f"Nothing is running on {folder}: start it with `make run`, in another terminal.")
+            self._give_up(f"Nothing is running on {folder}: {_start(folder)}")
             return
         try:
             for line in Story(running, folder).tell():
@@ -37,8 +38,12 @@ class Command(BaseCommand):
         except Refused as error:
             self._give_up(f"The service did not want it: {error}")
         except OSError:
-            self._give_up(f"Nothing answers at {running.url}: start it with `make run`, in another terminal.")
+            self._give_up(f"Nothing answers at {running.url}: {_start(folder)}")
 
     def _give_up(self, sentence: str) -> None:
         self.stderr.write(sentence)
         stopping.leave(1)
+
+
+def _start(folder: Path) -> str:
+    return f"start it with `{words.run(folder)}`, in another terminal."

@@ -10,7 +10,7 @@ from django.core.servers.basehttp import get_internal_wsgi_application
 from django.urls import reverse
 from django.utils import timezone
 
-from deliveries.management.try_it import arguments, banner, environment, papers, people, stopping
+from deliveries.management.try_it import arguments, banner, environment, papers, people, stopping, words
 from deliveries.management.try_it.client import Client
 from deliveries.management.try_it.environment import DRAIN_TIMEOUT, Place
 from deliveries.management.try_it.lock import alone_in
@@ -44,7 +44,9 @@ class Command(BaseCommand):
         place = Place(**{name: options[name] for name in ("data_dir", "host", "port", "demo")})
         try:
             environment.enter(place)
-            with alone_in(place.data_dir):
+            with alone_in(
+                place.data_dir, otherwise=f", or choose another folder with `{words.ANOTHER_FOLDER}`"
+            ):
                 self._serve(place)
         except Obstacle as obstacle:
             self.stderr.write(str(obstacle))

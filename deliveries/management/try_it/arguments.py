@@ -26,6 +26,9 @@ def add_address(parser: argparse.ArgumentParser) -> None:
 
 
 def _folder(text: str) -> Path:
+    # What a variable that is not set leaves behind would otherwise mean the folder one happens to be in.
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty: write a folder, for example ~/webhooks-data.")
     return Path(text).expanduser().resolve()
 
 

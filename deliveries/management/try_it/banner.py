@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from deliveries.management.try_it import papers
+from deliveries.management.try_it import papers, words
 from deliveries.management.try_it.environment import Place
 from deliveries.management.try_it.papers import Credentials
 
@@ -31,7 +31,7 @@ def lines(place: Place, credentials: Credentials, *, new: bool, logs: str | None
         yield f"  API key    and the operator's password: see {file}"
     if place.demo:
         yield f"  Receiver   {place.receiver_url}   watch deliveries arrive"
-        yield "  Try        make hello   publish an event and follow it"
+        yield f"  Try        {words.hello(place.data_dir)}   publish an event and follow it"
     yield "  Stop       Ctrl-C   the data stay"
     for title, command in _commands(place, credentials, logs):
         yield ""
@@ -59,7 +59,10 @@ def _commands(place: Place, credentials: Credentials, logs: str | None) -> Itera
     yield "List the failures that need attention:", f"{curl} {place.url}{_FAILURES}"
     # Only a failure's id has 24 hex digits in a row.
     newest = f"$({curl} {place.url}{_FAILURES} | grep -oE '[0-9a-f]{{24}}' | head -n 1)"
-    yield "Send the newest of them again:", retrigger_curl(place.url, place.data_dir, newest)
+    yield (
+        "Send the newest of them again (there must be one in the list):",
+        retrigger_curl(place.url, place.data_dir, newest),
+    )
     if logs is not None:
         yield "Read the log of a webhook:", f"{curl} {place.url}{logs}"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote
 
+from deliveries.management.try_it import words
 from deliveries.management.try_it.obstacles import Obstacle
 from deliveries.secrets import new_key
 
@@ -88,8 +89,9 @@ def enter(place: Place) -> None:
     """
     if place.demo and not place.reachable_from_itself:
         raise Obstacle(
-            f"The built-in receiver needs 127.0.0.1, where --host {place.host} does not listen: "
-            "use --host 0.0.0.0, or add --no-demo."
+            f"The built-in receiver needs 127.0.0.1, where a service on {place.host} does not listen: "
+            f"use `{words.run(place.data_dir, host='0.0.0.0', port=place.port)}`, "  # noqa: S104
+            f"or leave the receiver out with `.venv/bin/python manage.py up --no-demo --host {place.host}`."
         )
     _prepare(place.data_dir)
     wanted = variables(place)
@@ -134,6 +136,9 @@ def _prepare(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / "static").mkdir(exist_ok=True)
+        # Wherever the folder is, its keys are in nobody's commit.
+        if not (folder / ".gitignore").exists():
+            write_private(folder / ".gitignore", "*\n")
         for name, new in _KEYS.items():
             if not (folder / name).exists():
                 write_private(folder / name, new())
@@ -146,7 +151,7 @@ def unwritable(folder: Path, error: OSError) -> Obstacle:
     why = (error.strerror or str(error)).lower()
     return Obstacle(
         f"The data folder {folder} cannot be written to ({why}): "
-        "choose another, for example with `manage.py up --data-dir ~/webhooks-data`."
+        f"choose another, for example with `{words.ANOTHER_FOLDER}`."
     )
 
 

@@ -11,9 +11,10 @@ from deliveries.management.try_it.obstacles import Obstacle
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, *, otherwise: str = "") -> Iterator[None]:
     """Hold the folder's lock for the length of the block. The system lets go of it when the process dies.
 
+    :param otherwise: what else helps than ending the process that holds it, to be said after that.
     :raises Obstacle: another process holds it, or the folder cannot be written to.
     """
     try:
@@ -26,8 +27,8 @@ def alone_in(folder: Path) -> Iterator[None]:
         except OSError as error:
             pid = file.read().strip()
             raise Obstacle(
-                f"The data folder {folder} is in use by another `manage.py up`, process {pid}: "
-                f"stop it with `kill {pid}`, or choose another folder with --data-dir."
+                f"The data folder {folder} is in use by another process, {pid}: "
+                f"stop it with `kill {pid}`{otherwise}."
             ) from error
         file.truncate()
         file.write(str(os.getpid()))

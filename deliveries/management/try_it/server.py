@@ -9,7 +9,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 
-from deliveries.management.try_it import ports
+from deliveries.management.try_it import ports, words
 from deliveries.management.try_it.environment import Place
 from deliveries.management.try_it.obstacles import Obstacle
 
@@ -28,12 +28,16 @@ class WebServer:
             self._server = _Server((place.host, place.port), _Handler, ipv6=":" in place.host)
         except OSError as error:
             raise _obstacle(place, error) from error
+        # What the receiver's page tells people to type; only who started the service knows.
+        self._server.base_environ["webhooks.hello"] = words.hello(place.data_dir)
         self._closing = threading.Event()
 
     def start(self, application: WSGIApplication) -> None:
         """Begin to answer."""
         # An answer of 4xx or 5xx is no news: the receiver gives it when it is told to. A crash is.
         logging.getLogger("django.request").addFilter(lambda record: record.exc_info is not None)
+        # Nor is a Host header that is not ours: whoever sent it is told, and the terminal is not theirs.
+        logging.getLogger("django.security.DisallowedHost").setLevel(logging.CRITICAL)
         self._server.set_app(_Door(application, self._closing))
         threading.Thread(target=self._server.serve_forever, name="web", daemon=True).start()
 
@@ -93,13 +97,15 @@ def _obstacle(place: Place, error: OSError) -> Obstacle:
         free = ports.next_free(place.host, place.port)
         return Obstacle(
             f"Port {place.port} is taken by {ports.holder(place.port)}: "
-            f"choose another with `make run PORT={free}` or `manage.py up --port {free}`."
+            f"choose another with `{words.run(place.data_dir, host=place.host, port=free)}`."
         )
     if error.errno == errno.EACCES and place.port < _FIRST_UNPRIVILEGED_PORT:
         return Obstacle(
-            f"Port {place.port} is for root only: choose another with `manage.py up --port 8000`."
+            f"Port {place.port} is for root only: "
+            f"choose another with `{words.run(place.data_dir, host=place.host, port=8010)}`."
         )
     why = (error.strerror or str(error)).lower()
     return Obstacle(
-        f"This machine cannot listen on {place.host} ({why}): leave --host out, or use --host 0.0.0.0."
+        f"This machine cannot listen on {place.host} ({why}): "
+        f"leave HOST out, or use `{words.run(place.data_dir, host='0.0.0.0', port=place.port)}`."  # noqa: S104
     )

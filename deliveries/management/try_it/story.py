@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from deliveries.management.try_it import banner
 from deliveries.management.try_it.client import Client, Refused
@@ -47,13 +48,13 @@ class Story:
         while time.monotonic() < deadline:
             event = self._service.get(path)
             for delivery in event["deliveries"]:
-                yield from self._news(delivery, event["id"])
+                yield from self._news(delivery, event)
             if not _unfinished(event):
                 return
             time.sleep(_INTERVAL)
         yield _line("waiting", f"{_count(_unfinished(event), 'delivery', 'deliveries')} will be tried again")
 
-    def _news(self, delivery: dict[str, Any], event_id: str) -> Iterator[str]:
+    def _news(self, delivery: dict[str, Any], event: dict[str, Any]) -> Iterator[str]:
         """Yield the attempts of a delivery that have not been told yet."""
         webhook = delivery["webhook"]
         if delivery["attempts_made"] == self._told.get(webhook["id"], 0):
@@ -66,7 +67,7 @@ class Story:
             if self._told.get(webhook["id"], 0) < log["attempt"] <= delivery["attempts_made"]:
                 self._told[webhook["id"]] = log["attempt"]
                 last = log["attempt"] == delivery["attempts_made"]
-                yield self._attempt(delivery, log, event_id, last=last)
+                yield self._attempt(delivery, log, event, last=last)
 
     def _logs(self, webhook_id: str) -> list[dict[str, Any]]:
         """Return the logs of our event at a webhook, in the order they were made."""
@@ -78,19 +79,24 @@ class Story:
         ours = [log for log in page["data"] if log["request_payload"].get("call_id") == self._call_id]
         return sorted(ours, key=lambda log: int(log["attempt"]))
 
-    def _attempt(self, delivery: dict[str, Any], log: dict[str, Any], event_id: str, *, last: bool) -> str:
+    def _attempt(
+        self, delivery: dict[str, Any], log: dict[str, Any], event: dict[str, Any], *, last: bool
+    ) -> str:
         webhook = delivery["webhook"]
         if log["status"] == "success":
             answer = f"HTTP {log['http_status']} in {log['duration_ms']} ms"
-            signature = self._signature(webhook["id"], event_id, log["attempt"])
+            signature = self._signature(webhook["id"], event["id"], log["attempt"])
             return _line("delivered", webhook["name"], answer, signature)
         if last and delivery["status"] == "failed":
-            return _line("failed", webhook["name"], log["error"], self._given_up(webhook["id"]))
-        return _line("failed", webhook["name"], log["error"], _next_try(delivery) if last else "")
+            return _line("failed", webhook["name"], _error(log), self._given_up(webhook["id"], event))
+        return _line("failed", webhook["name"], _error(log), _next_try(delivery) if last else "")
 
-    def _given_up(self, webhook_id: str) -> str:
+    def _given_up(self, webhook_id: str, event: dict[str, Any]) -> str:
         """Return what to paste to send it again."""
-        failures = self._service.get("/api/v4/tasks/webhook_failures?limit=100")["webhook_failures"]
+        # A failure does not tell its event. One of before the publication is another's in any case, and the
+        # newest is ours unless somebody else has published since.
+        since = urlencode({"limit": 100, "created_at[gte]": event["created_at"]})
+        failures = self._service.get(f"/api/v4/tasks/webhook_failures?{since}")["webhook_failures"]
         newest = next((each["id"] for each in failures if each["webhook"]["id"] == webhook_id), None)
         if newest is None:
             return "given up"
@@ -112,6 +118,11 @@ class Story:
 
     def _path(self, webhook_id: str) -> str:
         return f"/api/v1/agents/{self._running.credentials.agent_id}/webhooks/{webhook_id}"
+
+
+def _error(log: dict[str, Any]) -> str:
+    """Return what an attempt came to: the status of the answer, or why there was none."""
+    return log["error"] if log["http_status"] is None else f"HTTP {log['http_status']}"
 
 
 def _next_try(delivery: dict[str, Any]) -> str:
