@@ -2,6 +2,7 @@
 
 import json
 import re
+from decimal import Decimal
 from typing import NoReturn
 
 MAX_BYTES = 256 * 1024
@@ -13,6 +14,11 @@ MAX_DIGITS = 300
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]+|\\.)*"?|[\[\]{}]', re.DOTALL)
 
 
+# A text may have another level around the payload; what its author can do without is in the payload.
+_TOO_DEEP = f"The payload is nested deeper than {MAX_DEPTH} levels."
+_NOT_ZERO = re.compile(r"[-.0]*[1-9]")
+
+
 class InvalidJSON(ValueError):
     """The text breaks a rule of ours or of JSON's; `str(error)` says which, in words for its author."""
 
@@ -21,7 +27,8 @@ def parse(raw: bytes, *, levels: int = MAX_DEPTH) -> object:
     """Return the value of a JSON text.
 
     :raises InvalidJSON: for anything RFC 8259 forbids, and for nesting deeper than `levels`, a name given
-        twice in one object, NaN, Infinity, a number of more than 300 digits, NUL and lone surrogates.
+        twice in one object, NaN, Infinity, a number of more than 300 digits or one that no double keeps, NUL
+        and lone surrogates.
     """
     try:
         text = raw.decode("utf-8")
@@ -69,7 +76,7 @@ def _check_depth(text: str, levels: int) -> None:
         if piece in "[{":
             depth += 1
             if depth > levels:
-                raise InvalidJSON(f"The body is nested deeper than {levels} levels.")
+                raise InvalidJSON(_TOO_DEEP)
         elif piece in "]}":
             depth -= 1
 
@@ -79,7 +86,7 @@ def _check_nesting(value: object, levels: int) -> None:
     if not isinstance(value, dict | list | tuple):
         return
     if levels == 0:
-        raise InvalidJSON(f"The payload is nested deeper than {MAX_DEPTH} levels.")
+        raise InvalidJSON(_TOO_DEEP)
     for child in value.values() if isinstance(value, dict) else value:
         _check_nesting(child, levels - 1)
 
@@ -121,11 +128,17 @@ def _float(literal: str) -> float:
     number = float(literal)
     if number in (float("inf"), float("-inf")):
         raise InvalidJSON("A number is too large.")
+    if number == 0:
+        if _NOT_ZERO.match(literal):
+            raise InvalidJSON("A number is too small.")
+    # With these digits, and neither too large nor too small, it has an exponent that is no burden.
+    elif Decimal(literal) != Decimal(repr(number)):
+        raise InvalidJSON("A number has more digits than a double keeps; send it as a string.")
     return number
 
 
 def _check_digits(literal: str) -> None:
-    if len(literal) > MAX_DIGITS:
+    if len(literal) > MAX_DIGITS and sum(map(str.isdigit, literal)) > MAX_DIGITS:
         raise InvalidJSON(f"A number has more than {MAX_DIGITS} digits.")
 
 

@@ -36,7 +36,7 @@ _TEXTS = {
 
 
 def describe(reason: Reason, http_status: int | None = None) -> str:
-    """Return the short text for people, as both contracts print it: "Connection timeout", "HTTP 503"."""
+    """Return the short text for people, as the failures API prints it: "Connection timeout", "HTTP 503"."""
     if reason is Reason.HTTP_STATUS:
         return f"HTTP {http_status}"
     return _TEXTS[reason]

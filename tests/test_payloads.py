@@ -26,6 +26,13 @@ class TestParse:
             (b'{"a": 1e400}', "too large"),
             (b'{"a": ' + b"9" * 301 + b"}", "more than 300 digits"),
             (b'{"a": 0.' + b"9" * 300 + b"}", "more than 300 digits"),
+            (b'{"a": 0.1234567890123456789012}', "more digits than a double keeps"),
+            (b'{"a": 12345678901234567890.5}', "more digits than a double keeps"),
+            (b'{"a": -1.00000000000000000001}', "more digits than a double keeps"),
+            (b'{"a": 4.94e-324}', "more digits than a double keeps"),
+            (b'{"a": 1e-99999}', "too small"),
+            (b'{"a": 1e-' + b"9" * 299 + b"}", "too small"),
+            (b'{"a": 1e' + b"9" * 299 + b"}", "too large"),
             (b'{"a": 1, "b": {"c": 1, "c": 2}}', 'The name "c" is given twice'),
             (rb'{"a": "\u0000"}', "NUL"),
             (rb'{"\u0000": 1}', "NUL"),
@@ -39,6 +46,36 @@ class TestParse:
     def test_refuses(self, raw: bytes, says: str) -> None:
         with pytest.raises(InvalidJSON, match=says):
             payloads.parse(raw)
+
+    @pytest.mark.parametrize(
+        ("raw", "value"),
+        [
+            (b"19.90", 19.9),
+            (b"0.1", 0.1),
+            (b"-0.0", 0.0),
+            (b"-0", 0),
+            (b"0e99999", 0.0),
+            (b"0.000e-99999", 0.0),
+            (b"1e23", 1e23),
+            (b"5e-324", 5e-324),
+            (b"1.7976931348623157e308", 1.7976931348623157e308),
+            (b"1.5" + b"0" * 298, 1.5),
+            (b"1e" + b"0" * 298 + b"1", 10.0),
+            (b"0." + b"0" * 290 + b"1E+291", 1.0),
+        ],
+    )
+    def test_takes_a_number_a_double_keeps(self, raw: bytes, value: object) -> None:
+        assert payloads.parse(raw) == value
+
+    @pytest.mark.parametrize("raw", [b"-" + b"9" * 300, b"-0." + b"0" * 294 + b"1e-10", b"1." + b"0" * 299])
+    def test_counts_nothing_but_digits(self, raw: bytes) -> None:
+        assert payloads.parse(raw)
+
+    @pytest.mark.parametrize("literal", [b"0.1", b"0e-" + b"9" * 290, b"1." + b"0" * 299])
+    def test_is_quick_also_with_many_numbers(self, literal: bytes, within: Callable[[float], None]) -> None:
+        payloads.parse(b"[" + b",".join([literal] * (payloads.MAX_BYTES // len(literal))) + b"]")
+
+        within(0.5)
 
     def test_does_not_count_brackets_inside_strings(self) -> None:
         assert payloads.parse(json.dumps(["[" * 100 + '"\\' + "{" * 100]).encode())

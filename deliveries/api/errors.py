@@ -12,7 +12,7 @@ from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
 from django.http import UnreadablePostError
 from rest_framework import status
-from rest_framework.exceptions import APIException, ParseError, ValidationError
+from rest_framework.exceptions import APIException, ParseError, Throttled, ValidationError
 from rest_framework.request import Request
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,18 @@ class InternalError(APIException):
     default_detail = "Something went wrong on our side."
 
 
+class TooManyRequests(APIException):
+    """More requests than are allowed; `wait` says for how many seconds, where that is known."""
+
+    status_code = status.HTTP_429_TOO_MANY_REQUESTS
+    default_code = "too_many_requests"
+    default_detail = "Too many requests."
+
+    def __init__(self, wait: int | None) -> None:
+        super().__init__()
+        self.wait = wait
+
+
 def known(error: Exception, request: Request) -> APIException:
     """Return an error in the terms the contracts word. An unexpected one is logged with its traceback."""
     match error:
@@ -42,6 +54,8 @@ def known(error: Exception, request: Request) -> APIException:
             # DRF says 400; all three contracts say 422.
             error.status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
             return error
+        case Throttled():
+            return TooManyRequests(getattr(error, "wait", None))
         case APIException():
             return error
         case OperationalError() | InterfaceError():
@@ -71,5 +85,7 @@ def headers(error: APIException) -> Mapping[str, str]:
     """Return the headers that belong to an error, whatever its body."""
     if isinstance(error, DatabaseAway):
         return {"Retry-After": str(RETRY_AFTER)}
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(RETRY_AFTER if error.wait is None else error.wait)}
     challenge = getattr(error, "auth_header", None)
     return {"WWW-Authenticate": challenge} if challenge else {}

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from io import BytesIO
 from typing import IO, Any
 from uuid import UUID
 
 from rest_framework import status
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
 
 from deliveries import payloads
 
@@ -28,6 +30,47 @@ class BodyTooLarge(APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_code = "body_too_large"
     default_detail = f"The body takes more than {MAX_BODY_BYTES:,} bytes."
+
+
+class LengthRequired(APIException):
+    """The body comes in chunks, and the web server does not put them together."""
+
+    status_code = status.HTTP_411_LENGTH_REQUIRED
+    default_code = "length_required"
+    default_detail = "This server reads no chunks; send the body with a Content-Length."
+
+
+class BodyRequest(Request):
+    """A request that reads its body to the end, also one in chunks, which Django takes for empty."""
+
+    @property
+    def stream(self) -> IO[bytes] | None:
+        """The body, or as much of it as shows that it is too large; None when there is none.
+
+        :raises LengthRequired: when there are chunks, and nobody has put them together.
+        :raises ParseError: when it cannot be read, or ends before it should.
+        """
+        raw = self._chunks() if is_chunked(self.META) else self._whole()
+        return BytesIO(raw) if raw else None
+
+    def _chunks(self) -> bytes:
+        if not ends_with_its_input(self.META):
+            raise LengthRequired
+        try:
+            chunks: bytes = self.META["wsgi.input"].read(MAX_BODY_BYTES + 1)
+        # Each server raises errors of its own for chunks that cannot be read.
+        except Exception as error:
+            raise ParseError("The chunks of the body cannot be read.") from error
+        return chunks
+
+    def _whole(self) -> bytes:
+        stream = super().stream
+        if stream is None:
+            return b""
+        raw: bytes = stream.read(MAX_BODY_BYTES + 1)
+        if len(raw) < min(int(self.META["CONTENT_LENGTH"]), MAX_BODY_BYTES + 1):
+            raise ParseError("The body is shorter than its Content-Length.")
+        return raw
 
 
 class StrictJSONParser(BaseParser):
@@ -53,6 +96,19 @@ class StrictJSONParser(BaseParser):
             return payloads.parse(raw, levels=payloads.MAX_DEPTH + ENVELOPE_LEVELS)
         except payloads.InvalidJSON as error:
             raise ParseError(str(error)) from error
+
+
+def is_chunked(environ: Mapping[str, Any]) -> bool:
+    """Tell whether the request says that its body comes in chunks."""
+    return "HTTP_TRANSFER_ENCODING" in environ
+
+
+def ends_with_its_input(environ: Mapping[str, Any]) -> bool:
+    """Tell whether the web server ends the input where the body ends, however that was sent.
+
+    Gunicorn does. Under Django's own server the input goes on with whatever comes next on the connection.
+    """
+    return bool(environ.get("wsgi.input_terminated"))
 
 
 def whole_number(text: str, *, least: int, most: int | None = None) -> int:

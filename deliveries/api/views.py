@@ -4,19 +4,49 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from rest_framework.exceptions import NotFound
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
+from deliveries.api import parsing
 from deliveries.models import Account, ApiKey, Scope
 
 Row = TypeVar("Row", bound=Model)
 
 
+COMMON_HEADERS = {"Cache-Control": "no-store"}
+
+
+def last_of_its_connection(request: HttpRequest, response: HttpResponse) -> HttpResponseBase:
+    """Return the response, so that the connection ends with it where nobody knows where the request ends.
+
+    What was left of chunks would be read as the next request. WSGI leaves `Connection` to the server;
+    Django's closes behind what has no length. (Not so behind HEAD, which has no body to be delimited.)
+    """
+    if not parsing.is_chunked(request.META) or parsing.ends_with_its_input(request.META):
+        return response
+    return StreamingHttpResponse(
+        [response.content], status=response.status_code, headers=dict(response.headers)
+    )
+
+
+class Negotiation(DefaultContentNegotiation):
+    """DRF's, except that an empty `Accept` is as good as none."""
+
+    def get_accept_list(self, request: Request) -> list[str]:
+        """Return the media types that are accepted."""
+        header = request.headers.get("Accept", "")
+        return super().get_accept_list(request) if header.strip() else ["*/*"]
+
+
 class ContractView(APIView):
     """A view that asks for the key first, then for the scope, and only then looks at anything else."""
 
+    content_negotiation_class = Negotiation
     # No OPTIONS: it is answered with 405 and `Allow`, like every method a path does not have.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
@@ -27,8 +57,21 @@ class ContractView(APIView):
 
     @property
     def default_response_headers(self) -> dict[str, str]:
-        """The headers of every answer, errors included."""
-        return {**super().default_response_headers, "Cache-Control": "no-store"}
+        """The headers of every answer, errors included. `Allow` is left out where it would be empty."""
+        headers = {**super().default_response_headers, **COMMON_HEADERS}
+        return {name: value for name, value in headers.items() if value}
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer the request."""
+        response = cast(Response, super().dispatch(request, *args, **kwargs))
+        return last_of_its_connection(request, response.render())
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """Return the request as one that knows how to read its body."""
+        made = super().initialize_request(request, *args, **kwargs)
+        return parsing.BodyRequest(
+            request, made.parsers, self.get_authenticators(), made.negotiator, made.parser_context
+        )
 
     def required_scope(self) -> Scope | None:
         """Return the scope the request needs; None where it leads to nothing a scope could guard."""

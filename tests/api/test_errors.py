@@ -3,7 +3,7 @@ from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import UnreadablePostError
 from django.test import RequestFactory
-from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.exceptions import NotFound, Throttled, ValidationError
 from rest_framework.request import Request
 
 from deliveries.api import errors
@@ -23,6 +23,7 @@ class TestKnown:
             (ValidationError({}), 422),
             (SuspiciousOperation(), 400),
             (UnreadablePostError("client gone"), 400),
+            (Throttled(wait=7), 429),
             (OperationalError(), 503),
             (InterfaceError(), 503),
             (KeyError("a bug"), 500),
@@ -38,6 +39,14 @@ class TestKnown:
 class TestHeaders:
     def test_says_when_to_come_back_while_the_database_is_away(self) -> None:
         assert errors.headers(errors.DatabaseAway()) == {"Retry-After": "5"}
+
+    @pytest.mark.parametrize(("wait", "seconds"), [(7, "7"), (0.2, "1"), (None, "5")])
+    def test_says_when_to_come_back_after_too_many_requests(
+        self, request_: Request, wait: float | None, seconds: str
+    ) -> None:
+        error = errors.known(Throttled(wait=wait), request_)
+
+        assert errors.headers(error) == {"Retry-After": seconds}
 
     def test_says_nothing_otherwise(self) -> None:
         assert errors.headers(errors.InternalError()) == {}

@@ -6,6 +6,8 @@ from zlib import crc32
 import pytest
 from django.db import InterfaceError, OperationalError
 from django.test import Client
+from rest_framework.exceptions import Throttled
+from rest_framework.views import APIView
 
 from deliveries.models import Account, ApiKey, Scope
 from tests import builders
@@ -104,6 +106,10 @@ class TestNotFound:
     def test_answers_404_to_a_path_there_is_not(self, api: Client, method: str, path: str) -> None:
         check(api.generic(method, path), 404, {"error": "Not found"})
 
+    @pytest.mark.parametrize("path", ["/api/v4", "/api/v4/nothing"])
+    def test_says_nothing_of_methods_where_there_is_nothing(self, api: Client, path: str) -> None:
+        assert "Allow" not in api.get(path).headers
+
     @pytest.mark.parametrize(
         "failure_id",
         [
@@ -155,6 +161,9 @@ class TestOtherRefusals:
 
         check(response, 406, {"error": "Not Acceptable"})
 
+    def test_takes_an_empty_accept_header_for_none(self, api: Client) -> None:
+        assert api.get(PATH, headers={"accept": ""}).status_code == 200
+
     def test_asks_for_the_key_before_all_else(self, db: None, client: Client) -> None:
         response = client.delete(PATH, headers={"accept": "text/html"})
 
@@ -169,6 +178,21 @@ class TestOtherRefusals:
         response = api.head(PATH)
 
         assert (response.status_code, response.content) == (200, b"")
+
+
+class TestTooManyRequests:
+    """Nothing limits the rate of requests in this version. What will is worded already."""
+
+    def test_says_so_and_when_to_come_back(self, api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(self: object, request: object) -> None:
+            raise Throttled(wait=7)
+
+        monkeypatch.setattr(APIView, "check_throttles", refuse)
+
+        response = api.get(PATH)
+
+        check(response, 429, {"error": "Too many requests"})
+        assert response.headers["Retry-After"] == "7"
 
 
 class TestOurFault:

@@ -209,6 +209,13 @@ class TestListFilters:
         assert name == query.rpartition("=")[0]
         assert [type(message) for message in messages] == [str]
 
+    def test_says_how_to_write_a_plus_that_arrived_as_a_space(self, api: Client) -> None:
+        response = api.get(f"{PATH}?created_at[gte]=2026-03-01T00:00:00+02:00")
+
+        assert response.status_code == 422
+        (message,) = response.json()["errors"]["created_at[gte]"]
+        assert "Write + as %2B" in message
+
     def test_lists_every_bad_parameter(self, api: Client) -> None:
         query = "?limit=x&offset=x&created_at[gte]=x&created_at[lt]=x&created_at[%2525s]=x&created_at=x"
 

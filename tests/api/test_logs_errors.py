@@ -4,6 +4,8 @@ from typing import Any
 import pytest
 from django.db import InterfaceError, OperationalError
 from django.test import Client
+from rest_framework.exceptions import Throttled
+from rest_framework.views import APIView
 
 from deliveries.models import Account, Scope, Webhook
 from tests import builders
@@ -173,6 +175,9 @@ class TestOtherRefusals:
 
         check(response, 406, {"success": False, "message": "Could not satisfy the request Accept header."})
 
+    def test_takes_an_empty_accept_header_for_none(self, api: Client, webhook: Webhook) -> None:
+        assert api.get(path_of(webhook), headers={"accept": ""}).status_code == 200
+
     @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
     def test_answers_415_to_a_body_that_is_not_json(
         self, api: Client, webhook: Webhook, content_type: str
@@ -200,6 +205,21 @@ class TestOtherRefusals:
         response = api.post(path, "x" * 300_000, content_type="application/json")
 
         check(response, 413, {"success": False, "message": "The body takes more than 278,528 bytes."})
+
+
+class TestTooManyRequests:
+    """Nothing limits the rate of requests in this version. What will is worded already."""
+
+    def test_says_so_and_when_to_come_back(self, api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(self: object, request: object) -> None:
+            raise Throttled(wait=7)
+
+        monkeypatch.setattr(APIView, "check_throttles", refuse)
+
+        response = api.get(f"/api/v1/agents/{UNKNOWN}/webhooks")
+
+        check(response, 429, {"success": False, "message": "Too many requests."})
+        assert response.headers["Retry-After"] == "7"
 
 
 class TestOurFault:

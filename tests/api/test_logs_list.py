@@ -96,8 +96,25 @@ class TestLog:
         (log,) = logs(api, path)
 
         assert list(log) == KEYS
-        assert (log["status"], log["http_status"], log["error"]) == ("failed", 500, "HTTP 500")
+        assert (log["status"], log["http_status"], log["error"]) == (
+            "failed",
+            500,
+            "Internal Server Error",
+        )
         assert log["delivered_at"] is None
+
+    @pytest.mark.parametrize(
+        ("http_status", "text"),
+        [(302, "Found"), (404, "Not Found"), (503, "Service Unavailable"), (599, "HTTP 599")],
+    )
+    def test_calls_an_answer_by_its_standard_name(
+        self, api: Client, webhook: Webhook, path: str, http_status: int, text: str
+    ) -> None:
+        builders.an_attempt(finished(webhook, Delivery.Status.FAILED), http_status=http_status)
+
+        (log,) = logs(api, path)
+
+        assert (log["http_status"], log["error"]) == (http_status, text)
 
     def test_tells_of_no_answer_at_all(self, api: Client, webhook: Webhook, path: str) -> None:
         delivery = finished(webhook, Delivery.Status.FAILED)

@@ -208,6 +208,7 @@ class TestCreate:
             ("events", "call.ended", "The events field must be an array."),
             ("events", ["call.ended", 5], "The events field must contain strings only."),
             ("events", ["*"] * 1001, "The events field must not contain more than 1000 items."),
+            ("events", ["call.ended", "*", "call.ended"], "The events field has a duplicate value."),
             ("events", ["call.begun"], "call.begun is not a known event type."),
             ("timeout", "30", "The timeout field must be an integer."),
             ("timeout", True, "The timeout field must be an integer."),

@@ -42,6 +42,11 @@ class TestCreate:
         ]
         assert page(api, f"{PATH}/{agent.pk}/") == response.json()
 
+    def test_keeps_the_name_as_it_was_sent(self, api: Client) -> None:
+        response = api.post(PATH, {"name": " Reception "}, content_type="application/json")
+
+        assert response.json()["name"] == Agent.objects.get().name == " Reception "
+
     @pytest.mark.parametrize(
         ("body", "fields"),
         [

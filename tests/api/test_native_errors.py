@@ -4,6 +4,8 @@ from typing import Any
 import pytest
 from django.db import InterfaceError, OperationalError
 from django.test import Client
+from rest_framework.exceptions import Throttled
+from rest_framework.views import APIView
 
 from deliveries.models import Account, Scope
 from tests import builders
@@ -62,6 +64,10 @@ class TestNotFound:
     def test_answers_404_to_a_path_there_is_not(self, api: Client, method: str, path: str) -> None:
         check(api.generic(method, path), 404, "not_found")
 
+    @pytest.mark.parametrize("path", ["/api/v1", "/api/v1/nothing"])
+    def test_says_nothing_of_methods_where_there_is_nothing(self, api: Client, path: str) -> None:
+        assert "Allow" not in api.get(path).headers
+
     @pytest.mark.parametrize(
         "row_id", [UNKNOWN, "1", "9" * 5000, f"{UNKNOWN}%0A", f"{UNKNOWN[:-1]}%00", "%ED%A0%80"]
     )
@@ -95,6 +101,20 @@ class TestOtherRefusals:
     def test_answers_406_when_json_is_not_wanted(self, api: Client) -> None:
         check(api.get(AGENTS, headers={"accept": "text/csv"}), 406, "not_acceptable")
 
+    def test_takes_an_empty_accept_header_for_none(self, api: Client) -> None:
+        assert api.get(AGENTS, headers={"accept": ""}).status_code == 200
+
+    @pytest.mark.parametrize(
+        "accept",
+        ["application/problem+json", "application/problem+json;q=0.5", "text/csv, application/problem+json"],
+    )
+    def test_takes_its_own_media_type(self, api: Client, accept: str) -> None:
+        success = api.get(AGENTS, headers={"accept": accept})
+
+        assert success.status_code == 200
+        assert success.headers["Content-Type"] == "application/json"
+        check(api.get(f"{AGENTS}/{UNKNOWN}", headers={"accept": accept}), 404, "not_found")
+
     def test_answers_415_to_a_body_that_is_not_json(self, api: Client) -> None:
         check(api.post(EVENTS, "event=x", content_type="text/plain"), 415, "unsupported_media_type")
 
@@ -111,6 +131,21 @@ class TestOtherRefusals:
 
     def test_answers_422_to_a_bad_field(self, api: Client) -> None:
         check(api.post(EVENTS, {}, content_type="application/json"), 422, "invalid")
+
+
+class TestTooManyRequests:
+    """Nothing limits the rate of requests in this version. What will is worded already."""
+
+    def test_says_so_and_when_to_come_back(self, api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(self: object, request: object) -> None:
+            raise Throttled(wait=7)
+
+        monkeypatch.setattr(APIView, "check_throttles", refuse)
+
+        response = api.get(AGENTS)
+
+        check(response, 429, "too_many_requests")
+        assert response.headers["Retry-After"] == "7"
 
 
 class TestOurFault:

@@ -79,6 +79,9 @@ class TestPublish:
             ("event", 5),
             ("event", True),
             ("event", "call.begun"),
+            ("event", " "),
+            ("event", " call.ended "),
+            ("event", "call.ended\n"),
             ("event", "e" * 101),
             ("payload", None),
             ("payload", []),
@@ -101,6 +104,14 @@ class TestPublish:
         assert list(found) == [field]
         assert [type(message) for message in found[field]] == [str]
         assert not Event.objects.exists()
+
+    def test_says_how_deep_a_payload_may_be(self, api: Client) -> None:
+        body = '{"event": "call.ended", "payload": ' + '{"a":' * 33 + "1" + "}" * 34
+
+        response = api.post(PATH, body, content_type="application/json")
+
+        assert response.status_code == 400
+        assert response.json()["detail"] == "The payload is nested deeper than 32 levels."
 
     def test_refuses_the_agent_of_another_account(self, api: Client) -> None:
         stranger = builders.an_agent()

@@ -1,7 +1,9 @@
 from io import BytesIO
+from typing import Any
 from uuid import UUID
 
 import pytest
+from django.test import RequestFactory
 from rest_framework.exceptions import ParseError
 
 from deliveries.api import parsing
@@ -66,3 +68,63 @@ class TestStrictJSONParser:
             parsing.StrictJSONParser().parse(stream)
 
         assert stream.tell() == parsing.MAX_BODY_BYTES + 1
+
+
+class Unreadable(BytesIO):
+    """The input of a server that cannot make sense of the chunks it gets."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise RuntimeError("no chunk")
+
+
+class TestBodyRequest:
+    def request(self, rf: RequestFactory, body: bytes = b"", **environ: Any) -> parsing.BodyRequest:
+        """Return a request with this body, whose environment the server has set like this."""
+        made = rf.generic("POST", "/", body, content_type="application/json", **environ)
+        return parsing.BodyRequest(made, parsers=[parsing.StrictJSONParser()])
+
+    def chunked(self, rf: RequestFactory, body: Any, **environ: Any) -> parsing.BodyRequest:
+        """Return a request whose body came in chunks, which the server has put together."""
+        sent = {"CONTENT_TYPE": "application/json", "HTTP_TRANSFER_ENCODING": "chunked"}
+        return self.request(rf, **{"wsgi.input": body, "wsgi.input_terminated": True, **sent, **environ})
+
+    def test_reads_a_body(self, rf: RequestFactory) -> None:
+        assert self.request(rf, b'{"a": 1}').data == {"a": 1}
+
+    def test_reads_chunks(self, rf: RequestFactory) -> None:
+        assert self.chunked(rf, BytesIO(b'{"a": 1}')).data == {"a": 1}
+
+    def test_takes_no_chunks_for_no_body(self, rf: RequestFactory) -> None:
+        assert self.chunked(rf, BytesIO()).data == self.request(rf).data == {}
+
+    def test_reads_no_more_chunks_than_it_may(self, rf: RequestFactory) -> None:
+        stream = BytesIO(b"{" * 10_000_000)
+
+        with pytest.raises(parsing.BodyTooLarge):
+            _ = self.chunked(rf, stream).data
+
+        assert stream.tell() == parsing.MAX_BODY_BYTES + 1
+
+    def test_wants_a_length_where_the_server_reads_no_chunks(self, rf: RequestFactory) -> None:
+        request = self.chunked(rf, BytesIO(b'{"a": 1}'), **{"wsgi.input_terminated": False})
+
+        with pytest.raises(parsing.LengthRequired):
+            _ = request.data
+
+    def test_refuses_chunks_that_cannot_be_read(self, rf: RequestFactory) -> None:
+        with pytest.raises(ParseError):
+            _ = self.chunked(rf, Unreadable()).data
+
+    @pytest.mark.parametrize(
+        ("body", "length"),
+        [
+            (b'{"a": 1}', 9),
+            (b'{"a": 1}', 10_000_000),
+            (b"{}".ljust(parsing.MAX_BODY_BYTES), parsing.MAX_BODY_BYTES + 1),
+        ],
+    )
+    def test_refuses_a_body_that_is_cut_short(self, rf: RequestFactory, body: bytes, length: int) -> None:
+        cut_short = {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(length)}
+
+        with pytest.raises(ParseError, match="Content-Length"):
+            _ = self.request(rf, b"{}", **cut_short).data

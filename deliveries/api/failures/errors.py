@@ -27,6 +27,8 @@ def _body(error: APIException) -> dict[str, Any]:
         return {"errors": {"status": [error.detail]}}
     if isinstance(error, ValidationError):
         return {"errors": error.detail}
+    if isinstance(error, errors.TooManyRequests):
+        return {"error": "Too many requests"}
     if error.status_code == status.HTTP_404_NOT_FOUND:
         return {"error": "Not found"}
     if error.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR:

@@ -21,7 +21,9 @@ class _MomentField(forms.Field):
             return None if value is None else timestamps.parse(value)
         except timestamps.NotATimestamp as error:
             raise forms.ValidationError(
-                'Must be an ISO 8601 date and time with a time zone, such as "2026-03-01T00:00:00Z".'
+                'Must be an ISO 8601 date and time with a time zone, such as "2026-03-01T00:00:00Z". '
+                "Write + as %(plus)s: as it is, it means a space.",
+                params={"plus": "%2B"},
             ) from error
 
 

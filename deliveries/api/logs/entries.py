@@ -8,14 +8,18 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from django.db.models import QuerySet
 
 from deliveries.models import Attempt, Delivery, Webhook
+from deliveries.reasons import Reason
 
 PENDING, SUCCESS, RETRYING, FAILED = "pending", "success", "retrying", "failed"
+
+_PHRASES: dict[int | None, str] = {status.value: status.phrase for status in HTTPStatus}
 
 
 class Place(NamedTuple):
@@ -63,7 +67,7 @@ class Log:
             status=_status(attempt),
             created_at=attempt.created_at,
             http_status=attempt.http_status,
-            error=attempt.error or None,
+            error=_error(attempt),
             response_body=_text(attempt.response_body),
             response_headers=attempt.response_headers,
             duration_ms=attempt.duration // timedelta(milliseconds=1),
@@ -151,6 +155,13 @@ def _status(attempt: Attempt) -> str:
     if attempt.succeeded:
         return SUCCESS
     return RETRYING if attempt.retrying else FAILED
+
+
+def _error(attempt: Attempt) -> str | None:
+    """Return why an attempt failed, an answer by its standard name as the vendor prints it."""
+    if attempt.reason_code == Reason.HTTP_STATUS and attempt.http_status in _PHRASES:
+        return _PHRASES[attempt.http_status]
+    return attempt.error or None
 
 
 def _text(body: bytes | memoryview | None) -> str | None:

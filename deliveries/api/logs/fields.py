@@ -141,7 +141,7 @@ class Choice(VendorField):
 
 
 class Texts(VendorField):
-    """An array of strings, with something in it."""
+    """An array of strings, with something in it, and nothing twice."""
 
     default_error_messages = {
         "null": "The {field} field must be an array.",
@@ -149,6 +149,7 @@ class Texts(VendorField):
         "few": "The {field} field must contain at least 1 items.",
         "many": "The {field} field must not contain more than {max_items} items.",
         "item": "The {field} field must contain strings only.",
+        "twice": "The {field} field has a duplicate value.",
     }
 
     def __init__(self, *, max_items: int, **kwargs: Any) -> None:
@@ -158,7 +159,8 @@ class Texts(VendorField):
     def to_internal_value(self, data: Any) -> list[str]:
         """Return the strings.
 
-        :raises ValidationError: for anything that is no array of strings, and for too few or too many.
+        :raises ValidationError: for anything that is no array of strings, for too few or too many, and for
+            one given twice.
         """
         if not isinstance(data, list):
             self.fail("type")
@@ -168,6 +170,8 @@ class Texts(VendorField):
             self.fail("many", max_items=self.max_items)
         if not all(isinstance(item, str) for item in data):
             self.fail("item")
+        if len(set(data)) < len(data):
+            self.fail("twice")
         return data
 
 

@@ -23,15 +23,20 @@ STATUS_WORDS = {
 
 
 class StringField(serializers.CharField):
-    """A string that is one: DRF's field takes numbers as well."""
+    """A string that is one, kept as it came: DRF's field takes numbers as well, and cuts off blanks."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, **kwargs)
 
     def to_internal_value(self, data: Any) -> str:
         """Return the string.
 
-        :raises ValidationError: for anything else.
+        :raises ValidationError: for anything else, and for nothing but blanks.
         """
         if not isinstance(data, str):
             self.fail("invalid")
+        if not data.strip():
+            self.fail("blank")
         return super().to_internal_value(data)
 
 

@@ -24,7 +24,7 @@ from deliveries.api.native.serializers import (
     PublicationSerializer,
     SkippedSerializer,
 )
-from deliveries.api.views import ContractView, ContractViewSet, UnknownPathView
+from deliveries.api.views import ContractView, ContractViewSet, Negotiation, UnknownPathView
 from deliveries.models import Agent, Event, Scope
 from deliveries.services import publishing
 
@@ -34,8 +34,19 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,128}")
 
 
+class NativeNegotiation(Negotiation):
+    """Who wants nothing but problems gets them, and JSON for what is none."""
+
+    def get_accept_list(self, request: Request) -> list[str]:
+        """Return the media types that are accepted."""
+        accepted = super().get_accept_list(request)
+        return [each.replace(errors.CONTENT_TYPE, "application/json") for each in accepted]
+
+
 class NativeView(ContractView):
     """A view of this contract."""
+
+    content_negotiation_class = NativeNegotiation
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response]:
         """Return what words this contract's errors."""
