@@ -2,16 +2,17 @@
 
 from django.contrib import admin
 
+from deliveries.admin import columns
 from deliveries.admin.dated import Dated
-from deliveries.admin.tables import Searched
+from deliveries.admin.tables import Table
 from deliveries.models import Account
 
 
 @admin.register(Account)
-class AccountAdmin(Dated, Searched, admin.ModelAdmin[Account]):
+class AccountAdmin(Dated, Table[Account]):
     """Tenants. None is deleted here: all that ever happened to it would have to go as well."""
 
-    list_display = ("name", "id", "open_event_types", "created_at")
+    list_display = (columns.cut("name", "name"), columns.identifier, "open_event_types", "created_at")
     list_filter = ("open_event_types",)
     search_fields = ("id", "name")
     searched_in_parts = ("name",)

@@ -3,16 +3,22 @@
 from django.contrib import admin
 from django.http import HttpRequest
 
+from deliveries.admin import columns
 from deliveries.admin.dated import Dated
-from deliveries.admin.tables import Searched
+from deliveries.admin.tables import Table
 from deliveries.models import Agent
 
 
 @admin.register(Agent)
-class AgentAdmin(Dated, Searched, admin.ModelAdmin[Agent]):
+class AgentAdmin(Dated, Table[Agent]):
     """Agents. None is deleted here, and none moves to another account: its webhooks and events stay."""
 
-    list_display = ("name", "id", "account", "created_at")
+    list_display = (
+        columns.cut("name", "name"),
+        columns.identifier,
+        columns.cut("account.name", "account"),
+        "created_at",
+    )
     list_select_related = ("account",)
     search_fields = ("id", "name")
     searched_in_parts = ("name",)

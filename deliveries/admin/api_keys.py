@@ -1,27 +1,46 @@
 """API keys: made, shown once, and revoked."""
 
+from datetime import datetime
+
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from deliveries.admin.tables import Searched
+from deliveries.admin import columns
+from deliveries.admin.tables import Table
 from deliveries.models import ApiKey, Scope
 
 
 class ApiKeyForm(forms.ModelForm[ApiKey]):
-    """A new key."""
+    """A new key, or the name and the expiry of an old one."""
 
     scopes = forms.MultipleChoiceField(choices=Scope.choices, widget=forms.CheckboxSelectMultiple)
 
+    def clean_expires_at(self) -> datetime | None:
+        """Let nobody set an end that is over. A key that has expired keeps its own."""
+        end: datetime | None = self.cleaned_data["expires_at"]
+        if end and "expires_at" in self.changed_data and end <= timezone.now():
+            raise ValidationError("Choose a moment in the future. To end a key now, revoke it.")
+        return end
+
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(Searched, admin.ModelAdmin[ApiKey]):
+class ApiKeyAdmin(Table[ApiKey]):
     """Keys. None is deleted: a revoked one stays, and says when it was last used."""
 
     form = ApiKeyForm
-    list_display = ("name", "prefix", "account", "created_at", "expires_at", "revoked_at", "last_used_at")
+    list_display = (
+        columns.cut("name", "name"),
+        "prefix",
+        "revoked_at",
+        "expires_at",
+        "last_used_at",
+        columns.cut("account.name", "account"),
+        "created_at",
+    )
     list_select_related = ("account",)
     search_fields = ("id", "name", "prefix")
     searched_in_parts = ("name",)

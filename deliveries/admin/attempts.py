@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from deliveries.admin import bodies
+from deliveries.admin import bodies, columns
 from deliveries.admin.tables import History, ReadOnly
 from deliveries.models import Attempt, Delivery
 
@@ -31,18 +31,18 @@ class Told:
 
 
 @admin.register(Attempt)
-class AttemptAdmin(Told, History, admin.ModelAdmin[Attempt]):
+class AttemptAdmin(Told, History[Attempt]):
     """Every request, and what came back."""
 
     list_display = (
-        "id",
-        "event_type",
-        "webhook",
-        "number",
+        columns.identifier,
         "succeeded",
         "outcome",
         "duration_ms",
         "started_at",
+        "number",
+        columns.cut("delivery.event.type", "event type"),
+        columns.cut("webhook.name", "webhook"),
     )
     list_filter = ("succeeded", "reason_code")
     list_select_related = ("webhook", "delivery__event")
@@ -70,11 +70,6 @@ class AttemptAdmin(Told, History, admin.ModelAdmin[Attempt]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
         """Leave what is large in the database until a page shows it."""
         return super().get_queryset(request).defer(*LARGE, "delivery__event__body")
-
-    @admin.display(description="event type")
-    def event_type(self, attempt: Attempt) -> str:
-        """The type of the event that was sent."""
-        return attempt.delivery.event.type
 
     @admin.display(description="request headers")
     def request_headers_text(self, attempt: Attempt) -> SafeString:

@@ -1,7 +1,6 @@
 """Deliveries: the queue, and what became of it."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -13,19 +12,26 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from deliveries.admin import redelivering
+from deliveries.admin import columns, redelivering
 from deliveries.admin.attempts import AttemptsOfDelivery
 from deliveries.admin.redelivering import Redelivering
-from deliveries.admin.tables import History
 from deliveries.models import Delivery
 from deliveries.services import redelivery
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(Redelivering, History, admin.ModelAdmin[Delivery]):
+class DeliveryAdmin(Redelivering[Delivery]):
     """One event to one webhook."""
 
-    list_display = ("id", "event_type", "webhook", "status", "attempts_made", "due_at", "created_at")
+    list_display = (
+        columns.identifier,
+        "status",
+        "attempts_made",
+        "due_at",
+        columns.cut("event.type", "event type"),
+        columns.cut("webhook.name", "webhook"),
+        "created_at",
+    )
     list_filter = ("status",)
     list_select_related = ("event", "webhook")
     search_fields = ("id", "event")
@@ -52,11 +58,6 @@ class DeliveryAdmin(Redelivering, History, admin.ModelAdmin[Delivery]):
         """Leave the events' bodies in the database."""
         return super().get_queryset(request).defer("event__body")
 
-    @admin.display(description="event type")
-    def event_type(self, delivery: Delivery) -> str:
-        """The type of the event."""
-        return delivery.event.type
-
     def delivery_ids(self, rows: Sequence[Delivery]) -> list[UUID]:
         """Return the ids of the rows."""
         return [delivery.pk for delivery in rows]
@@ -68,17 +69,6 @@ class DeliveryAdmin(Redelivering, History, admin.ModelAdmin[Delivery]):
             path("<uuid:pk>/send-again/", view, name="deliveries_delivery_send_again"),
             *super().get_urls(),
         ]
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        """Tell the page whether to show the button."""
-        context = {"may_send_again": self.has_redeliver_permission(request), **(extra_context or {})}
-        return super().change_view(request, object_id, form_url, context)
 
     def send_one_again(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Queue one attempt, say what came of it, and go back to the delivery's page."""

@@ -5,16 +5,16 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from deliveries.admin import bodies
-from deliveries.admin.tables import History
+from deliveries.admin import bodies, columns
+from deliveries.admin.tables import History, Table
 from deliveries.models import Event, EventType, IdempotencyKey
 
 
 @admin.register(EventType)
-class EventTypeAdmin(admin.ModelAdmin[EventType]):
+class EventTypeAdmin(Table[EventType]):
     """The catalogue."""
 
-    list_display = ("code", "label")
+    list_display = (columns.cut("code", "code"), columns.cut("label", "label"))
     search_fields = ("code", "label")
     ordering = ("pk",)
 
@@ -24,10 +24,17 @@ class EventTypeAdmin(admin.ModelAdmin[EventType]):
 
 
 @admin.register(Event)
-class EventAdmin(History, admin.ModelAdmin[Event]):
+class EventAdmin(History[Event]):
     """What was published."""
 
-    list_display = ("id", "type", "account", "agent", "occurred_at", "created_at")
+    list_display = (
+        columns.identifier,
+        columns.cut("type", "type"),
+        "created_at",
+        columns.cut("account.name", "account"),
+        columns.cut("agent.name", "agent"),
+        "occurred_at",
+    )
     list_select_related = ("account", "agent")
     fields = readonly_fields = ("id", "account", "agent", "type", "occurred_at", "created_at", "body_text")
 
@@ -42,10 +49,15 @@ class EventAdmin(History, admin.ModelAdmin[Event]):
 
 
 @admin.register(IdempotencyKey)
-class IdempotencyKeyAdmin(History, admin.ModelAdmin[IdempotencyKey]):
+class IdempotencyKeyAdmin(History[IdempotencyKey]):
     """Publishers' names for their publications."""
 
-    list_display = ("key", "account", "event", "created_at")
+    list_display = (
+        columns.cut("key", "key"),
+        "created_at",
+        columns.cut("event.type", "event type"),
+        columns.cut("account.name", "account"),
+    )
     list_select_related = ("account", "event")
     search_fields = ("key", "event")
     fields = readonly_fields = ("id", "account", "key", "fingerprint", "event", "created_at")

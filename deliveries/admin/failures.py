@@ -5,16 +5,24 @@ from uuid import UUID
 
 from django.contrib import admin
 
+from deliveries.admin import columns
 from deliveries.admin.redelivering import Redelivering
-from deliveries.admin.tables import History
 from deliveries.models import Failure
 
 
 @admin.register(Failure)
-class FailureAdmin(Redelivering, History, admin.ModelAdmin[Failure]):
+class FailureAdmin(Redelivering[Failure]):
     """One for each delivery that has ever failed."""
 
-    list_display = ("id", "event_type", "webhook_name", "status", "reason", "last_attempt_at", "created_at")
+    list_display = (
+        columns.identifier,
+        "status",
+        "last_attempt_at",
+        columns.cut("reason", "reason"),
+        columns.cut("event_type", "event type"),
+        columns.cut("webhook_name", "webhook"),
+        "created_at",
+    )
     list_filter = ("status", "reason_code")
     search_fields = ("id", "delivery")
     # A failure's own id is random; its delivery's grows with time and has an index here.

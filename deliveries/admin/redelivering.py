@@ -7,9 +7,10 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from deliveries.admin.tables import History, Row
 from deliveries.models import Delivery
 from deliveries.services import redelivery
 
@@ -18,10 +19,10 @@ PERMISSION = "deliveries.redeliver_delivery"
 MOST_AT_ONCE = 1000
 
 
-class Redelivering:
-    """For the ModelAdmin of deliveries, or of rows that each belong to one: the action "Send again"."""
+class Redelivering(History[Row]):
+    """Deliveries, or rows that each belong to one: "Send again" is an action, and a button of every page."""
 
-    actions: Any = ("send_again",)
+    actions = ("send_again",)
 
     def delivery_ids(self, rows: Sequence[Any]) -> list[UUID]:
         """Return the ids of the deliveries that the chosen rows stand for."""
@@ -30,6 +31,17 @@ class Redelivering:
     def has_redeliver_permission(self, request: HttpRequest) -> bool:
         """Sending again is a permission of its own: it needs no right to change anything."""
         return request.user.has_perm(PERMISSION)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Tell the page whether to show the button."""
+        context = {"may_send_again": self.has_redeliver_permission(request), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
 
     @admin.action(description="Send again", permissions=["redeliver"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:

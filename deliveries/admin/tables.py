@@ -1,13 +1,22 @@
-"""Lists that stay fast whatever has piled up: bounded counts, and a search that only asks indexes."""
+"""Lists that stay fast whatever has piled up: bounded counts, and a search that only asks indexes.
+
+A text that cannot be a value, such as half an id or a NUL, is found nowhere and is no error.
+"""
 
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from django.contrib import admin
-from django.core.exceptions import ValidationError
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+
+Row = TypeVar("Row", bound=Model)
+# PostgreSQL takes it in no text, not even in one to compare with.
+NUL = "\0"
 
 
 class FirstPages(Paginator[Any]):
@@ -34,11 +43,18 @@ class FirstPages(Paginator[Any]):
         return rows[: self.MOST + 1].count()
 
 
-class Searched:
-    """For a ModelAdmin: the search compares `search_fields` exactly, which their indexes answer.
+class Found(ChangeList):
+    """The rows that filters and search leave."""
 
-    A text that cannot be a field's value, such as half an id, is found nowhere and is no error.
-    """
+    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        """Leave none when a filter asks for what no row has."""
+        rows = super().get_queryset(request, *args, **kwargs)
+        asked = [text for values in request.GET.lists() for text in values[1]]
+        return rows.none() if any(NUL in text for text in asked) else rows
+
+
+class Table(admin.ModelAdmin[Row]):
+    """The search compares `search_fields` exactly, which their indexes answer."""
 
     # Any, here and below: of an attribute that two bases declare, mypy wants the very same type.
     search_fields: ClassVar[Any] = ("id",)
@@ -51,6 +67,8 @@ class Searched:
         """Return the rows found; none of them comes twice."""
         if not search_term:
             return queryset, False
+        if NUL in search_term:
+            return queryset.none(), False
         found = Q(pk__in=[])
         for name in self.search_fields:
             if name in self.searched_in_parts:
@@ -58,6 +76,23 @@ class Searched:
             else:
                 found |= _exactly(queryset, name, search_term)
         return queryset.filter(found), False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Name the class of the list."""
+        return Found
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Row | None:
+        """Return the row of a page, if there is one."""
+        return None if NUL in object_id else super().get_object(request, object_id, from_field)
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
+        """Run an action, unless an id among the chosen can be no row's."""
+        for text in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            if NUL in text or not _could_be(self.opts.pk, text):
+                raise BadRequest("Something was chosen that cannot be an id.")
+        return super().response_action(request, queryset, *args, **kwargs)
 
 
 def _exactly(queryset: QuerySet[Any], name: str, text: str) -> Q:
@@ -67,6 +102,14 @@ def _exactly(queryset: QuerySet[Any], name: str, text: str) -> Q:
     except ValidationError:
         return Q(pk__in=[])
     return Q(**{name: value})
+
+
+def _could_be(field: Any, text: str) -> bool:
+    try:
+        getattr(field, "target_field", field).to_python(text)
+    except ValidationError:
+        return False
+    return True
 
 
 class ReadOnly:
@@ -85,8 +128,8 @@ class ReadOnly:
         return False
 
 
-class History(Searched, ReadOnly):
-    """For the ModelAdmin of what has happened: read-only, newest first, and maybe millions of rows."""
+class History(ReadOnly, Table[Row]):
+    """What has happened: read-only, newest first, and maybe millions of rows."""
 
     # Ids grow with time, and their index serves the order. No column offers another, which would be a sort.
     ordering: ClassVar[Any] = ("-pk",)

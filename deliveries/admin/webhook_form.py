@@ -119,7 +119,7 @@ class WebhookForm(forms.ModelForm[Webhook]):
             if self.cleaned_data.get(inputs.entered) and self.cleaned_data.get(inputs.cleared):
                 self.add_error(inputs.cleared, "Enter something new or remove what is set, not both.")
         try:
-            webhooks.check(**self.wanted())
+            webhooks.check(self.instance, **self.wanted())
         except webhooks.InvalidWebhook as error:
             for name, problems in error.problems.items():
                 typed = self.WRITE_ONLY[name].entered if name in self.WRITE_ONLY else name

@@ -8,7 +8,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from deliveries.admin.tables import History, Searched
+from deliveries.admin import columns
+from deliveries.admin.tables import History, Table
 from deliveries.admin.webhook_form import WebhookForm
 from deliveries.models import Delivery, Webhook, WebhookHealth
 from deliveries.secrets import Undecryptable
@@ -48,18 +49,18 @@ class DeletedFilter(admin.SimpleListFilter):
 
 
 @admin.register(Webhook)
-class WebhookAdmin(Searched, admin.ModelAdmin[Webhook]):
+class WebhookAdmin(Table[Webhook]):
     """Where events go. Saving and deleting are the service's; a deleted webhook can only be looked at."""
 
     form = WebhookForm
     list_display = (
-        "name",
-        "account",
-        "url",
+        columns.cut("name", "name"),
         "enabled",
-        "disabled_reason",
+        columns.cut("disabled_reason", "disabled reason"),
         "consecutive_failures",
         "last_success_at",
+        columns.cut("url", "URL"),
+        columns.cut("account.name", "account"),
         "deleted_at",
     )
     list_filter = (DeletedFilter, "enabled")
@@ -157,26 +158,26 @@ class WebhookAdmin(Searched, admin.ModelAdmin[Webhook]):
         return webhook.health.consecutive_failures
 
     @admin.display
-    def failing_since(self, webhook: Webhook) -> Any:
+    def failing_since(self, webhook: Webhook) -> str:
         """When the row of failures began."""
-        return webhook.health.failing_since
+        return columns.moment(webhook.health.failing_since)
 
     @admin.display
-    def last_success_at(self, webhook: Webhook) -> Any:
+    def last_success_at(self, webhook: Webhook) -> str:
         """When something arrived last."""
-        return webhook.health.last_success_at
+        return columns.moment(webhook.health.last_success_at)
 
     @admin.display
-    def last_failure_at(self, webhook: Webhook) -> Any:
+    def last_failure_at(self, webhook: Webhook) -> str:
         """When something failed last."""
-        return webhook.health.last_failure_at
+        return columns.moment(webhook.health.last_failure_at)
 
 
 @admin.register(WebhookHealth)
-class WebhookHealthAdmin(History, admin.ModelAdmin[WebhookHealth]):
+class WebhookHealthAdmin(History[WebhookHealth]):
     """How webhooks are doing."""
 
-    list_display = ("webhook", *_HEALTH)
+    list_display = (columns.cut("webhook.name", "webhook"), *_HEALTH)
     list_select_related = ("webhook",)
     search_fields = ("webhook",)
     fields = readonly_fields = ("webhook", *_HEALTH)

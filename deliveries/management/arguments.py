@@ -21,14 +21,14 @@ def name(text: str) -> str:
 def days(text: str) -> timedelta:
     """Read a number of days."""
     if not _WHOLE_NUMBER.fullmatch(text):
-        raise ArgumentTypeError("write a whole number of days, at least 1")
+        raise ArgumentTypeError("write a whole number of days, from 1 to 99999")
     return timedelta(days=int(text))
 
 
 def seconds(text: str) -> timedelta:
     """Read a number of seconds."""
     if not _WHOLE_NUMBER.fullmatch(text):
-        raise ArgumentTypeError("write a whole number of seconds, at least 1")
+        raise ArgumentTypeError("write a whole number of seconds, from 1 to 99999")
     return timedelta(seconds=int(text))
 
 

@@ -55,6 +55,14 @@ class TestNewKey:
         assert "scopes" in page.context["adminform"].form.errors
         assert not ApiKey.objects.exists()
 
+    def test_has_no_end_that_is_over(self, console: Client, account: Account) -> None:
+        page = add(console, account, expires_at_0="2020-01-01", expires_at_1="00:00:00")
+
+        assert page.context["adminform"].form.errors["expires_at"] == [
+            "Choose a moment in the future. To end a key now, revoke it."
+        ]
+        assert not ApiKey.objects.exists()
+
 
 class TestKey:
     def test_changes_its_name_and_expiry_and_nothing_else(self, console: Client, key: ApiKey) -> None:
@@ -78,6 +86,15 @@ class TestKey:
         assert key.name == "Renamed"
         assert key.expires_at is not None
         assert ApiKey.objects.values("account", "scopes", "digest", "prefix").get() == before
+
+    def test_is_renamed_also_when_it_has_expired(self, console: Client, key: ApiKey) -> None:
+        ApiKey.objects.update(expires_at=builders.NOW)
+        end = {"expires_at_0": "2026-03-15", "expires_at_1": "10:00:00"}
+
+        console.post(page_of(key), {"name": "Renamed", **end})
+
+        key.refresh_from_db()
+        assert (key.name, key.expires_at) == ("Renamed", builders.NOW)
 
     def test_is_revoked_once(self, console: Client, account: Account, key: ApiKey) -> None:
         long_ago = builders.NOW

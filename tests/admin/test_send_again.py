@@ -134,6 +134,15 @@ class TestButton:
         assert Delivery.objects.get().status == "pending"
         assert button(delivery) not in after.content.decode()
 
+    def test_is_on_the_failure_s_page_too(self, console: Client, viewer: Client) -> None:
+        delivery = builders.a_failed_delivery()
+        page = reverse("admin:deliveries_failure_change", args=[delivery.failure.pk])
+
+        assert button(delivery) in console.get(page).content.decode()
+        assert button(delivery) not in viewer.get(page).content.decode()
+        console.post(button(delivery))
+        assert button(delivery) not in console.get(page).content.decode()
+
     def test_says_why_it_did_not(self, console: Client) -> None:
         page = console.post(button(builders.a_delivery()), follow=True)
 

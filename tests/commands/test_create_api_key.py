@@ -63,6 +63,28 @@ class TestCreateApiKey:
 
         assert not Account.objects.exists()
 
+    @pytest.mark.parametrize("account", ["   ", "\t", "Har\nbour", "Har\x1b[31mbour", "\udcff", "\x7f"])
+    def test_refuses_a_name_that_nobody_could_read(self, run: Run, account: str) -> None:
+        with pytest.raises(CommandError, match="write a name"):
+            run("create_api_key", "--account", account, "--create-account")
+        with pytest.raises(CommandError, match="write a name"):
+            run("create_api_key", "--account", "New customer", "--create-account", "--name", account)
+
+        assert not Account.objects.exists()
+
+    @pytest.mark.parametrize("account", ["Hafen München", "港の電話", "Port\u00a0de\u3000mer", "👩‍👩‍👧"])
+    def test_takes_a_name_in_any_script(self, run: Run, account: str) -> None:
+        run("create_api_key", "--account", account, "--create-account")
+
+        assert Account.objects.get().name == account
+
+    def test_keeps_a_scope_once(self, run: Run, account: Account) -> None:
+        twice = ["--scope", "events.read", "--scope", "events.publish", "--scope", "events.read"]
+
+        run("create_api_key", "--account", account.name, *twice)
+
+        assert ApiKey.objects.get().scopes == ["events.read", "events.publish"]
+
     def test_refuses_a_name_that_several_have(self, run: Run) -> None:
         first, second = builders.an_account(), builders.an_account()
 

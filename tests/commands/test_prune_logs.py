@@ -79,7 +79,7 @@ class TestPruneLogs:
         with pytest.raises(CommandError, match="Another process is pruning"):
             run("prune_logs")
 
-    @pytest.mark.parametrize("age", ["0", "-1", "a week", "", "²"])
+    @pytest.mark.parametrize("age", ["0", "-1", "a week", "", "²", "100000", "9" * 30])
     def test_says_what_an_age_is(self, run: Run, age: str) -> None:
-        with pytest.raises(CommandError, match="a whole number of days, at least 1"):
+        with pytest.raises(CommandError, match="a whole number of days, from 1 to 99999"):
             run("prune_logs", f"--older-than={age}")

@@ -69,12 +69,29 @@ class TestRedeliver:
 
         assert queued() == set()
 
-    def test_takes_an_empty_filter_for_nothing_not_for_all(self, run: Run) -> None:
-        delivery = builders.a_failed_delivery()
+    @pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+    def test_names_a_type_that_nobody_publishes(self, run: Run, dry_run: list[str]) -> None:
+        builders.a_failed_delivery()
 
-        run("redeliver", "--webhook", str(delivery.webhook_id), "--event-type", "")
+        with pytest.raises(CommandError, match=r"The catalogue has no event type call\.endde\."):
+            run("redeliver", "--event-type", "call.endde", *dry_run)
 
         assert queued() == set()
+
+    def test_wonders_about_a_type_that_somebody_may_publish(self, run: Run) -> None:
+        builders.an_account(open_event_types=True)
+
+        said = run("redeliver", "--event-type", "call.endde")
+
+        assert said.stdout == "Queued 0 deliveries.\n"
+        assert "The catalogue has no event type call.endde" in said.stderr
+
+    def test_asks_nothing_about_a_type_that_it_found(self, run: Run) -> None:
+        builders.a_failed_delivery(event=builders.an_event(type="no.longer.in.the.catalogue"))
+
+        said = run("redeliver", "--event-type", "no.longer.in.the.catalogue")
+
+        assert (said.stdout, said.stderr) == ("Queued 1 delivery.\n", "")
 
     def test_refuses_a_webhook_nothing_can_be_sent_to(self, run: Run, now: datetime) -> None:
         disabled, deleted = builders.a_webhook(), builders.a_webhook()
@@ -91,6 +108,9 @@ class TestRedeliver:
         ("arguments", "message"),
         [
             (["--webhook", "17"], "write an id"),
+            (["--event-type", ""], "write an event type"),
+            (["--event-type", "Call ended"], "write an event type"),
+            (["--event-type", "\udcff"], "write an event type"),
             (["--since", "2026-03-15T10:00:00"], "a moment with its zone"),
             (["--until", "yesterday"], "a moment with its zone"),
             (["--since", "2026-03-16T00:00Z", "--until", "2026-03-15T00:00Z"], "--since must be before"),

@@ -1,5 +1,7 @@
 """Make an API key."""
 
+import unicodedata
+from argparse import ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -19,13 +21,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Say whose key, and what it may do."""
         parser.add_argument(
-            "--account", required=True, type=arguments.name, help="the account's id, or its exact name"
+            "--account", required=True, type=_name, help="the account's id, or its exact name"
         )
         parser.add_argument(
             "--create-account", action="store_true", help="make an account of that name if there is none"
         )
         parser.add_argument(
-            "--name", type=arguments.name, default="command line", help="what the key is for, for people"
+            "--name", type=_name, default="command line", help="what the key is for, for people"
         )
         parser.add_argument(
             "--scope",
@@ -59,7 +61,7 @@ class Command(BaseCommand):
         key, text = ApiKey.objects.issue(
             account=owner,
             name=name,
-            scopes=scopes or list(Scope),
+            scopes=list(dict.fromkeys(scopes or Scope)),
             now=now,
             expires_at=now + expires_in_days if expires_in_days else None,
         )
@@ -67,7 +69,17 @@ class Command(BaseCommand):
         return text
 
 
+# Control characters, and the halves of surrogate pairs that bytes outside UTF-8 become in an argument.
+_UNREADABLE = {"Cc", "Cs"}
+
 _HINT = "To make one, give a name and add --create-account."
+
+
+def _name(text: str) -> str:
+    name = arguments.name(text)
+    if name.isspace() or any(unicodedata.category(character) in _UNREADABLE for character in name):
+        raise ArgumentTypeError("write a name that can be read, in UTF-8 and without control characters")
+    return name
 
 
 def _find(text: str) -> Account | None:

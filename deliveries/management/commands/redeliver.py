@@ -1,5 +1,6 @@
 """Send again what has failed."""
 
+from argparse import ArgumentTypeError
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,7 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from deliveries.management import arguments
-from deliveries.models import Delivery, Webhook
+from deliveries.models import Account, Delivery, EventType, Webhook
+from deliveries.models.event import TYPE_FORM
 from deliveries.services import redelivery
 
 
@@ -23,7 +25,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Say which deliveries."""
         parser.add_argument("--webhook", type=arguments.uuid, metavar="ID")
-        parser.add_argument("--event-type", metavar="TYPE", help="exactly this one")
+        parser.add_argument("--event-type", type=_event_type, metavar="TYPE", help="exactly this one")
         parser.add_argument("--since", type=arguments.moment, metavar="MOMENT", help="ISO 8601; inclusive")
         parser.add_argument("--until", type=arguments.moment, metavar="MOMENT", help="ISO 8601; exclusive")
         parser.add_argument("--dry-run", action="store_true", help="only count")
@@ -54,8 +56,32 @@ class Command(BaseCommand):
             raise CommandError("Give at least one of --webhook, --event-type, --since and --until.")
         deliveries = Delivery.objects.filter(**filters)
         if dry_run:
-            return f"Would queue {_some(redelivery.redeliverable(deliveries).count())}."
-        return f"Queued {_some(redelivery.redeliver_all(deliveries, now=timezone.now()))}."
+            count = redelivery.redeliverable(deliveries).count()
+        else:
+            count = redelivery.redeliver_all(deliveries, now=timezone.now())
+        if event_type and not count:
+            self._wonder(event_type)
+        return f"{'Would queue' if dry_run else 'Queued'} {_some(count)}."
+
+    def _wonder(self, event_type: str) -> None:
+        """Name a type of which nothing was found, when it looks mistyped.
+
+        :raises CommandError: when no account publishes types that are not in the catalogue.
+        """
+        if EventType.objects.filter(pk=event_type).exists():
+            return
+        unknown = f"The catalogue has no event type {event_type}."
+        if not Account.objects.filter(open_event_types=True).exists():
+            raise CommandError(f"{unknown} Nothing was queued.")
+        self.stderr.write(
+            f"{unknown} An account with open event types may have published it; is it mistyped?"
+        )
+
+
+def _event_type(text: str) -> str:
+    if not TYPE_FORM.fullmatch(text):
+        raise ArgumentTypeError("write an event type such as call.ended, of a-z, 0-9, _ and .")
+    return text
 
 
 def _check(webhook_id: UUID) -> None:

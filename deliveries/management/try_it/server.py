@@ -83,6 +83,9 @@ class _Handler(WSGIRequestHandler):
 
     def get_environ(self) -> WSGIEnvironment:
         """Add the socket, so that the receiver that never answers notices when its sender hangs up."""
+        if "Transfer-Encoding" in self.headers:
+            # This server reads no chunks, and would take them for the next request.
+            self.close_connection = True
         environ: WSGIEnvironment = super().get_environ()
         environ["webhooks.socket"] = self.connection
         return environ

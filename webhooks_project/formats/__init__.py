@@ -1,0 +1,1 @@
+"""How the console writes what Django would write in the way of a country."""
