@@ -8,6 +8,9 @@ import sys
 def main() -> None:
     """Run a management command."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webhooks_project.settings")
+    if "deliver" not in sys.argv[1:2]:
+        # Counting before pruning and building an index may take minutes; `deliver` is a worker.
+        os.environ.setdefault("WEBHOOKS_STATEMENT_TIMEOUT", "600")
     try:
         from django.core.management import execute_from_command_line
     except ImportError:

@@ -96,3 +96,28 @@ class TestChecks:
 
         assert served.returncode != 0
         assert "deliveries.E001" in served.stderr
+
+
+class TestStatementTimeout:
+    @pytest.mark.parametrize(
+        ("start", "seconds"),
+        [
+            ("import webhooks_project.wsgi", 5),
+            ("import webhooks_project.celery", 10),
+            ("import sys, manage; sys.argv = ['manage.py', 'check']; manage.main()", 600),
+            ("import sys, manage; sys.argv = ['manage.py', 'deliver', '--help']\ntry: manage.main()\n"
+             "except SystemExit: pass", 10),
+        ],
+    )  # fmt: skip
+    def test_fits_who_is_waiting(self, start: str, seconds: int) -> None:
+        show = "from django.conf import settings; print(settings.DATABASES['default']['OPTIONS']['options'])"
+        shown = subprocess.run(
+            [sys.executable, "-c", f"{start}\n{show}"],
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": "postgres://nobody@localhost/nothing"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+        assert f"statement_timeout={seconds}s" in shown.stdout

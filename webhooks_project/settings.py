@@ -109,7 +109,11 @@ _POSTGRESQL_OPTIONS = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
-    "options": "-c statement_timeout=10s -c lock_timeout=2s -c idle_in_transaction_session_timeout=15s",
+    "options": (
+        # A worker's; a request has less time, and a person's command more (see wsgi.py and manage.py).
+        f"-c statement_timeout={env.count('WEBHOOKS_STATEMENT_TIMEOUT', 10)}s"
+        " -c lock_timeout=2s -c idle_in_transaction_session_timeout=15s"
+    ),
 }
 
 
