@@ -80,6 +80,13 @@ class Stack:
             "--without-gossip", "--without-mingle",
         )  # fmt: skip
 
+    def wait_for_workers(self, number: int) -> None:
+        """Wait until so many of the workers started so far have said that they are ready.
+
+        Before that a signal meets a process that knows nothing of it yet.
+        """
+        wait_until(lambda: self.log("worker").count(" ready.") >= number, timeout=30, what="workers")
+
     def start_beat(self) -> subprocess.Popen[bytes]:
         """Start Celery's scheduler."""
         return self.start("beat", "celery", "-A", "webhooks_project", "beat")

@@ -119,12 +119,14 @@ class TestTerminatedWorker:
         subscribe(stack, *paths)
         stack.receiver.delay = 0.05
         worker = stack.start_worker()
+        stack.wait_for_workers(1)
         exits: list[tuple[int, float]] = []
 
         with publishing_at(stack, rate=40, seconds=8) as published:
-            for _ in range(3):
-                time.sleep(2)
-                successor, began = stack.start_worker(), time.monotonic()
+            for round_ in range(3):
+                successor = stack.start_worker()
+                stack.wait_for_workers(round_ + 2)
+                began = time.monotonic()
                 os.kill(worker.pid, signal.SIGTERM)
                 exits.append((worker.wait(60), time.monotonic() - began))
                 worker = successor
@@ -141,6 +143,7 @@ class TestTerminatedWorkerInTrouble:
         subscribe(stack, *(f"/{number}" for number in range(5)), timeout=60)
         stack.receiver.delay = 30
         worker = stack.start_worker(concurrency=2)
+        stack.wait_for_workers(1)
         for number in range(40):
             publish(stack, number)
         wait_until(lambda: len(stack.receiver.arrivals) >= 40, timeout=20, what="full slots")
