@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from deliveries.identifiers import new_id
 from deliveries.models import Delivery, Webhook
 from tests import builders
+from tests.somebody_else import holding
 
 GRACE = timedelta(seconds=30)
 START = UUID(int=0)
@@ -169,21 +170,9 @@ class TestClaimByManyAtOnce:
 class TestClaimBesideALock:
     def test_does_not_wait_for_a_row_somebody_else_holds(self, now: datetime) -> None:
         held, free = builders.a_delivery(), builders.a_delivery()
-        locked, done = threading.Event(), threading.Event()
 
-        def hold() -> None:
-            with transaction.atomic():
-                Delivery.objects.select_for_update().get(pk=held.pk)
-                locked.set()
-                done.wait(10)
-            connection.close()
-
-        with ThreadPoolExecutor(1) as pool:
-            holding = pool.submit(hold)
-            assert locked.wait(10)
+        with holding(held):
             claimed = claim(now)
-            done.set()
-            holding.result()
 
         assert claimed == [free]
 

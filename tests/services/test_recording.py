@@ -1,11 +1,9 @@
 import random
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import DataError, OperationalError, connection, transaction
+from django.db import DataError, OperationalError
 
 from deliveries.models import Attempt, Delivery, Failure, Webhook, WebhookHealth
 from deliveries.reasons import Reason
@@ -14,6 +12,7 @@ from deliveries.services.recording import Result
 from deliveries.transport import Reply, TransportError
 from tests import builders
 from tests.services.fakes import a_reply
+from tests.somebody_else import holding
 
 pytestmark = pytest.mark.django_db
 
@@ -341,21 +340,9 @@ class TestHeldRow:
     def test_is_left_for_later_and_keeps_nobody_waiting(self) -> None:
         held, free = builders.a_claimed_delivery(), builders.a_claimed_delivery()
         results = [a_result(held, a_reply()), a_result(free, a_reply())]
-        locked, done = threading.Event(), threading.Event()
 
-        def hold() -> None:
-            with transaction.atomic():
-                Delivery.objects.select_for_update().get(pk=held.pk)
-                locked.set()
-                done.wait(10)
-            connection.close()
-
-        with ThreadPoolExecutor(1) as pool:
-            holding = pool.submit(hold)
-            assert locked.wait(10)
+        with holding(held):
             recorded = recording.record(results, now=builders.NOW, jitter=Steady())
-            done.set()
-            holding.result()
 
         assert (recorded.fenced, recorded.left) == (0, results[:1])
         assert stored(free).status == Delivery.Status.SUCCEEDED
