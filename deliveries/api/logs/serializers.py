@@ -11,15 +11,10 @@ from deliveries.api import timestamps
 from deliveries.api.errors import messages
 from deliveries.api.logs import fields
 from deliveries.models import Webhook
+from deliveries.services import webhooks
 
 # More than any catalogue holds, and few enough for one query.
 MAX_EVENTS = 1000
-
-_NEEDS_CREDENTIAL = (
-    Webhook.Authorization.BEARER,
-    Webhook.Authorization.BASIC,
-    Webhook.Authorization.API_KEY,
-)
 
 
 class WebhookSerializer(serializers.Serializer[Webhook]):
@@ -93,7 +88,7 @@ class WebhookFieldsSerializer(serializers.Serializer[Webhook]):
         :raises ValidationError: for a scheme without the credential it sends.
         """
         scheme = attrs.get("authorization_scheme")
-        if scheme in _NEEDS_CREDENTIAL and not attrs.get("authorization_credential"):
+        if scheme in webhooks.NEED_A_CREDENTIAL and not attrs.get("authorization_credential"):
             raise ValidationError(
                 {
                     "authorization_credential": [
