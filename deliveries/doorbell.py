@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from functools import cache
+from typing import cast
 
 from celery import current_app
 from django.db import transaction
@@ -121,7 +122,9 @@ def _ringer(pid: int) -> _Ringer:
 def _is_wanted_by_redis(url: str) -> bool:
     """Tell whether no ring is outstanding, and note that ours is."""
     client = _redis(url)
-    if client.llen(str(current_app.conf.task_default_queue)) >= _UNHEARD:
+    # The library types its answers for clients that await and for those that do not; ours does not.
+    waiting = cast(int, client.llen(str(current_app.conf.task_default_queue)))
+    if waiting >= _UNHEARD:
         return False
     return bool(client.set(_FLAG, 1, nx=True, ex=_FLAG_SECONDS))
 

@@ -5,7 +5,20 @@ from typing import Any, Unpack
 from uuid import UUID
 
 from deliveries.identifiers import new_id
-from deliveries.models import Account, Agent, ApiKey, Attempt, Delivery, Event, Failure, Scope, Webhook
+from deliveries.models import (
+    Account,
+    Agent,
+    ApiKey,
+    Attempt,
+    AuditEntry,
+    Delivery,
+    Event,
+    Failure,
+    Recovery,
+    Scope,
+    TrafficMinute,
+    Webhook,
+)
 from deliveries.reasons import Reason, describe
 from deliveries.services import webhooks
 
@@ -45,7 +58,7 @@ def a_webhook(
     wanted: webhooks.Fields = {"name": "CRM call events", "url": URL, "events": ["*"]}
     wanted.update(fields)
     owner = account or (agent.account if agent else an_account())
-    return webhooks.create(account=owner, agent=agent, now=now, **wanted)
+    return webhooks.create(account=owner, agent=agent, by="a test", now=now, **wanted)
 
 
 def an_event(account: Account | None = None, **changes: Any) -> Event:
@@ -175,3 +188,50 @@ def a_failed_delivery(webhook: Webhook | None = None, **changes: Any) -> Deliver
     an_attempt(delivery)
     a_failure(delivery, created_at=delivery.created_at)
     return delivery
+
+
+def a_recovery(account: Account | None = None, **changes: Any) -> Recovery:
+    """Return a recovery that runs, of everything of one event type."""
+    return Recovery.objects.create(
+        **{
+            "account": account or an_account(),
+            "by": "API key test",
+            "why": "The receiver was down.",
+            "event_type": "call.ended",
+            "rate": 50,
+            "total": 1,
+            "created_at": NOW,
+            "next_slot_at": NOW,
+            **changes,
+        }
+    )
+
+
+def an_audit_entry(account: Account | None = None, **changes: Any) -> AuditEntry:
+    """Return the note of an act."""
+    return AuditEntry.objects.create(
+        **{
+            "account": account or an_account(),
+            "by": "API key test",
+            "action": AuditEntry.Action.WEBHOOK_DELETED,
+            "created_at": NOW,
+            **changes,
+        }
+    )
+
+
+def a_minute_of_traffic(webhook: Webhook | None = None, **changes: Any) -> TrafficMinute:
+    """Return the count of one minute, in which one attempt arrived."""
+    webhook = webhook or a_webhook()
+    return TrafficMinute.objects.create(
+        **{
+            "account": webhook.account,
+            "webhook": webhook,
+            "event_type": "call.ended",
+            "minute": int(NOW.timestamp()) // 60,
+            "succeeded": 1,
+            "duration_ms": 142,
+            "upto_250": 1,
+            **changes,
+        }
+    )

@@ -2,6 +2,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import pytest
 from celery import current_app
@@ -27,7 +28,7 @@ def broker() -> Iterator[Callable[[str], doorbell._Ringer]]:
 
 
 def queued(client: Client) -> int:
-    return int(client.llen("celery"))
+    return cast(int, client.llen("celery"))
 
 
 @contextmanager

@@ -5,13 +5,28 @@ from deliveries.admin import (
     agents,
     api_keys,
     attempts,
+    audit,
     deliveries,
     events,
     failures,
+    recoveries,
     titles,
+    traffic,
     webhooks,
 )
 
-__all__ = ["accounts", "agents", "api_keys", "attempts", "deliveries", "events", "failures", "webhooks"]
+__all__ = [
+    "accounts",
+    "agents",
+    "api_keys",
+    "attempts",
+    "audit",
+    "deliveries",
+    "events",
+    "failures",
+    "recoveries",
+    "traffic",
+    "webhooks",
+]
 
 titles.give()

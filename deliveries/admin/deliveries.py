@@ -76,7 +76,7 @@ class DeliveryAdmin(Redelivering[Delivery]):
             raise PermissionDenied
         delivery = get_object_or_404(Delivery, pk=pk)
         try:
-            redelivery.redeliver(delivery, now=timezone.now())
+            redelivery.redeliver(delivery, by=str(request.user), now=timezone.now())
         except redelivery.NotRedeliverable as error:
             messages.warning(request, str(error))
         else:

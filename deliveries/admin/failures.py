@@ -37,6 +37,7 @@ class FailureAdmin(Redelivering[Failure]):
         "webhook_id",
         "webhook_name",
         "event_type",
+        "recovery",
         "last_attempt_at",
         "created_at",
         "updated_at",

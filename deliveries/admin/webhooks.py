@@ -105,25 +105,27 @@ class WebhookAdmin(Table[Webhook]):
         """Have the service make or change the webhook."""
         now, wanted = timezone.now(), form.wanted()
         if not change:
-            made = webhooks.create(account=obj.account, agent=obj.agent, now=now, **wanted)
+            made = webhooks.create(
+                account=obj.account, agent=obj.agent, by=str(request.user), now=now, **wanted
+            )
             obj.pk = made.pk
             obj.refresh_from_db()
             return
         if wanted.get("enabled") is False:
             del wanted["enabled"]
-            webhooks.disable(obj.pk, reason=DISABLED_BY_OPERATOR, now=now)
+            webhooks.disable(obj.pk, reason=DISABLED_BY_OPERATOR, by=str(request.user), now=now)
         if wanted:
-            webhooks.change(obj, now=now, **wanted)
+            webhooks.change(obj, by=str(request.user), now=now, **wanted)
 
     def delete_model(self, request: HttpRequest, obj: Webhook) -> None:
         """Have the service delete one."""
-        webhooks.delete(obj, now=timezone.now())
+        webhooks.delete(obj, by=str(request.user), now=timezone.now())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
         """Have the service delete each."""
         now = timezone.now()
         for webhook in queryset:
-            webhooks.delete(webhook, now=now)
+            webhooks.delete(webhook, by=str(request.user), now=now)
 
     def get_deleted_objects(
         self, objs: Iterable[Webhook], request: HttpRequest

@@ -56,6 +56,11 @@ class ContractView(APIView):
         return cast(ApiKey, self.request.auth).account
 
     @property
+    def caller(self) -> str:
+        """What the audit calls whoever asks: the key by its name and the part of it that is no secret."""
+        return f"API key {self.request.auth}"
+
+    @property
     def default_response_headers(self) -> dict[str, str]:
         """The headers of every answer, errors included. `Allow` is left out where it would be empty."""
         headers = {**super().default_response_headers, **COMMON_HEADERS}

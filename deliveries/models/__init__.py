@@ -3,10 +3,13 @@
 from deliveries.models.account import Account, ApiKey, Scope
 from deliveries.models.agent import Agent
 from deliveries.models.attempt import Attempt
+from deliveries.models.audit import AuditEntry
 from deliveries.models.delivery import Delivery
 from deliveries.models.event import Event, EventType, IdempotencyKey
 from deliveries.models.failure import Failure
 from deliveries.models.fields import Sealed
+from deliveries.models.recovery import Recovery
+from deliveries.models.traffic import TrafficMinute
 from deliveries.models.webhook import Webhook, WebhookHealth
 
 __all__ = [
@@ -14,13 +17,16 @@ __all__ = [
     "Agent",
     "ApiKey",
     "Attempt",
+    "AuditEntry",
     "Delivery",
     "Event",
     "EventType",
     "Failure",
     "IdempotencyKey",
+    "Recovery",
     "Scope",
     "Sealed",
+    "TrafficMinute",
     "Webhook",
     "WebhookHealth",
 ]

@@ -39,6 +39,8 @@ class Scope(models.TextChoices):
     AGENTS_MANAGE = "agents.manage", "Agents: create"
     EVENTS_READ = "events.read", "Events: read"
     EVENTS_PUBLISH = "events.publish", "Events: publish"
+    RECOVERIES_READ = "recoveries.read", "Recoveries: read"
+    RECOVERIES_MANAGE = "recoveries.manage", "Recoveries: make, pause, resume, cancel; retry a delivery"
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):

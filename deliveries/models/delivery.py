@@ -192,6 +192,7 @@ class Delivery(models.Model):
             ),
         ]
         indexes = [
+            models.Index(fields=["account", "created_at", "id"], name="deliveries_of_account"),
             # Serves the claim, which walks from webhook to webhook and takes the oldest due rows of each.
             models.Index(
                 fields=["webhook", "due_at"], condition=Q(status="pending"), name="deliveries_queue"

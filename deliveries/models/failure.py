@@ -11,6 +11,7 @@ from django.db.models import Case, F, Q, Value, When
 from deliveries.identifiers import new_failure_id
 from deliveries.models.account import Account
 from deliveries.models.delivery import Delivery
+from deliveries.models.recovery import Recovery
 from deliveries.reasons import Reason, describe
 
 
@@ -28,11 +29,18 @@ class FailureQuerySet(models.QuerySet["Failure"]):
             status=Failure.Status.DELIVERED, last_attempt_at=at, updated_at=at
         )
 
-    def mark_retriggered(self, delivery_ids: list[UUID], *, now: datetime) -> int:
-        """Note which of the deliveries a person has queued again."""
+    def mark_retriggered(
+        self, delivery_ids: list[UUID], *, now: datetime, recovery: Recovery | None = None
+    ) -> int:
+        """Note which of the deliveries have been queued again, by a person or by their recovery."""
         queued = self.filter(delivery__in=delivery_ids, delivery__status=Delivery.Status.PENDING)
         return queued.update(
-            status=Failure.Status.PENDING, reason="", reason_code="", last_attempt_at=now, updated_at=now
+            status=Failure.Status.PENDING,
+            reason="",
+            reason_code="",
+            recovery=recovery,
+            last_attempt_at=now,
+            updated_at=now,
         )
 
     def mark_cancelled(self, *, now: datetime) -> int:
@@ -71,6 +79,14 @@ class Failure(models.Model):
     webhook_id = models.UUIDField()
     webhook_name = models.CharField(max_length=255)
     event_type = models.CharField(max_length=100)
+    recovery = models.ForeignKey(
+        Recovery,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="failures",
+        db_index=False,
+        help_text="The last one that sent it again.",
+    )
     last_attempt_at = models.DateTimeField()
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -89,6 +105,12 @@ class Failure(models.Model):
                 fields=["account", "created_at", "id"],
                 condition=Q(status="inactive"),
                 name="failures_needing_attention",
+            ),
+            # Serves the progress of a recovery.
+            models.Index(
+                fields=["recovery", "status"],
+                condition=Q(recovery__isnull=False),
+                name="failures_of_recovery",
             ),
         ]
 

@@ -1,7 +1,7 @@
 """Where events go: the webhook, its matching rule, and its health."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Self
 from uuid import UUID
@@ -71,6 +71,8 @@ class Webhook(models.Model):
     enabled = models.BooleanField(default=True)
     disabled_reason = models.CharField(max_length=255, blank=True)
     secret = SealedField(null=True, blank=True, editable=False)
+    # Those that still sign beside it, with the moments until which they do.
+    previous_secrets = SealedField(null=True, blank=True, editable=False)
     authorization_scheme = models.CharField(
         max_length=7, choices=Authorization.choices, default=Authorization.NONE
     )
@@ -107,6 +109,28 @@ class Webhook(models.Model):
             or (pattern.endswith(".*") and event_type.startswith(pattern.removesuffix("*")))
             for pattern in self.events
         )
+
+    def secrets_at(self, moment: datetime) -> list[str]:
+        """Return what signs a request made at this moment, readable: the secret, then those before it.
+
+        :raises deliveries.secrets.Undecryptable: when none of ENCRYPTION_KEYS fits.
+        """
+        current = [self.secret.reveal()] if self.secret else []
+        return current + [secret for secret, until in self.reveal_previous_secrets() if moment < until]
+
+    def reveal_previous_secrets(self) -> list[tuple[str, datetime]]:
+        """Return the secrets before the current one, newest first, and until when each signs.
+
+        :raises deliveries.secrets.Undecryptable: when none of ENCRYPTION_KEYS fits.
+        """
+        stored = json.loads(self.previous_secrets.reveal()) if self.previous_secrets else []
+        return [(secret, datetime.fromisoformat(until)) for secret, until in stored]
+
+    @staticmethod
+    def seal_previous_secrets(secrets: Sequence[tuple[str, datetime]]) -> Sealed | None:
+        """Return secrets with the ends of their time in the form the column takes."""
+        stored = [(secret, until.isoformat()) for secret, until in secrets]
+        return Sealed.of(json.dumps(stored)) if stored else None
 
     def reveal_headers(self) -> Mapping[str, str]:
         """Return the custom headers, readable.

@@ -64,8 +64,8 @@ def _authorization(webhook: Webhook) -> Mapping[str, str]:
 def _signature(webhook: Webhook, *, message_id: str, body: bytes, at: datetime) -> Mapping[str, str]:
     timestamp = int(at.timestamp())
     headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
-    if webhook.secret is not None:
+    if keys := webhook.secrets_at(at):
         headers["webhook-signature"] = signing.sign(
-            message_id=message_id, timestamp=timestamp, body=body, keys=[webhook.secret.reveal()]
+            message_id=message_id, timestamp=timestamp, body=body, keys=keys
         )
     return headers

@@ -27,6 +27,7 @@ from deliveries.services import webhooks
 ACCOUNT_ID = UUID("01900000-0000-7000-8000-000000000001")
 ACCOUNT_NAME = "Harbour Telecom (demo)"
 AGENT_NAMES = ("Reception", "Sales desk")
+BY = "manage.py demo"
 DISABLED_REASON = "Switched off for the demonstration."
 
 # By the name of the receiver each points at. What fails for good does so at once, so that there is a failure
@@ -107,10 +108,10 @@ def _webhook(tenant: Tenant, name: str, *, receiver: str, now: datetime) -> Webh
     webhook = there.first()
     if webhook is None:
         fields: webhooks.Fields = {**WEBHOOKS[name], "url": url, "secret": signing.new_secret()}
-        webhook = webhooks.create(account=tenant.account, agent=tenant.agents[0], now=now, **fields)
+        webhook = webhooks.create(account=tenant.account, agent=tenant.agents[0], by=BY, now=now, **fields)
         if name == "disabled":
-            webhooks.disable(webhook.pk, reason=DISABLED_REASON, now=now)
+            webhooks.disable(webhook.pk, reason=DISABLED_REASON, by=BY, now=now)
             webhook.refresh_from_db()
     elif webhook.url != url:
-        webhook = webhooks.change(webhook, now=now, url=url)
+        webhook = webhooks.change(webhook, by=BY, now=now, url=url)
     return webhook

@@ -176,7 +176,9 @@ def _disable_gone(failed: Iterable[Result], *, now: datetime) -> None:
         if result.http_status == GONE and result.request is not None
     }
     for webhook_id, url in gone:
-        webhooks.disable(webhook_id, reason="The receiver answered 410 Gone.", url=url, now=now)
+        webhooks.disable(
+            webhook_id, reason="The receiver answered 410 Gone.", url=url, by="The receiver", now=now
+        )
 
 
 def _counting(results: Sequence[Result]) -> tuple[list[Result], dict[UUID, Delivery], list[Result]]:

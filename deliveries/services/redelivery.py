@@ -6,8 +6,9 @@ from uuid import UUID
 from django.db import transaction
 
 from deliveries import doorbell
-from deliveries.models import Delivery, Failure
+from deliveries.models import AuditEntry, Delivery, Failure
 from deliveries.models.delivery import DeliveryQuerySet
+from deliveries.services import auditing
 
 BATCH = 500
 
@@ -16,7 +17,7 @@ class NotRedeliverable(Exception):
     """Only a failed delivery to an enabled webhook can be sent again."""
 
 
-def redeliver(delivery: Delivery, *, now: datetime) -> Delivery:
+def redeliver(delivery: Delivery, *, by: str, now: datetime) -> Delivery:
     """Queue one attempt, and return the delivery as it is now. Of two at once, one succeeds.
 
     It sends the stored body to the webhook as it is then: its current URL, credentials, headers and timeout.
@@ -25,18 +26,37 @@ def redeliver(delivery: Delivery, *, now: datetime) -> Delivery:
     """
     # In one transaction, so that what is read back is what was queued, however fast a worker is.
     with transaction.atomic():
-        if not redeliver_all(Delivery.objects.filter(pk=delivery.pk), now=now):
+        if not _queue_all(Delivery.objects.filter(pk=delivery.pk), now=now):
             raise NotRedeliverable("Only a failed delivery to an enabled webhook can be sent again.")
+        auditing.note(
+            AuditEntry.Action.DELIVERIES_REDELIVERED,
+            by=by,
+            now=now,
+            account=delivery.account_id,
+            subject=delivery.pk,
+        )
         delivery.refresh_from_db()
     return delivery
 
 
-def redeliver_all(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
+def redeliver_all(deliveries: DeliveryQuerySet, *, by: str, now: datetime) -> int:
     """Queue one attempt for each of the deliveries that can be sent again, and return how many.
 
     Goes on in batches, each in a transaction of its own, so that an interruption keeps what was done. Each
     delivery is queued at most once, also when it fails again before the last batch.
     """
+    queued = _queue_all(deliveries, now=now)
+    if queued:
+        auditing.note(AuditEntry.Action.DELIVERIES_REDELIVERED, by=by, now=now, queued=queued)
+    return queued
+
+
+def redeliverable(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
+    """Keep what can be sent again."""
+    return deliveries.filter(status=Delivery.Status.FAILED, webhook__enabled=True, webhook__deleted_at=None)
+
+
+def _queue_all(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
     queued = 0
     last = UUID(int=0)
     candidates = redeliverable(deliveries).values_list("pk", flat=True).order_by("pk")
@@ -51,8 +71,3 @@ def redeliver_all(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
         if len(batch) < BATCH:
             return queued
         last = batch[-1]
-
-
-def redeliverable(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
-    """Keep what can be sent again."""
-    return deliveries.filter(status=Delivery.Status.FAILED, webhook__enabled=True, webhook__deleted_at=None)

@@ -8,10 +8,20 @@ from uuid import UUID
 from django.db import transaction
 
 from deliveries import addresses, doorbell, headers, signing
-from deliveries.models import Account, Agent, Delivery, EventType, Failure, Sealed, Webhook, WebhookHealth
+from deliveries.models import (
+    Account,
+    Agent,
+    AuditEntry,
+    Delivery,
+    EventType,
+    Failure,
+    Sealed,
+    Webhook,
+    WebhookHealth,
+)
 from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.models.event import TYPE_FORM
-from deliveries.services import egress
+from deliveries.services import auditing, egress
 
 BATCH = 5000
 NEED_A_CREDENTIAL = (
@@ -55,7 +65,7 @@ def check(webhook: Webhook, **fields: Unpack[Fields]) -> None:
 
 
 def create(
-    *, account: Account, agent: Agent | None = None, now: datetime, **fields: Unpack[Fields]
+    *, account: Account, agent: Agent | None = None, by: str, now: datetime, **fields: Unpack[Fields]
 ) -> Webhook:
     """Make a webhook and return it.
 
@@ -68,10 +78,11 @@ def create(
             account=account, agent=agent, created_at=now, updated_at=now, **columns
         )
         WebhookHealth.objects.create(webhook=webhook)
+        _note(AuditEntry.Action.WEBHOOK_CREATED, webhook, by=by, now=now)
     return webhook
 
 
-def change(webhook: Webhook, *, now: datetime, **fields: Unpack[Fields]) -> Webhook:
+def change(webhook: Webhook, *, by: str, now: datetime, **fields: Unpack[Fields]) -> Webhook:
     """Change the given fields of a webhook, from the next attempt on, and return it as it is now.
 
     Disabling holds what is queued; enabling lets it go on.
@@ -85,11 +96,12 @@ def change(webhook: Webhook, *, now: datetime, **fields: Unpack[Fields]) -> Webh
         Webhook.objects.existing().filter(pk=webhook.pk).update(**columns, updated_at=now)
         if "enabled" in fields:
             _follow(webhook.pk, enabled=fields["enabled"], now=now)
+        _note(AuditEntry.Action.WEBHOOK_CHANGED, webhook, by=by, now=now, fields=sorted(fields))
     webhook.refresh_from_db()
     return webhook
 
 
-def disable(webhook_id: UUID, *, reason: str, now: datetime, url: str | None = None) -> bool:
+def disable(webhook_id: UUID, *, reason: str, by: str, now: datetime, url: str | None = None) -> bool:
     """Turn a webhook off, saying why, and hold what is queued for it. Tell whether it was on.
 
     :param url: turn it off only while it still points there.
@@ -101,22 +113,26 @@ def disable(webhook_id: UUID, *, reason: str, now: datetime, url: str | None = N
         turned_off = webhooks.update(enabled=False, disabled_reason=reason, updated_at=now)
         if turned_off:
             _follow(webhook_id, enabled=False, now=now)
+            webhook = Webhook.objects.get(pk=webhook_id)
+            _note(AuditEntry.Action.WEBHOOK_DISABLED, webhook, by=by, now=now, why=reason)
     return bool(turned_off)
 
 
-def delete(webhook: Webhook, *, now: datetime) -> None:
+def delete(webhook: Webhook, *, by: str, now: datetime) -> None:
     """Delete a webhook: cancel what is queued, forget its secrets, keep its history."""
     with transaction.atomic():
         Webhook.objects.existing().filter(pk=webhook.pk).update(
             enabled=False,
             disabled_reason="Deleted.",
             secret=None,
+            previous_secrets=None,
             authorization_credential=None,
             custom_headers=None,
             deleted_at=now,
             updated_at=now,
         )
         _cancel(Delivery.objects.filter(webhook=webhook), now=now)
+        _note(AuditEntry.Action.WEBHOOK_DELETED, webhook, by=by, now=now)
     webhook.refresh_from_db()
 
 
@@ -165,6 +181,12 @@ def _some(deliveries: DeliveryQuerySet) -> list[UUID]:
     return list(deliveries.values_list("pk", flat=True)[:BATCH])
 
 
+def _note(
+    action: AuditEntry.Action, webhook: Webhook, *, by: str, now: datetime, why: str = "", **details: Any
+) -> None:
+    auditing.note(action, by=by, now=now, account=webhook.account_id, subject=webhook.pk, why=why, **details)
+
+
 def _columns(fields: Fields, *, of: Webhook) -> dict[str, Any]:
     """Return the columns for the given fields of a webhook, checked and encrypted."""
     problems: dict[str, list[str]] = {}
@@ -182,6 +204,9 @@ def _columns(fields: Fields, *, of: Webhook) -> dict[str, Any]:
     for name in ("secret", "authorization_credential"):
         if name in columns:
             columns[name] = Sealed.of(columns[name]) if columns[name] else None
+    if "secret" in columns:
+        # Whoever sets one decides what signs from now on; beside another it signs only by rotation.
+        columns["previous_secrets"] = None
     if "custom_headers" in fields:
         found = headers.problems(fields["custom_headers"])
         if found:

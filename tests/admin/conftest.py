@@ -52,14 +52,27 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "account": builders.an_account,
     "agent": builders.an_agent,
     "apikey": an_api_key,
+    "auditentry": builders.an_audit_entry,
     "attempt": lambda: builders.a_failed_delivery().attempts.get(),
     "delivery": builders.a_failed_delivery,
     "event": builders.an_event,
     "eventtype": an_event_type,
     "failure": lambda: builders.a_failed_delivery().failure,
     "idempotencykey": an_idempotency_key,
+    "recovery": builders.a_recovery,
+    "trafficminute": builders.a_minute_of_traffic,
     "webhook": builders.a_webhook,
     "webhookhealth": lambda: builders.a_webhook().health,
 }
-HISTORY = ("attempt", "delivery", "event", "failure", "idempotencykey", "webhookhealth")
+HISTORY = (
+    "attempt",
+    "auditentry",
+    "delivery",
+    "event",
+    "failure",
+    "idempotencykey",
+    "recovery",
+    "trafficminute",
+    "webhookhealth",
+)
 MADE_BY_HAND = tuple(sorted(set(MAKERS) - set(HISTORY)))

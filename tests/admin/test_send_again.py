@@ -67,7 +67,7 @@ class TestSendAgain:
             builders.a_delivery(),
             builders.a_failed_delivery(),
         )
-        webhooks.disable(disabled.webhook_id, reason="Maintenance.", now=now)
+        webhooks.disable(disabled.webhook_id, reason="Maintenance.", by="a test", now=now)
 
         page = send_again(console, DELIVERIES, [failed, pending, disabled])
 

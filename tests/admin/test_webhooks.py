@@ -219,7 +219,7 @@ class TestWebhook:
 
     def test_lets_it_go_on_when_it_is_enabled(self, console: Client, webhook: Webhook, now: datetime) -> None:
         delivery = builders.a_delivery(webhook)
-        webhooks.disable(webhook.pk, reason="The receiver answered 410 Gone.", now=now)
+        webhooks.disable(webhook.pk, reason="The receiver answered 410 Gone.", by="a test", now=now)
         webhook.refresh_from_db()
 
         save(console, webhook)
@@ -232,7 +232,7 @@ class TestWebhook:
     def test_stays_disabled_when_that_happened_behind_an_open_page(
         self, console: Client, webhook: Webhook, now: datetime
     ) -> None:
-        webhooks.disable(webhook.pk, reason="The receiver answered 410 Gone.", now=now)
+        webhooks.disable(webhook.pk, reason="The receiver answered 410 Gone.", by="a test", now=now)
 
         save(console, webhook, name="Renamed")
 
@@ -277,7 +277,7 @@ class TestDeleting:
         assert queued.status == "cancelled"
 
     def test_leaves_a_page_to_look_at(self, console: Client, webhook: Webhook, now: datetime) -> None:
-        webhooks.delete(webhook, now=now)
+        webhooks.delete(webhook, by="a test", now=now)
 
         page = console.get(page_of(webhook))
 
@@ -289,7 +289,7 @@ class TestDeleting:
 
     def test_can_be_filtered_by(self, console: Client, webhook: Webhook, now: datetime) -> None:
         gone = builders.a_webhook()
-        webhooks.delete(gone, now=now)
+        webhooks.delete(gone, by="a test", now=now)
 
         assert list(console.get(LIST, {"deleted": "yes"}).context["cl"].result_list) == [gone]
         assert list(console.get(LIST, {"deleted": "no"}).context["cl"].result_list) == [webhook]

@@ -5,7 +5,7 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
-from deliveries.api.native.serializers import STATUS_WORDS
+from deliveries.api.native.serializers.deliveries import STATUS_WORDS
 from deliveries.models import Account, Delivery, Event, Webhook
 from tests import builders
 from tests.api.conftest import DatabaseFails

@@ -41,7 +41,7 @@ from deliveries.services import publishing, webhooks
 now = timezone.now()
 account = Account.objects.create(name="Harbour Calls", created_at=now)
 webhooks.create(
-    account=account, name="CRM", url={url!r}, events=["*"], max_retries=0, max_in_flight=10, now=now
+    account=account, name="CRM", url={url!r}, events=["*"], max_retries=0, by="a test", now=now
 )
 for number in range({count}):
     publishing.publish(account=account, event_type="call.ended", payload={{"number": number}}, now=now)

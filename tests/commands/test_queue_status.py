@@ -31,7 +31,7 @@ def busy() -> Webhook:
     disabled = builders.a_webhook()
     for _ in range(3):
         builders.a_delivery(disabled, due_at=ago)
-    webhooks.disable(disabled.pk, reason="Maintenance.", now=now)
+    webhooks.disable(disabled.pk, reason="Maintenance.", by="a test", now=now)
     failed = [builders.a_failed_delivery(calm) for _ in range(6)]
     Failure.objects.filter(delivery=failed[0]).update(status=Failure.Status.DELIVERED)
     return busy

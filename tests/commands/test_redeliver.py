@@ -95,8 +95,8 @@ class TestRedeliver:
 
     def test_refuses_a_webhook_nothing_can_be_sent_to(self, run: Run, now: datetime) -> None:
         disabled, deleted = builders.a_webhook(), builders.a_webhook()
-        webhooks.disable(disabled.pk, reason="Maintenance.", now=now)
-        webhooks.delete(deleted, now=now)
+        webhooks.disable(disabled.pk, reason="Maintenance.", by="a test", now=now)
+        webhooks.delete(deleted, by="a test", now=now)
 
         with pytest.raises(CommandError, match="is disabled"):
             run("redeliver", "--webhook", str(disabled.pk))

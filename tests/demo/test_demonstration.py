@@ -70,8 +70,8 @@ class TestFurnish:
 
     def test_leaves_what_somebody_changed(self, now: datetime) -> None:
         healthy, _, _, disabled = furnished(now)
-        webhooks.change(healthy, now=now, name="Mine now")
-        webhooks.change(disabled, now=now, enabled=True)
+        webhooks.change(healthy, by="a test", now=now, name="Mine now")
+        webhooks.change(disabled, by="a test", now=now, enabled=True)
 
         again = furnished(now)
 
@@ -80,7 +80,7 @@ class TestFurnish:
 
     def test_does_not_bring_back_what_was_deleted(self, now: datetime) -> None:
         healthy, *_ = furnished(now)
-        webhooks.delete(healthy, now=now)
+        webhooks.delete(healthy, by="a test", now=now)
 
         furnished(now)
 
@@ -128,6 +128,6 @@ class TestSecretsOf:
 
     def test_are_none_where_the_webhook_has_none(self, now: datetime) -> None:
         healthy, *_ = furnished(now)
-        webhooks.change(healthy, now=now, secret=None)
+        webhooks.change(healthy, by="a test", now=now, secret=None)
 
         assert demonstration.secrets_of(healthy.url) == []

@@ -208,7 +208,7 @@ class TestSignature:
     def test_is_no_longer_valid_when_the_webhook_is_deleted(self, client: Client, db: None) -> None:
         key = signing.new_secret()
         webhook = builders.a_webhook(url="http://127.0.0.1:8000" + HEALTHY, secret=key)
-        webhooks.delete(webhook, now=builders.NOW)
+        webhooks.delete(webhook, by="a test", now=builders.NOW)
 
         deliver(client, sent_with(key))
 

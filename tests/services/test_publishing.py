@@ -34,7 +34,7 @@ class TestPublish:
         builders.a_webhook(account, events=["inbound.*"])
         builders.a_webhook(account, agent=other_agent)
         builders.a_webhook(account, enabled=False)
-        webhooks.delete(builders.a_webhook(account), now=now)
+        webhooks.delete(builders.a_webhook(account), by="a test", now=now)
         builders.a_webhook(builders.an_account())
 
         publication = publish(account, agent=agent)

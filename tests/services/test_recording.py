@@ -191,7 +191,7 @@ class TestGone:
     def test_says_nothing_about_the_url_the_webhook_has_by_now(self, now: datetime) -> None:
         webhook = builders.a_webhook()
         result = a_result(builders.a_claimed_delivery(webhook), a_reply(410))
-        webhooks.change(webhook, now=now, url="https://example.org/new")
+        webhooks.change(webhook, by="a test", now=now, url="https://example.org/new")
 
         record(result)
 
@@ -202,7 +202,7 @@ class TestGone:
 class TestRedelivery:
     def test_has_no_automatic_retries(self, now: datetime) -> None:
         delivery = builders.a_failed_delivery()
-        redelivery.redeliver(delivery, now=now)
+        redelivery.redeliver(delivery, by="a test", now=now)
 
         record(a_result(claim_again(delivery, now=now), a_reply(503)))
 
@@ -213,7 +213,7 @@ class TestRedelivery:
 
     def test_takes_the_failure_off_the_list_when_it_arrives(self, now: datetime) -> None:
         delivery = builders.a_failed_delivery()
-        redelivery.redeliver(delivery, now=now)
+        redelivery.redeliver(delivery, by="a test", now=now)
 
         record(a_result(claim_again(delivery, now=now), a_reply()))
 
@@ -252,7 +252,7 @@ class TestOldClaim:
         delivery = builders.a_claimed_delivery(builders.a_webhook(max_retries=0))
         later = now + timedelta(minutes=2)
         record(a_result(claim_again(delivery, now=later), a_reply(500)), now=later)
-        redelivery.redeliver(stored(delivery), now=later)
+        redelivery.redeliver(stored(delivery), by="a test", now=later)
 
         assert record(a_result(delivery, a_reply()), now=later) == 1
 
@@ -261,7 +261,7 @@ class TestOldClaim:
     @pytest.mark.parametrize("outcome", [a_reply(200), a_reply(500)])
     def test_changes_nothing_that_was_cancelled(self, outcome: Reply, now: datetime) -> None:
         delivery = builders.a_claimed_delivery()
-        webhooks.delete(delivery.webhook, now=now)
+        webhooks.delete(delivery.webhook, by="a test", now=now)
 
         assert record(a_result(delivery, outcome)) == 1
 
@@ -379,7 +379,7 @@ class TestRetrying:
     def test_is_not_what_a_person_starts(self, now: datetime) -> None:
         delivery = builders.a_failed_delivery()
 
-        redelivery.redeliver(delivery, now=now)
+        redelivery.redeliver(delivery, by="a test", now=now)
 
         assert not Attempt.objects.get().retrying
 

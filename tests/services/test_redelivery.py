@@ -13,7 +13,7 @@ class TestRedeliver:
     def test_queues_one_attempt_and_says_so_in_the_failure(self, now: datetime) -> None:
         later = now + timedelta(hours=1)
 
-        delivery = redelivery.redeliver(builders.a_failed_delivery(), now=later)
+        delivery = redelivery.redeliver(builders.a_failed_delivery(), by="a test", now=later)
 
         assert (delivery.status, delivery.due_at, delivery.retries_left) == ("pending", later, 0)
         failure = Failure.objects.get()
@@ -29,25 +29,25 @@ class TestRedeliver:
         )
 
         with pytest.raises(redelivery.NotRedeliverable):
-            redelivery.redeliver(delivery, now=now)
+            redelivery.redeliver(delivery, by="a test", now=now)
 
     def test_refuses_the_second_of_two(self, now: datetime) -> None:
         delivery = builders.a_failed_delivery()
-        redelivery.redeliver(Delivery.objects.get(), now=now)
+        redelivery.redeliver(Delivery.objects.get(), by="a test", now=now)
 
         with pytest.raises(redelivery.NotRedeliverable):
-            redelivery.redeliver(delivery, now=now)
+            redelivery.redeliver(delivery, by="a test", now=now)
 
         assert Delivery.objects.get().round == 2
 
     def test_refuses_when_the_webhook_is_off_or_gone(self, now: datetime) -> None:
         disabled, deleted = builders.a_failed_delivery(), builders.a_failed_delivery()
-        webhooks.disable(disabled.webhook_id, reason="Maintenance.", now=now)
-        webhooks.delete(deleted.webhook, now=now)
+        webhooks.disable(disabled.webhook_id, reason="Maintenance.", by="a test", now=now)
+        webhooks.delete(deleted.webhook, by="a test", now=now)
 
         for delivery in (disabled, deleted):
             with pytest.raises(redelivery.NotRedeliverable):
-                redelivery.redeliver(delivery, now=now)
+                redelivery.redeliver(delivery, by="a test", now=now)
 
     def test_rings(
         self, now: datetime, doorbell_rings: list[str], django_capture_on_commit_callbacks: object
@@ -55,7 +55,7 @@ class TestRedeliver:
         delivery = builders.a_failed_delivery()
 
         with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
-            redelivery.redeliver(delivery, now=now)
+            redelivery.redeliver(delivery, by="a test", now=now)
 
         assert doorbell_rings == ["ring"]
 
@@ -72,7 +72,7 @@ class TestRedeliverAll:
         off = builders.a_failed_delivery()
         Webhook.objects.filter(pk=off.webhook_id).update(enabled=False)
 
-        assert redelivery.redeliver_all(Delivery.objects.all(), now=now) == 5
+        assert redelivery.redeliver_all(Delivery.objects.all(), by="a test", now=now) == 5
 
         assert Failure.objects.get(delivery=off).status == Failure.Status.INACTIVE
         assert Failure.objects.filter(status=Failure.Status.PENDING).count() == 5

@@ -110,7 +110,7 @@ class TestPruneBesideARedelivery:
         recheck = retention._still_finished
 
         def redeliver() -> None:
-            redelivery.redeliver(delivery, now=now)
+            redelivery.redeliver(delivery, by="a test", now=now)
             connection.close()
 
         def recheck_after_a_redelivery(batch: Sequence[object], before: datetime) -> list[object]:

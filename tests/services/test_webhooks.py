@@ -14,7 +14,13 @@ pytestmark = pytest.mark.django_db
 class TestCreate:
     def test_makes_a_webhook_with_its_health(self, account: Account, now: datetime) -> None:
         webhook = webhooks.create(
-            account=account, now=now, name="CRM", url="HTTPS://Example.com", events=["call.ended"], secret="s"
+            account=account,
+            by="a test",
+            now=now,
+            name="CRM",
+            url="HTTPS://Example.com",
+            events=["call.ended"],
+            secret="s",
         )
 
         assert webhook.url == "https://example.com/"
@@ -82,7 +88,7 @@ class TestChange:
         webhook = builders.a_webhook(secret="s", custom_headers={"X-A": "1"})
         later = now + timedelta(hours=1)
 
-        changed = webhooks.change(webhook, now=later, name="New")
+        changed = webhooks.change(webhook, by="a test", now=later, name="New")
 
         assert (changed.name, changed.updated_at, changed.created_at) == ("New", later, now)
         assert changed.secret is not None
@@ -92,13 +98,15 @@ class TestChange:
         webhook = builders.a_webhook(authorization_scheme="bearer", authorization_credential="c")
 
         with pytest.raises(InvalidWebhook):
-            webhooks.change(webhook, now=now, authorization_credential=None)
-        webhooks.change(webhook, now=now, authorization_scheme="none", authorization_credential=None)
+            webhooks.change(webhook, by="a test", now=now, authorization_credential=None)
+        webhooks.change(
+            webhook, by="a test", now=now, authorization_scheme="none", authorization_credential=None
+        )
 
     def test_clears_what_is_given_as_none(self, now: datetime) -> None:
         webhook = builders.a_webhook(secret="s", custom_headers={"X-A": "1"})
 
-        changed = webhooks.change(webhook, now=now, secret=None, custom_headers={})
+        changed = webhooks.change(webhook, by="a test", now=now, secret=None, custom_headers={})
 
         assert (changed.secret, changed.custom_headers) == (None, None)
 
@@ -108,11 +116,11 @@ class TestChange:
         webhook = builders.a_webhook()
         builders.a_delivery(webhook)
 
-        webhooks.change(webhook, now=now, enabled=False)
+        webhooks.change(webhook, by="a test", now=now, enabled=False)
         assert Delivery.objects.get().status == Delivery.Status.HELD
 
         with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
-            webhooks.change(webhook, now=now, enabled=True)
+            webhooks.change(webhook, by="a test", now=now, enabled=True)
         assert Delivery.objects.get().status == Delivery.Status.PENDING
         assert doorbell_rings == ["ring"]
 
@@ -121,17 +129,17 @@ class TestDisable:
     def test_says_why_until_it_is_enabled_again(self, now: datetime) -> None:
         webhook = builders.a_webhook()
 
-        assert webhooks.disable(webhook.pk, reason="Maintenance.", now=now)
+        assert webhooks.disable(webhook.pk, reason="Maintenance.", by="a test", now=now)
         webhook.refresh_from_db()
         assert (webhook.enabled, webhook.disabled_reason) == (False, "Maintenance.")
 
-        assert webhooks.change(webhook, now=now, enabled=True).disabled_reason == ""
+        assert webhooks.change(webhook, by="a test", now=now, enabled=True).disabled_reason == ""
 
     def test_keeps_the_first_reason(self, now: datetime) -> None:
         webhook = builders.a_webhook()
-        webhooks.disable(webhook.pk, reason="First.", now=now)
+        webhooks.disable(webhook.pk, reason="First.", by="a test", now=now)
 
-        assert not webhooks.disable(webhook.pk, reason="Second.", now=now)
+        assert not webhooks.disable(webhook.pk, reason="Second.", by="a test", now=now)
 
         webhook.refresh_from_db()
         assert webhook.disabled_reason == "First."
@@ -140,7 +148,7 @@ class TestDisable:
 class TestSettle:
     def test_makes_what_was_queued_during_a_change_follow(self, now: datetime) -> None:
         webhook, deleted = builders.a_webhook(enabled=False), builders.a_webhook()
-        webhooks.delete(deleted, now=now)
+        webhooks.delete(deleted, by="a test", now=now)
         stray, late, other = (builders.a_delivery(each) for each in (webhook, deleted, None))
         forgotten = builders.a_delivery(status=Delivery.Status.HELD)
 
@@ -163,13 +171,13 @@ class TestSettle:
         def states() -> Counter[str]:
             return Counter(Delivery.objects.values_list("status", flat=True))
 
-        webhooks.change(webhook, now=now, enabled=False)
+        webhooks.change(webhook, by="a test", now=now, enabled=False)
         assert states() == {"held": 2, "pending": 3}
         webhooks.settle(now=now)
         assert states() == {"held": 5}
-        webhooks.change(webhook, now=now, enabled=True)
+        webhooks.change(webhook, by="a test", now=now, enabled=True)
         assert states() == {"pending": 5}
-        webhooks.delete(webhook, now=now)
+        webhooks.delete(webhook, by="a test", now=now)
         assert states() == {"cancelled": 5}
 
 
@@ -184,7 +192,7 @@ class TestDelete:
         builders.a_failure(sent_again, status=Failure.Status.PENDING, reason="", reason_code="")
         builders.a_failed_delivery(webhook)
 
-        webhooks.delete(webhook, now=now)
+        webhooks.delete(webhook, by="a test", now=now)
 
         assert not Webhook.objects.existing().exists()
         assert (webhook.secret, webhook.authorization_credential, webhook.custom_headers) == (None,) * 3

@@ -72,7 +72,7 @@ class FailureViewSet(FailuresView, ContractViewSet[Failure]):
         # One transaction, so that what is read back is what was queued, however fast a worker is.
         with transaction.atomic():
             try:
-                redelivery.redeliver(failure.delivery, now=timezone.now())
+                redelivery.redeliver(failure.delivery, by=self.caller, now=timezone.now())
             except redelivery.NotRedeliverable as error:
                 raise errors.Conflict(
                     "Only an inactive failure of an enabled webhook can be retriggered."

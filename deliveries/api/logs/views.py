@@ -92,7 +92,7 @@ class WebhookViewSet(BelowAgentViewSet[Webhook]):
         given.is_valid(raise_exception=True)
         try:
             webhook = webhooks.create(
-                account=self.account, agent=agent, now=timezone.now(), **given.validated_data
+                account=self.account, agent=agent, by=self.caller, now=timezone.now(), **given.validated_data
             )
         except webhooks.InvalidWebhook as error:
             raise ValidationError(given.by_their_names(error.problems)) from error
@@ -127,7 +127,7 @@ class LogViewSet(BelowAgentViewSet[Attempt]):
         if log.status != entries.FAILED or log.created_at < now - settings.WEBHOOKS_RETENTION:
             raise errors.NotRetriable
         try:
-            delivery = redelivery.redeliver(log.delivery, now=now)
+            delivery = redelivery.redeliver(log.delivery, by=self.caller, now=now)
         except redelivery.NotRedeliverable as error:
             raise errors.NotRetriable from error
         data = {

@@ -2,7 +2,9 @@
 
 from django.urls import re_path
 
-from deliveries.api.native.views import AgentViewSet, EventViewSet, UnknownPath
+from deliveries.api.native.views.agents import AgentViewSet
+from deliveries.api.native.views.base import UnknownPath
+from deliveries.api.native.views.events import EventViewSet
 
 urlpatterns = [
     re_path(r"^events/?$", EventViewSet.as_view({"post": "publish"})),

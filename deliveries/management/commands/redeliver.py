@@ -58,7 +58,7 @@ class Command(BaseCommand):
         if dry_run:
             count = redelivery.redeliverable(deliveries).count()
         else:
-            count = redelivery.redeliver_all(deliveries, now=timezone.now())
+            count = redelivery.redeliver_all(deliveries, by="manage.py redeliver", now=timezone.now())
         if event_type and not count:
             self._wonder(event_type)
         return f"{'Would queue' if dry_run else 'Queued'} {_some(count)}."

@@ -1,6 +1,5 @@
-"""The native API's shapes."""
+"""Fields of the native API, strict about types, and the base of everything a consumer sends."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -11,15 +10,7 @@ from rest_framework.fields import empty
 
 from deliveries.api import parsing, timestamps
 from deliveries.api.errors import messages
-from deliveries.models import Account, Agent, Delivery, Event, Webhook
-
-STATUS_WORDS = {
-    Delivery.Status.PENDING: "pending",
-    Delivery.Status.HELD: "held",
-    Delivery.Status.SUCCEEDED: "succeeded",
-    Delivery.Status.FAILED: "failed",
-    Delivery.Status.CANCELLED: "cancelled",
-}
+from deliveries.models import Account, Agent
 
 
 class StringField(serializers.CharField):
@@ -116,80 +107,3 @@ class StrictSerializer(serializers.Serializer[Any]):
         if problems:
             raise ValidationError(problems)
         return values
-
-
-class EventDraftSerializer(StrictSerializer):
-    """An event to be published, by the names `services.publishing.publish` has for its parts."""
-
-    event = StringField(source="event_type", max_length=100)
-    payload = ObjectField()
-    agent_id = AgentIdField(source="agent", required=False, allow_null=True)
-    occurred_at = MomentField(required=False, allow_null=True)
-
-
-class AgentDraftSerializer(StrictSerializer):
-    """An agent to be made."""
-
-    name = StringField(max_length=255)
-
-
-class AgentSerializer(serializers.Serializer[Agent]):
-    """An agent."""
-
-    id = serializers.UUIDField()
-    name = serializers.CharField()
-    created_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
-
-
-class PublicationSerializer(serializers.Serializer[Any]):
-    """What became of an event that was published."""
-
-    id = serializers.UUIDField(source="event.pk")
-    event = serializers.CharField(source="event.type")
-    matched = serializers.IntegerField()
-    created_at = serializers.DateTimeField(source="event.created_at", format=timestamps.MICROSECONDS)
-
-
-class WebhookNameSerializer(serializers.Serializer[Webhook]):
-    """Enough of a webhook to know which."""
-
-    id = serializers.UUIDField()
-    name = serializers.CharField()
-
-
-class DeliverySerializer(serializers.Serializer[Any]):
-    """A delivery of an event."""
-
-    id = serializers.UUIDField()
-    webhook = WebhookNameSerializer()
-    status = serializers.SerializerMethodField()
-    attempts_made = serializers.IntegerField()
-    next_attempt_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
-    created_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
-    finished_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
-
-    def get_status(self, delivery: Delivery) -> str:
-        """Return this contract's word for our state."""
-        return STATUS_WORDS[Delivery.Status(delivery.status)]
-
-
-class EventSerializer(serializers.Serializer[Event]):
-    """An event, without what became of it."""
-
-    id = serializers.UUIDField()
-    event = serializers.CharField(source="type")
-    agent_id = serializers.UUIDField()
-    payload = serializers.SerializerMethodField()
-    occurred_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
-    created_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
-
-    def get_payload(self, event: Event) -> Any:
-        """Return the JSON object every attempt sends."""
-        return json.loads(bytes(event.body))
-
-
-class SkippedSerializer(serializers.Serializer[Any]):
-    """A webhook that did not get an event, and why."""
-
-    webhook = WebhookNameSerializer()
-    reason = serializers.CharField()

@@ -1,0 +1,23 @@
+"""The audit: who did what, when and why."""
+
+from django.contrib import admin
+
+from deliveries.admin import columns
+from deliveries.admin.tables import History
+from deliveries.models import AuditEntry
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(History[AuditEntry]):
+    """One for each act of a person or of a program."""
+
+    list_display = (
+        columns.identifier,
+        "created_at",
+        "action",
+        columns.cut("by", "by"),
+        "subject_id",
+        columns.cut("why", "why"),
+    )
+    list_filter = ("action",)
+    fields = ("id", "created_at", "account", "by", "action", "subject_id", "why", "details")

@@ -1,0 +1,34 @@
+"""Traffic: attempts counted by the minute."""
+
+from django.contrib import admin
+
+from deliveries.admin import columns
+from deliveries.admin.tables import History
+from deliveries.models import TrafficMinute
+
+
+@admin.register(TrafficMinute)
+class TrafficMinuteAdmin(History[TrafficMinute]):
+    """The attempts of one webhook and event type that ended in one minute."""
+
+    list_display = (
+        "id",
+        "minute",
+        "webhook_id",
+        columns.cut("event_type", "event type"),
+        "succeeded",
+        "failed",
+        "given_up",
+    )
+    fields = (
+        "id",
+        "account",
+        "webhook",
+        "event_type",
+        "minute",
+        "succeeded",
+        "failed",
+        "given_up",
+        "duration_ms",
+        *TrafficMinute.histogram(),
+    )

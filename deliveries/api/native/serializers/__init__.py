@@ -1,0 +1,1 @@
+"""The native API's shapes, a file for each kind of resource."""

@@ -1,0 +1,1 @@
+"""The native API's views, a file for each kind of resource."""

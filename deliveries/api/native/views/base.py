@@ -1,0 +1,74 @@
+"""What the native API's views have in common."""
+
+import difflib
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from django.db.models import Model, QuerySet
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from deliveries.api import parsing
+from deliveries.api.native import errors
+from deliveries.api.views import ContractView, ContractViewSet, Negotiation, UnknownPathView
+
+Row = TypeVar("Row", bound=Model)
+
+
+class NativeNegotiation(Negotiation):
+    """Who wants nothing but problems gets them, and JSON for what is none."""
+
+    def get_accept_list(self, request: Request) -> list[str]:
+        """Return the media types that are accepted."""
+        accepted = super().get_accept_list(request)
+        return [each.replace(errors.CONTENT_TYPE, "application/json") for each in accepted]
+
+
+class NativeView(ContractView):
+    """A view of this contract."""
+
+    content_negotiation_class = NativeNegotiation
+
+    def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response]:
+        """Return what words this contract's errors."""
+        return errors.handler
+
+
+class NativeViewSet(NativeView, ContractViewSet[Row]):
+    """A viewset that takes no query parameter it does not know: ignored, a typing error goes unnoticed."""
+
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Check the names of the query parameters, after everything else.
+
+        :raises ValidationError: naming the unknown ones.
+        """
+        super().initial(request, *args, **kwargs)
+        if self.action not in self.scopes:
+            return  # to the 405 of a method the path does not have
+        known = self.parameters.get(self.action, ())
+        problems = {name: [_unknown(name, known)] for name in request.query_params if name not in known}
+        if problems:
+            raise ValidationError(problems)
+
+    def one(self, rows: QuerySet[Row], text: str) -> Row:
+        """Return the row with this id.
+
+        :raises NotFound: when there is none, or the id is malformed.
+        """
+        row_id = parsing.uuid(text)
+        row = rows.filter(pk=row_id).first() if row_id else None
+        if row is None:
+            raise NotFound
+        return row
+
+
+class UnknownPath(NativeView, UnknownPathView):
+    """Every path under `/api/v1` that no contract has."""
+
+
+def _unknown(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name[:100], known, n=1)
+    return f'Unknown parameter. Did you mean "{near[0]}"?' if near else "Unknown parameter."

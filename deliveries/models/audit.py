@@ -1,0 +1,48 @@
+"""Who did what, when and why."""
+
+from typing import Any
+
+from django.db import models
+
+from deliveries.identifiers import new_id
+from deliveries.models.account import Account
+
+
+class AuditEntry(models.Model):
+    """One for each act of a person or of a program on its behalf, however many rows the act changed.
+
+    Written in the transaction of the act and never changed. It holds no secret: of a changed webhook it names
+    the fields, not their values.
+    """
+
+    class Action(models.TextChoices):
+        """What was done."""
+
+        WEBHOOK_CREATED = "webhook.created"
+        WEBHOOK_CHANGED = "webhook.changed"
+        WEBHOOK_DISABLED = "webhook.disabled"
+        WEBHOOK_DELETED = "webhook.deleted"
+        SECRET_ROTATED = "webhook.secret_rotated"  # noqa: S105 - the name of an act
+        DELIVERIES_REDELIVERED = "deliveries.redelivered"
+        RECOVERY_CREATED = "recovery.created"
+        RECOVERY_PAUSED = "recovery.paused"
+        RECOVERY_RESUMED = "recovery.resumed"
+        RECOVERY_CANCELLED = "recovery.cancelled"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.ForeignKey(
+        Account, null=True, on_delete=models.CASCADE, related_name="audit_entries", db_index=False
+    )
+    created_at = models.DateTimeField()
+    by = models.CharField(max_length=300, help_text="An API key, somebody of the console, or a command.")
+    action = models.CharField(max_length=32, choices=Action.choices)
+    subject_id = models.CharField(max_length=36, blank=True, help_text="The webhook, delivery or recovery.")
+    why = models.CharField(max_length=500, blank=True)
+    details: "models.JSONField[Any, Any]" = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        indexes = [models.Index(fields=["account", "created_at", "id"], name="audit_of_account")]
+
+    def __str__(self) -> str:
+        return f"{self.action} by {self.by}"
