@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 
 from deliveries import retries
-from deliveries.models import Attempt, Delivery, Failure, WebhookHealth
+from deliveries.models import Attempt, Delivery, Failure, TrafficMinute, WebhookHealth
 from deliveries.reasons import Reason, describe
 from deliveries.retries import RetrySchedule
 from deliveries.services import composing, webhooks
@@ -68,7 +68,7 @@ class Recorded:
 
 
 def record(results: Sequence[Result], *, now: datetime, jitter: random.Random) -> Recorded:
-    """Write attempts, moves, failures and health.
+    """Write attempts, moves, failures, health and traffic.
 
     A result counts while its claim holds the delivery. A success also counts later, as long as the same round
     is still open: the receiver has it, and another attempt would be a duplicate. Anything else from an old
@@ -146,6 +146,8 @@ def _record(results: Sequence[Result], recorded: Recorded, *, now: datetime, jit
             failed=Counter(result.delivery.webhook_id for result in failed),
             at=now,
         )
+        # After the health, whose rows keep apart who records for the same webhook.
+        TrafficMinute.objects.add(_traffic(result, delays) for result in counting)
     recorded.fenced += len(results) - len(counting) - len(held)
     recorded.left += held
     _log(failed, delays)
@@ -274,6 +276,23 @@ def _failure(result: Result, *, retrying: bool) -> Failure:
         last_attempt_at=result.ended_at,
         created_at=result.ended_at,
         updated_at=result.ended_at,
+    )
+
+
+def _traffic(result: Result, delays: Container[UUID]) -> TrafficMinute:
+    """Return the minute an attempt ended in, with this one counted."""
+    delivery, milliseconds = result.delivery, result.duration // timedelta(milliseconds=1)
+    failed = result.reason is not None
+    return TrafficMinute(
+        account_id=delivery.account_id,
+        webhook_id=delivery.webhook_id,
+        event_type=delivery.event.type,
+        minute=TrafficMinute.of(result.ended_at),
+        succeeded=int(not failed),
+        failed=int(failed),
+        given_up=int(failed and delivery.pk not in delays),
+        duration_ms=milliseconds,
+        **{TrafficMinute.column(milliseconds): 1},
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 
-from deliveries.models import Attempt, Delivery, Event, IdempotencyKey
+from deliveries.models import Attempt, Delivery, Event, IdempotencyKey, TrafficMinute
 from deliveries.models.databases import exclusively
 
 BATCH = 1000
@@ -26,10 +26,12 @@ class Pruned:
     attempts: int
     deliveries: int
     events: int
+    minutes: int
 
 
 def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] = lambda: True) -> Pruned:
-    """Delete the attempts queued before a moment, and the events from before it with all their deliveries.
+    """Delete the attempts queued before a moment, the events from before it with all their deliveries, and
+    the minutes of traffic that were over by then.
 
     An event stays, with its deliveries and their failures, as long as one of them is unfinished or was
     finished only after that moment.
@@ -37,26 +39,34 @@ def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] 
     :param go_on: asked before each batch; what is left when it says no waits for the next time.
     :raises AlreadyPruning: when another process is at it.
     """
-    attempts = Attempt.objects.filter(created_at__lt=before)
-    events = _finished_events(before)
+    attempts = Attempt.objects.filter(created_at__lt=before).order_by("created_at")
+    events = _finished_events(before).order_by("created_at")
+    minutes = TrafficMinute.objects.filter(minute__lt=TrafficMinute.of(before)).order_by("minute")
     if dry_run:
         deliveries = Delivery.objects.filter(event__in=events)
-        return Pruned(attempts=attempts.count(), deliveries=deliveries.count(), events=events.count())
+        return Pruned(
+            attempts=attempts.count(),
+            deliveries=deliveries.count(),
+            events=events.count(),
+            minutes=minutes.count(),
+        )
     with exclusively("deliveries.prune") as free:
         if not free:
             raise AlreadyPruning("Another process is pruning at this moment.")
         deleted = _delete_in_batches(attempts, go_on)
         deleted += _delete_in_batches(events, go_on, recheck=lambda batch: _still_finished(batch, before))
+        deleted += _delete_in_batches(minutes, go_on)
     return Pruned(
         attempts=deleted["deliveries.Attempt"],
         deliveries=deleted["deliveries.Delivery"],
         events=deleted["deliveries.Event"],
+        minutes=deleted["deliveries.TrafficMinute"],
     )
 
 
 def expire_idempotency_keys(*, now: datetime) -> int:
     """Forget the idempotency keys that have had their 72 hours; return how many."""
-    expired = IdempotencyKey.objects.filter(created_at__lte=now - IdempotencyKey.KEPT)
+    expired = IdempotencyKey.objects.filter(created_at__lte=now - IdempotencyKey.KEPT).order_by("created_at")
     return _delete_in_batches(expired, lambda: True).total()
 
 
@@ -77,11 +87,11 @@ def _delete_in_batches(
     go_on: Callable[[], bool],
     recheck: Callable[[Sequence[Any]], Sequence[Any]] = lambda batch: batch,
 ) -> Counter[str]:
-    """Delete the oldest first, each batch in a transaction of its own; return how many of each model went."""
+    """Delete rows in their order, a batch in one transaction; return how many of each model went."""
     deleted: Counter[str] = Counter()
     while go_on():
         with transaction.atomic():
-            batch = list(rows.order_by("created_at").values_list("pk", flat=True)[:BATCH])
+            batch = list(rows.values_list("pk", flat=True)[:BATCH])
             _, counts = rows.model._default_manager.filter(pk__in=recheck(batch)).delete()
         deleted.update(counts)
         if len(batch) < BATCH:

@@ -36,12 +36,12 @@ def days_ago(days: int) -> datetime:
 
 class TestPruneLogs:
     def test_deletes_what_is_past_the_retention(self, run: Run) -> None:
-        delivered(days_ago(31))
+        builders.a_minute_of_traffic(delivered(days_ago(31)).webhook)
         kept = delivered(days_ago(29))
 
         said = run("prune_logs")
 
-        assert said.stdout == "Deleted 1 attempts, 1 deliveries, 1 events.\n"
+        assert said.stdout == "Deleted 1 attempts, 1 deliveries, 1 events, 1 minutes of traffic.\n"
         assert list(Delivery.objects.all()) == [kept]
         assert list(Attempt.objects.all()) == list(kept.attempts.all())
 
@@ -56,7 +56,7 @@ class TestPruneLogs:
 
         said = run("prune_logs", "--dry-run")
 
-        assert said.stdout == "Would delete 1 attempts, 1 deliveries, 1 events.\n"
+        assert said.stdout == "Would delete 1 attempts, 1 deliveries, 1 events, 0 minutes of traffic.\n"
         assert Event.objects.count() == Attempt.objects.count() == 1
 
     @pytest.mark.parametrize("status", ["pending", "held"])

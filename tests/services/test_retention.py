@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from deliveries.models import Attempt, Delivery, Event, Failure, IdempotencyKey
+from deliveries.models import Attempt, Delivery, Event, Failure, IdempotencyKey, TrafficMinute
 from deliveries.services import publishing, redelivery, retention
 from tests import builders
 
@@ -41,11 +41,13 @@ class TestPrune:
 
     def test_counts_the_same_beforehand_and_deletes_nothing(self, now: datetime, before: datetime) -> None:
         for _ in range(3):
-            an_old_failed_delivery(now)
+            delivery = an_old_failed_delivery(now)
+        builders.a_minute_of_traffic(delivery.webhook, minute=TrafficMinute.of(now - OLD))
 
         announced = retention.prune(before=before, dry_run=True)
 
         assert Attempt.objects.count() == 3
+        assert (announced.attempts, announced.minutes) == (3, 1)
         assert retention.prune(before=before) == announced
 
     @pytest.mark.parametrize("status", [Delivery.Status.PENDING, Delivery.Status.HELD])
@@ -76,6 +78,16 @@ class TestPrune:
         pruned = retention.prune(before=before)
 
         assert (pruned.attempts, pruned.deliveries, pruned.events) == (0, 0, 0)
+
+    def test_deletes_the_minutes_of_traffic_that_were_over_by_then(self, before: datetime) -> None:
+        last = TrafficMinute.of(before)
+        webhook = builders.a_webhook()
+        kept = builders.a_minute_of_traffic(webhook, minute=last)
+        builders.a_minute_of_traffic(webhook, minute=last - 1)
+
+        assert retention.prune(before=before).minutes == 1
+
+        assert list(TrafficMinute.objects.all()) == [kept]
 
     def test_stops_when_it_is_told_to(self, now: datetime, before: datetime) -> None:
         an_old_failed_delivery(now)
