@@ -13,7 +13,7 @@ production := env -i PATH="$$PATH" HOME="$$HOME" DEBUG=false HTTPS=true ALLOWED_
 	ENCRYPTION_KEYS=bm90LWEtc2VjcmV0LW9ubHktZm9yLW1ha2UtY2hlY2s= \
 	DATABASE_URL=postgres://nobody@database.example.com/webhooks REDIS_URL=redis://redis.example.com/0
 
-.PHONY: help run hello test check fix clean lock product tools
+.PHONY: help run hello test check fix schema clean lock product tools
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,13 @@ check: tools ## format, lint, types, import contracts, migrations, production se
 fix: tools ## format, and repair what ruff can repair
 	$(python) -m ruff format .
 	$(python) -m ruff check --fix .
+
+schema: tools ## write docs/openapi/*.yaml anew, from the URLs and deliveries/api/*/schema.py
+	@for contract in failures logs native; do \
+		$(production) $(python) manage.py spectacular --validate --fail-on-warn \
+			--generator-class deliveries.api.$$contract.schema.Generator \
+			--file docs/openapi/$$contract.yaml || exit 1; \
+	done
 
 clean: ## remove .venv, the data in ./var, and caches
 	rm -rf .venv var .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

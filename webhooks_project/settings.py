@@ -34,6 +34,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_filters",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "deliveries",
 ]
 MIDDLEWARE = [
@@ -194,6 +196,9 @@ REST_FRAMEWORK = {
     "URL_FORMAT_OVERRIDE": None,
     "UNICODE_JSON": True,
 }
+
+# `make schema` makes each document with the settings of its contract: see deliveries/api/openapi.py.
+SPECTACULAR_SETTINGS = {"ENABLE_DJANGO_DEPLOY_CHECK": False}
 
 # --- Webhooks ---------------------------------------------------------------------------------------------
 

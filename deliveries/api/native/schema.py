@@ -1,0 +1,307 @@
+"""The published document of the native API. Its examples are those the contract prints."""
+
+from typing import Any
+
+from deliveries.api import openapi
+from deliveries.api.native.errors import CONTENT_TYPE
+from deliveries.api.native.pagination import MOST_PER_PAGE
+from deliveries.api.native.views.agents import AgentViewSet
+from deliveries.api.native.views.base import NativeView
+from deliveries.api.native.views.events import EventViewSet
+from deliveries.api.openapi import Answer, Body, Contract, Json, Operation, Operations
+
+_AGENT_ID = "9fbef0b7-8d4e-4a08-9207-66c22155721d"
+_EVENT_ID = "0198c8f2-6c1e-7cc3-9a10-6f0c6a4f4b11"
+_CREATED_AT = "2026-03-15T10:00:00.123456Z"
+_HOOK: Json = {"id": "0b97ce11-b6e0-49b4-8f92-68040aa324bf", "name": "CRM call events"}
+
+DRAFT: Json = {
+    "event": "call.ended",
+    "agent_id": None,
+    "payload": {"call_id": "c-1", "duration": 45},
+    "occurred_at": "2026-03-15T10:00:00Z",
+}
+PUBLICATION: Json = {"id": _EVENT_ID, "event": "call.ended", "matched": 3, "created_at": _CREATED_AT}
+EVENT: Json = {
+    "id": _EVENT_ID,
+    "event": "call.ended",
+    "agent_id": None,
+    "payload": DRAFT["payload"],
+    "occurred_at": "2026-03-15T10:00:00.000000Z",
+    "created_at": _CREATED_AT,
+}
+DELIVERY: Json = {
+    "id": "0198c8f2-6c1e-7cc3-9a10-700f3f3c1a22",
+    "webhook": _HOOK,
+    "status": "succeeded",
+    "attempts_made": 1,
+    "next_attempt_at": None,
+    "created_at": _CREATED_AT,
+    "finished_at": "2026-03-15T10:00:00.265456Z",
+}
+AGENT: Json = {"id": _AGENT_ID, "name": "Reception", "created_at": _CREATED_AT}
+
+_UUID = openapi.text(format="uuid")
+_MOMENT = openapi.text(format="date-time", description="UTC, with six decimals.")
+_MOMENT_GIVEN = openapi.text(format="date-time", description="ISO 8601 with a zone.")
+_PAYLOAD: Json = {
+    "type": "object",
+    "additionalProperties": True,
+    "description": "Sent as it is, byte for byte the same on every attempt. At most 256 KiB and 32 "
+    "levels; no "
+    "name twice in an object, no NUL, no lone surrogates, no numbers of more than 300 digits.",
+}
+
+
+def _page(name: str) -> Json:
+    link = openapi.nullable(openapi.text(format="uri"))
+    return openapi.obj({"results": openapi.array(openapi.ref(name)), "next": link, "previous": link})
+
+
+_EVENT_PROPERTIES: dict[str, Json] = {
+    "id": _UUID,
+    "event": openapi.text(description="The event's type."),
+    "agent_id": openapi.nullable(_UUID),
+    "payload": _PAYLOAD,
+    "occurred_at": _MOMENT,
+    "created_at": _MOMENT,
+}
+_SCHEMAS: dict[str, Json] = {
+    "EventDraft": openapi.obj(
+        {
+            "event": openapi.text(
+                minLength=1,
+                maxLength=100,
+                description="An event type of the catalogue; any `[a-z0-9_.]{1,100}` where the account "
+                "is open.",
+            ),
+            "payload": _PAYLOAD,
+            "agent_id": openapi.nullable(
+                openapi.text(format="uuid", description="One of the account's agents; null: none.")
+            ),
+            "occurred_at": openapi.nullable({**_MOMENT_GIVEN, "description": "Now, when it is not given."}),
+        },
+        required=["event", "payload"],
+    ),
+    "Publication": openapi.obj(
+        {
+            "id": _UUID,
+            "event": openapi.text(),
+            "matched": openapi.integer(minimum=0, description="How many webhooks get it."),
+            "created_at": _MOMENT,
+        }
+    ),
+    "WebhookName": openapi.obj({"id": _UUID, "name": openapi.text()}),
+    "Delivery": openapi.obj(
+        {
+            "id": _UUID,
+            "webhook": openapi.ref("WebhookName"),
+            "status": openapi.text(
+                enum=["pending", "held", "succeeded", "failed", "cancelled"],
+                description="`held`: the webhook is disabled or paused. More may be added.",
+            ),
+            "attempts_made": openapi.integer(minimum=0),
+            "next_attempt_at": openapi.nullable(_MOMENT),
+            "created_at": _MOMENT,
+            "finished_at": openapi.nullable(_MOMENT),
+        },
+        description="An event on its way to one webhook.",
+    ),
+    "EventDetail": openapi.obj(
+        {
+            **_EVENT_PROPERTIES,
+            "deliveries": openapi.array(openapi.ref("Delivery")),
+            "skipped": openapi.array(
+                openapi.obj(
+                    {
+                        "webhook": openapi.ref("WebhookName"),
+                        "reason": openapi.text(
+                            enum=["disabled", "not_subscribed", "other_agent"],
+                            description="More may be added.",
+                        ),
+                    }
+                ),
+                description="Every webhook of the account that did not get the event, and why.",
+            ),
+        }
+    ),
+    "AgentDraft": openapi.obj({"name": openapi.text(minLength=1, maxLength=255)}),
+    "Agent": openapi.obj({"id": _UUID, "name": openapi.text(), "created_at": _MOMENT}),
+    "AgentPage": _page("Agent"),
+    "Problem": openapi.obj(
+        {
+            "type": openapi.text(const="about:blank"),
+            "title": openapi.text(description="The standard words for the status."),
+            "status": openapi.integer(minimum=400, maximum=599),
+            "detail": openapi.text(description="For people."),
+            "code": openapi.text(description="Stable, for programs. More may be added."),
+            "errors": {
+                "type": "object",
+                "description": "Messages for people, by field or parameter. Empty unless something is "
+                "invalid.",
+                "additionalProperties": True,
+            },
+        },
+        description="RFC 9457.",
+    ),
+}
+
+# Code and detail, by status.
+_PROBLEMS = {
+    400: ("parse_error", "Malformed JSON."),
+    401: ("not_authenticated", "Authentication credentials were not provided."),
+    403: ("permission_denied", "You do not have permission to perform this action."),
+    404: ("not_found", "Not found."),
+    406: ("not_acceptable", "Could not satisfy the request Accept header."),
+    409: ("idempotency_conflict", "The idempotency key stands for another event."),
+    411: ("length_required", "This server reads no chunks; send the body with a Content-Length."),
+    413: ("body_too_large", "The body takes more than 278,528 bytes."),
+    415: ("unsupported_media_type", 'Unsupported media type "text/plain" in request.'),
+    422: ("invalid", "Some of what was sent is not valid."),
+    429: ("too_many_requests", "Too many requests."),
+    500: ("internal_error", "Something went wrong on our side."),
+    503: ("service_unavailable", "The service cannot reach its database. Try again in a few seconds."),
+}
+
+
+def _problem(status: int, **errors: object) -> Json:
+    code, detail = _PROBLEMS[status]
+    title = openapi.phrase(status)
+    return {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "errors": errors,
+    }
+
+
+_INVALID = _problem(422, create_at=['Unknown parameter. Did you mean "created_at"?'])
+_RESPONSES: dict[str, Json] = {
+    openapi.name_of(status): openapi.error(
+        status,
+        openapi.ref("Problem"),
+        {"problem": _INVALID if status == 422 else _problem(status)},
+        media_type=CONTENT_TYPE,
+    )
+    for status in _PROBLEMS
+}
+_PARAMETERS: dict[str, Json] = {
+    "cursor": openapi.query("cursor", openapi.text(), "From a link of this list. Opaque."),
+    "page_size": openapi.query(
+        "page_size", openapi.integer(minimum=1, maximum=MOST_PER_PAGE, default=MOST_PER_PAGE), "How many."
+    ),
+    "IdempotencyKey": openapi.header(
+        "Idempotency-Key",
+        openapi.text(pattern=r"^[!-~]{1,128}$"),
+        "Kept 72 hours. The same key and body give the same answer, with `Idempotency-Replayed: true`; "
+        "the same "
+        "key with another body is 409.",
+    ),
+}
+
+
+def _id(name: str, what: str) -> Json:
+    return {
+        "name": name,
+        "description": f"The id of {what}. A malformed one is 404.",
+        "schema": openapi.text(),
+    }
+
+
+def _answer(description: str, schema: str, example: object, **more: Any) -> Answer:
+    return Answer(description=description, schema=openapi.ref(schema), examples={"answer": example}, **more)
+
+
+_OPERATIONS: Operations = {
+    (EventViewSet, "publish"): Operation(
+        id="publishEvent",
+        tag="Events",
+        summary="Publish an event",
+        description="Stores the event with a delivery for every webhook it matches, and answers once that is "
+        "committed. An event that matches nothing is stored all the same.",
+        parameters=["IdempotencyKey"],
+        body=Body(schema=openapi.ref("EventDraft"), examples={"event": DRAFT}),
+        answers={
+            202: _answer("Stored.", "Publication", PUBLICATION, headers=["Idempotency-Replayed"]),
+        },
+        errors={409: "Conflict"},
+    ),
+    (EventViewSet, "retrieve"): Operation(
+        id="getEvent",
+        tag="Events",
+        summary="Get an event",
+        description="The event, its deliveries, and every webhook of the account that did not get it.",
+        answers={
+            200: _answer(
+                "The event.",
+                "EventDetail",
+                {
+                    **EVENT,
+                    "deliveries": [DELIVERY],
+                    "skipped": [
+                        {
+                            "webhook": {"id": "9fcafbf2-7593-44d6-8cd7-1b221beba62a", "name": "My Webhook"},
+                            "reason": "disabled",
+                        }
+                    ],
+                },
+            )
+        },
+        errors={404: "NotFound", 422: "Invalid"},
+    ),
+    (AgentViewSet, "create"): Operation(
+        id="createAgent",
+        tag="Agents",
+        summary="Create an agent",
+        description="What webhooks of the logs API belong to.",
+        body=Body(schema=openapi.ref("AgentDraft"), examples={"agent": {"name": "Reception"}}),
+        answers={201: _answer("The new agent.", "Agent", AGENT)},
+    ),
+    (AgentViewSet, "list"): Operation(
+        id="listAgents",
+        tag="Agents",
+        summary="List agents",
+        description="Newest first.",
+        parameters=["cursor", "page_size"],
+        answers={
+            200: _answer(
+                "A page of agents.", "AgentPage", {"results": [AGENT], "next": None, "previous": None}
+            )
+        },
+        errors={422: "Invalid"},
+    ),
+    (AgentViewSet, "retrieve"): Operation(
+        id="getAgent",
+        tag="Agents",
+        summary="Get an agent",
+        description="One agent.",
+        answers={200: _answer("The agent.", "Agent", AGENT)},
+        errors={404: "NotFound", 422: "Invalid"},
+    ),
+}
+
+
+class Generator(openapi.Generator):
+    """`docs/openapi/native.yaml`."""
+
+    contract = Contract(
+        title="Native API",
+        description="Publishing events, and what the other two lack.\n\n"
+        "Errors are problem details (RFC 9457) with a stable `code`. A query parameter that is not "
+        "named here is "
+        "422, with the nearest one that is. Every path works with and without one slash at its end. "
+        "Other paths "
+        "under `/api/v1` answer 404; a method that a path does not have, 405 with an `Allow` header.",
+        view=NativeView,
+        tags={"Events": "What happened, and who was told.", "Agents": "What webhooks belong to."},
+        operations=_OPERATIONS,
+        path_parameters={
+            "event_id": _id("event_id", "an event"),
+            "agent_id": _id("agent_id", "one of the account's agents"),
+        },
+        parameters=_PARAMETERS,
+        responses=_RESPONSES,
+        schemas=_SCHEMAS,
+    )
