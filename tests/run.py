@@ -66,6 +66,7 @@ def main(arguments: Sequence[str]) -> int:
             binaries.postgresql()
             binaries.redis()
         binaries.curl()
+        binaries.chromium()
         for database in databases:
             _say(f"\n--- Tests on {database} ---")
             started = time.monotonic()

@@ -1,4 +1,4 @@
-"""All paths: the three APIs, the console, and under `manage.py up` the built-in receiver."""
+"""All paths: the APIs, their documents, the console, and under `manage.py up` the built-in receiver."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -6,8 +6,11 @@ from django.urls import include, path
 from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 
+from deliveries.api import docs
+
 # What people type. APPEND_SLASH, which is off for the APIs' sake, would have had these as well.
 _console = require_safe(RedirectView.as_view(pattern_name="admin:index"))
+_docs = require_safe(RedirectView.as_view(pattern_name="docs"))
 _receiver = require_safe(RedirectView.as_view(pattern_name="demo:page"))
 
 handler400 = "deliveries.api.fallback.bad_request"
@@ -15,6 +18,9 @@ handler404 = "deliveries.api.fallback.not_found"
 handler500 = "deliveries.api.fallback.internal_error"
 urlpatterns = [
     path("api/", include("deliveries.api.urls")),
+    path("docs/", docs.page, name="docs"),
+    path("docs", _docs),
+    path("schema/<slug:contract>.yaml", docs.document, name="document"),
     path("admin/", admin.site.urls),
     path("admin", _console),
 ]

@@ -56,6 +56,14 @@ def curl() -> Path:
     return _find_or_install(_find_curl, name="curl", package="curl")
 
 
+def chromium() -> Path:
+    """Return the path of Debian's `chromium`, the browser of the tests, after installing it if need be.
+
+    :raises NotInstalled: it is missing, and could not be installed without a password.
+    """
+    return _find_or_install(_find_chromium, name="Chromium", package="chromium")
+
+
 def _find_or_install(find: Callable[[], Path | None], *, name: str, package: str) -> Path:
     found = find()
     if found is None and _install(package):
@@ -93,6 +101,11 @@ def _find_redis() -> Path | None:
 
 def _find_curl() -> Path | None:
     on_path = shutil.which("curl")
+    return Path(on_path) if on_path else None
+
+
+def _find_chromium() -> Path | None:
+    on_path = shutil.which("chromium") or shutil.which("chromium-browser")
     return Path(on_path) if on_path else None
 
 
