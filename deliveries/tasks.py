@@ -24,12 +24,15 @@ from django.conf import settings
 from django.utils import timezone
 
 from deliveries import doorbell
-from deliveries.services import dispatching, retention, webhooks
+from deliveries.services import dispatching, recovering, retention, webhooks
 
 # How long a ring occupies its worker before it rings for the next.
 BUDGET = timedelta(seconds=20)
 # How long pruning goes on at a time; the rest waits for the next.
 PRUNING = timedelta(minutes=10)
+# How long recoveries go on at a time, beat starting the next; and how long each of their slices takes.
+RECOVERING = timedelta(seconds=0.9)
+SLICE = timedelta(seconds=0.1)
 # What a worker takes to end beside its drain; then it ends whatever its broker does.
 CLOSING = timedelta(seconds=3)
 
@@ -42,6 +45,23 @@ def deliver_due() -> None:
     dispatcher.wake()
     if not dispatcher.wait_until_caught_up(timeout=BUDGET):
         doorbell.ring()
+
+
+@shared_task(name="deliveries.recover", ignore_result=True)
+def recover() -> None:
+    """Work off the recoveries, and have this process's dispatcher send what they queue, each in its moment.
+
+    The dispatcher alone looks once a second, and would send all of a second at once.
+    """
+    dispatcher = dispatching.start(clock=timezone.now)
+    deadline = time.monotonic() + RECOVERING.total_seconds()
+
+    def go_on() -> bool:
+        dispatcher.wake()
+        time.sleep(SLICE.total_seconds())
+        return time.monotonic() < deadline and not dispatcher.stopping
+
+    recovering.work(clock=timezone.now, go_on=go_on)
 
 
 @shared_task(name="deliveries.settle", ignore_result=True)

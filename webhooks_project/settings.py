@@ -174,6 +174,7 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
+    "recover": {"task": "deliveries.recover", "schedule": 1.0, "options": {"expires": 1}},
     "settle": {"task": "deliveries.settle", "schedule": 30.0, "options": {"expires": 30}},
     "expire-idempotency-keys": {
         "task": "deliveries.expire_idempotency_keys",
@@ -244,8 +245,9 @@ LOGGING = {
         "level": env.choice("LOG_LEVEL", ["DEBUG", "INFO", "WARNING", "ERROR"], "INFO"),
     },
     "loggers": {
-        # A line for every ring heard says nothing.
+        # A line for every ring heard, or for every second, says nothing.
         "celery.app.trace": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         # A full pool of kept connections is no news either.
         "urllib3": {"level": "ERROR"},

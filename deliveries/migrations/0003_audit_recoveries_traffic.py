@@ -144,12 +144,19 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("sample", models.JSONField(default=list, help_text="Ids of the first failures selected.")),
+                (
+                    "left_out",
+                    models.JSONField(
+                        default=list, help_text="Ids of the webhooks that were disabled when it was made."
+                    ),
+                ),
                 ("passed_created_at", models.DateTimeField(null=True)),
                 ("passed_failure_id", models.CharField(blank=True, max_length=24)),
                 ("next_slot_at", models.DateTimeField()),
             ],
             options={
                 "verbose_name_plural": "recoveries",
+                "permissions": [("manage_recovery", "Can pause, resume and cancel a recovery")],
             },
         ),
         migrations.CreateModel(

@@ -1,6 +1,6 @@
 """One event to one webhook: the state machine, and the queue."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 from uuid import UUID
@@ -82,16 +82,19 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             scheduled_at=now,
         )
 
-    def requeue(self, pks: Iterable[UUID], *, now: datetime) -> int:
-        """Start a new round, of one attempt due at once, for failed deliveries whose webhooks are enabled."""
-        ids = {pk: new_id() for pk in pks}
+    def requeue(self, due_at: Mapping[UUID, datetime], *, now: datetime) -> int:
+        """Start a new round, of one attempt, for failed deliveries whose webhooks are enabled.
+
+        :param due_at: the deliveries, with the moment each is to be sent at.
+        """
+        ids = {pk: new_id() for pk in due_at}
         return self.filter(pk__in=list(ids), webhook__in=Webhook.objects.enabled()).move(
             Delivery.Status.PENDING,
             allowed_from=[Delivery.Status.FAILED],
             round=F("round") + 1,
             retries_left=0,
             claims=0,
-            due_at=now,
+            due_at=_per_row(due_at, models.DateTimeField()),
             next_attempt_id=_per_row(ids, models.UUIDField()),
             scheduled_at=now,
         )

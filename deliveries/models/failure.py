@@ -22,6 +22,10 @@ class FailureQuerySet(models.QuerySet["Failure"]):
         """Keep those that need attention: no further try happens by itself."""
         return self.filter(status=Failure.Status.INACTIVE)
 
+    def of_enabled_webhooks(self, account: Account) -> Self:
+        """Keep those of an account whose webhooks take deliveries; the inactive ones can be sent again."""
+        return self.filter(account=account, webhook_id__in=account.webhooks.enabled().values("pk"))
+
     def mark_delivered(self, arrivals: Mapping[UUID, datetime]) -> int:
         """Note that deliveries which had failed before have arrived, and when each did."""
         at = Case(*(When(delivery=pk, then=Value(moment)) for pk, moment in arrivals.items()))

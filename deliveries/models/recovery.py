@@ -1,6 +1,8 @@
 """Recoveries: many failures sent again as one job that survives whatever happens to its workers."""
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
@@ -10,10 +12,32 @@ from deliveries.models.account import Account
 from deliveries.reasons import Reason
 
 
+class RecoveryQuerySet(models.QuerySet["Recovery"]):
+    """Recoveries. Every change of state goes through `move`."""
+
+    def running(self) -> Self:
+        """Keep those that are being worked off."""
+        return self.filter(status=Recovery.Status.RUNNING)
+
+    def move(
+        self,
+        status: "Recovery.Status",
+        *,
+        allowed_from: Sequence["Recovery.Status"],
+        now: datetime,
+        **changes: Any,
+    ) -> int:
+        """Change state where that is allowed, and return how many rows moved."""
+        if status not in Recovery.UNFINISHED:
+            changes["finished_at"] = now
+        return self.filter(status__in=allowed_from).update(status=status, **changes)
+
+
 class Recovery(models.Model):
     """What is to be sent again, how fast, who wants it and why, and how far it has come.
 
-    It covers the failures that were inactive when it was made, oldest first, each once.
+    It covers the failures that were inactive when it was made and whose webhooks were enabled then, oldest
+    first, each once.
     """
 
     class Status(models.TextChoices):
@@ -50,13 +74,19 @@ class Recovery(models.Model):
     sample: "models.JSONField[Any, Any]" = models.JSONField(
         default=list, help_text="Ids of the first failures selected."
     )
+    left_out: "models.JSONField[Any, Any]" = models.JSONField(
+        default=list, help_text="Ids of the webhooks that were disabled when it was made."
+    )
     # How far the walk through the failures has come, and when the next may be sent.
     passed_created_at = models.DateTimeField(null=True)
     passed_failure_id = models.CharField(max_length=24, blank=True)
     next_slot_at = models.DateTimeField()
 
+    objects = RecoveryQuerySet.as_manager()
+
     class Meta:
         verbose_name_plural = "recoveries"
+        permissions = [("manage_recovery", "Can pause, resume and cancel a recovery")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(status__in=["running", "paused", "completed", "cancelled"]),

@@ -1,12 +1,13 @@
 """Redelivery: a person sends again what has failed. One attempt, and no automatic retries after it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
 
 from deliveries import doorbell
-from deliveries.models import AuditEntry, Delivery, Failure
+from deliveries.models import AuditEntry, Delivery, Failure, Recovery
 from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.services import auditing
 
@@ -56,6 +57,19 @@ def redeliverable(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
     return deliveries.filter(status=Delivery.Status.FAILED, webhook__enabled=True, webhook__deleted_at=None)
 
 
+def queue(due_at: Mapping[UUID, datetime], *, now: datetime, recovery: Recovery | None = None) -> int:
+    """Queue one attempt for each of the deliveries, and say so in their failures; return how many.
+
+    The caller's transaction holds the rows of the deliveries, which `redeliverable` has kept.
+
+    :param due_at: the deliveries, with the moment each is to be sent at.
+    :param recovery: the one that sends them, if it is no person.
+    """
+    moved = Delivery.objects.requeue(due_at, now=now)
+    Failure.objects.mark_retriggered(list(due_at), now=now, recovery=recovery)
+    return moved
+
+
 def _queue_all(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
     queued = 0
     last = UUID(int=0)
@@ -63,8 +77,7 @@ def _queue_all(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
     while True:
         with transaction.atomic():
             batch = list(candidates.filter(pk__gt=last).select_for_update(of=("self",))[:BATCH])
-            moved = Delivery.objects.requeue(batch, now=now)
-            Failure.objects.mark_retriggered(batch, now=now)
+            moved = queue(dict.fromkeys(batch, now), now=now)
             if moved:
                 doorbell.ring_on_commit()
         queued += moved

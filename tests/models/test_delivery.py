@@ -56,7 +56,7 @@ class TestRequeue:
     def test_starts_a_round_of_one_attempt(self, now: datetime) -> None:
         delivery = builders.a_failed_delivery()
 
-        assert Delivery.objects.requeue([delivery.pk], now=now) == 1
+        assert Delivery.objects.requeue({delivery.pk: now}, now=now) == 1
 
         delivery.refresh_from_db()
         assert (delivery.status, delivery.round, delivery.retries_left) == (Delivery.Status.PENDING, 2, 0)
@@ -68,14 +68,14 @@ class TestRequeue:
     def test_leaves_what_has_not_failed(self, status: Delivery.Status, now: datetime) -> None:
         delivery = builders.a_failed_delivery(status=status)
 
-        assert Delivery.objects.requeue([delivery.pk], now=now) == 0
+        assert Delivery.objects.requeue({delivery.pk: now}, now=now) == 0
 
     @pytest.mark.parametrize("changes", [{"enabled": False}, {"enabled": False, "deleted_at": builders.NOW}])
     def test_leaves_what_its_webhook_cannot_get(self, changes: dict[str, object], now: datetime) -> None:
         delivery = builders.a_failed_delivery()
         Webhook.objects.update(**changes)
 
-        assert Delivery.objects.requeue([delivery.pk], now=now) == 0
+        assert Delivery.objects.requeue({delivery.pk: now}, now=now) == 0
 
 
 class TestHold:

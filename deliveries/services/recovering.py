@@ -1,0 +1,315 @@
+"""Recovering: many failures sent again as one job, at a pace, that survives whatever happens to its workers.
+
+What is to be sent is put into the queue a little ahead of its time, each delivery with a moment of its own,
+and the row says how far that has come. Both happen in one transaction, so nothing is lost or queued twice.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Count, Q
+
+from deliveries.models import Account, AuditEntry, Delivery, Failure, Recovery
+from deliveries.models.databases import exclusively
+from deliveries.models.failure import FailureQuerySet
+from deliveries.services import auditing, redelivery
+
+logger = logging.getLogger(__name__)
+
+MAX_RATE = 1000
+DEFAULT_RATE = 50
+SAMPLE = 10
+# How far ahead of its time a delivery is queued. It bridges the time between two slices, and is as much as
+# can leave at once after a stop, or can no longer be paused.
+AHEAD = timedelta(seconds=0.3)
+# What one slice queues at most, whatever the rate.
+BATCH = 500
+
+
+class StateConflict(Exception):
+    """The recovery's state does not allow it; the message says which it is in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which failures: those that all the given parts select. With no part given it selects nothing."""
+
+    webhook_id: UUID | None = None
+    event_type: str = ""
+    reason_code: str = ""
+    failed_from: datetime | None = None
+    failed_before: datetime | None = None
+
+    @classmethod
+    def of(cls, recovery: Recovery) -> "Selection":
+        """Return what a recovery selects."""
+        return cls(
+            webhook_id=recovery.webhook_id,
+            event_type=recovery.event_type,
+            reason_code=recovery.reason_code,
+            failed_from=recovery.failed_from,
+            failed_before=recovery.failed_before,
+        )
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was given."""
+        return not any(asdict(self).values())
+
+    def failures(self, account: Account) -> FailureQuerySet:
+        """Return the account's failures that are selected and inactive."""
+        if self.empty:
+            return Failure.objects.none()
+        lookups = {
+            "webhook_id": self.webhook_id,
+            "event_type": self.event_type,
+            "reason_code": self.reason_code,
+            "created_at__gte": self.failed_from,
+            "created_at__lt": self.failed_before,
+        }
+        given = {name: value for name, value in lookups.items() if value}
+        return Failure.objects.inactive().filter(account=account, **given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a recovery would send.
+
+    :param sample: the first of them.
+    :param excluded: how many more are selected that cannot be sent: their webhook is disabled or deleted.
+    """
+
+    count: int
+    sample: list[Failure]
+    excluded: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What has become of what a recovery has queued.
+
+    What was sent again by somebody else since then, or deleted by retention, is in none of the three.
+    """
+
+    delivered: int = 0
+    failed: int = 0
+    outstanding: int = 0
+
+
+def preview(*, account: Account, selection: Selection) -> Preview:
+    """Return what a recovery would send at this moment; change nothing."""
+    selected = selection.failures(account)
+    count, sample = _count_and_sample(selected.of_enabled_webhooks(account))
+    return Preview(count=count, sample=sample, excluded=max(selected.count() - count, 0))
+
+
+def create(
+    *, account: Account, selection: Selection, by: str, now: datetime, rate: int = DEFAULT_RATE, why: str = ""
+) -> Recovery:
+    """Make a recovery of what is selected now and return it; one that has nothing to send is completed.
+
+    :param rate: how many deliveries may leave in a second.
+    """
+    with transaction.atomic():
+        selected = selection.failures(account).filter(updated_at__lte=now)
+        count, sample = _count_and_sample(selected.of_enabled_webhooks(account))
+        disabled = account.webhooks.existing().filter(enabled=False).values_list("pk", flat=True)
+        recovery = Recovery.objects.create(
+            account=account,
+            by=by[: auditing.MAX_BY],
+            why=why,
+            rate=rate,
+            **asdict(selection),
+            status=Recovery.Status.RUNNING if count else Recovery.Status.COMPLETED,
+            created_at=now,
+            finished_at=None if count else now,
+            total=count,
+            sample=[failure.pk for failure in sample],
+            left_out=[str(pk) for pk in disabled],
+            next_slot_at=now,
+        )
+        _note(AuditEntry.Action.RECOVERY_CREATED, recovery, by=by, now=now, why=why, total=count, rate=rate)
+    return recovery
+
+
+def pause(recovery: Recovery, *, by: str, now: datetime) -> Recovery:
+    """Queue nothing more until `resume`; return the recovery as it is now. Of two at once, one succeeds.
+
+    :raises StateConflict: when it is not running.
+    """
+    return _move(
+        recovery,
+        Recovery.Status.PAUSED,
+        AuditEntry.Action.RECOVERY_PAUSED,
+        allowed_from=[Recovery.Status.RUNNING],
+        by=by,
+        now=now,
+    )
+
+
+def resume(recovery: Recovery, *, by: str, now: datetime) -> Recovery:
+    """Go on where it was paused, and return the recovery as it is now.
+
+    :raises StateConflict: when it is not paused.
+    """
+    return _move(
+        recovery,
+        Recovery.Status.RUNNING,
+        AuditEntry.Action.RECOVERY_RESUMED,
+        allowed_from=[Recovery.Status.PAUSED],
+        by=by,
+        now=now,
+    )
+
+
+def cancel(recovery: Recovery, *, by: str, now: datetime) -> Recovery:
+    """Queue nothing more, for good, and return the recovery as it is now. What is queued already is sent.
+
+    :raises StateConflict: when it is finished.
+    """
+    return _move(
+        recovery,
+        Recovery.Status.CANCELLED,
+        AuditEntry.Action.RECOVERY_CANCELLED,
+        allowed_from=Recovery.UNFINISHED,
+        by=by,
+        now=now,
+    )
+
+
+def progress(recoveries: Iterable[Recovery]) -> dict[UUID, Progress]:
+    """Return what has become of what each recovery has queued, in one query."""
+    ids = [recovery.pk for recovery in recoveries]
+    counted = (
+        Failure.objects.filter(recovery__in=ids)
+        .values_list("recovery")
+        .annotate(
+            delivered=Count("pk", filter=Q(status=Failure.Status.DELIVERED)),
+            failed=Count("pk", filter=Q(status=Failure.Status.INACTIVE)),
+            outstanding=Count("pk", filter=Q(status=Failure.Status.PENDING)),
+        )
+    )
+    found = {
+        pk: Progress(delivered=delivered, failed=failed, outstanding=outstanding)
+        for pk, delivered, failed, outstanding in counted
+    }
+    return {pk: found.get(pk, Progress()) for pk in ids}
+
+
+def work(*, clock: Callable[[], datetime], go_on: Callable[[], bool]) -> None:
+    """Advance every recovery that runs, slice by slice, unless another process is at it.
+
+    :param go_on: asked after each slice, when it has waited for as long as a slice is to take.
+    """
+    with exclusively("deliveries.recover") as free:
+        recoveries = (
+            list(Recovery.objects.running().order_by("pk").values_list("pk", flat=True)) if free else []
+        )
+        while recoveries:
+            recoveries = advance(recoveries, now=clock())
+            if not go_on():
+                return
+
+
+def advance(recoveries: Iterable[UUID], *, now: datetime) -> list[UUID]:
+    """Do one slice of each of the recoveries, and return which to go on with.
+
+    One that fails is left for later, and does not keep the others from going on.
+    """
+    going_on = []
+    for pk in recoveries:
+        try:
+            if _advance(pk, now=now):
+                going_on.append(pk)
+        except Exception:
+            logger.exception("A recovery failed", extra={"event": "recovery.failed", "recovery_id": pk})
+    return going_on
+
+
+def _advance(pk: UUID, *, now: datetime) -> bool:
+    """Queue what may leave from now until a little later, and tell whether there may be more."""
+    with transaction.atomic():
+        # Whoever else is at it does this slice; and nobody pauses what is half done.
+        locked = Recovery.objects.select_for_update(skip_locked=True, of=("self",))
+        recovery = locked.running().select_related("account").filter(pk=pk).first()
+        if recovery is None:
+            return False
+        first = max(recovery.next_slot_at, now)
+        slots = min(math.ceil((now + AHEAD - first).total_seconds() * recovery.rate), BATCH)
+        if slots <= 0:
+            return True
+        failures = list(
+            _ahead(recovery).only("created_at", "delivery_id").order_by("created_at", "pk")[:slots]
+        )
+        if failures:
+            _queue(recovery, failures, first=first, now=now)
+        elif recovery.next_slot_at <= now:
+            skipped = max(recovery.total - recovery.queued, 0)
+            Recovery.objects.filter(pk=pk).move(
+                Recovery.Status.COMPLETED, allowed_from=[Recovery.Status.RUNNING], now=now, skipped=skipped
+            )
+            return False
+        return True
+
+
+def _queue(recovery: Recovery, failures: list[Failure], *, first: datetime, now: datetime) -> None:
+    """Queue the failures' deliveries, one after the other from `first` on, and note how far that has come."""
+    deliveries = Delivery.objects.filter(pk__in=[failure.delivery_id for failure in failures])
+    sendable = redelivery.redeliverable(deliveries).select_for_update(of=("self",)).order_by("pk")
+    ids = set(sendable.values_list("pk", flat=True))
+    in_turn = [failure.delivery_id for failure in failures if failure.delivery_id in ids]
+    due_at = {pk: first + timedelta(seconds=turn / recovery.rate) for turn, pk in enumerate(in_turn)}
+    recovery.queued += redelivery.queue(due_at, now=now, recovery=recovery)
+    recovery.next_slot_at = first + timedelta(seconds=len(due_at) / recovery.rate)
+    recovery.passed_created_at, recovery.passed_failure_id = failures[-1].created_at, failures[-1].pk
+    recovery.save(update_fields=["queued", "next_slot_at", "passed_created_at", "passed_failure_id"])
+
+
+def _ahead(recovery: Recovery) -> FailureQuerySet:
+    """Return what the recovery covers and has not passed, as far as it still needs sending and can be sent.
+
+    What has changed since the recovery was made has been sent by somebody else, and failed again at most.
+    """
+    selected = Selection.of(recovery).failures(recovery.account).filter(updated_at__lte=recovery.created_at)
+    failures = selected.of_enabled_webhooks(recovery.account).exclude(webhook_id__in=recovery.left_out)
+    if recovery.passed_created_at is None:
+        return failures
+    # The first condition alone is what an index can follow.
+    behind = Q(created_at__gt=recovery.passed_created_at) | Q(pk__gt=recovery.passed_failure_id)
+    return failures.filter(behind, created_at__gte=recovery.passed_created_at)
+
+
+def _count_and_sample(failures: FailureQuerySet) -> tuple[int, list[Failure]]:
+    return failures.count(), list(failures.order_by("created_at", "pk")[:SAMPLE])
+
+
+def _move(
+    recovery: Recovery,
+    status: Recovery.Status,
+    action: AuditEntry.Action,
+    *,
+    allowed_from: Iterable[Recovery.Status],
+    by: str,
+    now: datetime,
+) -> Recovery:
+    with transaction.atomic():
+        moved = Recovery.objects.filter(pk=recovery.pk).move(status, allowed_from=list(allowed_from), now=now)
+        recovery.refresh_from_db()
+        if not moved:
+            raise StateConflict(f"The recovery is {recovery.status}.")
+        _note(action, recovery, by=by, now=now)
+    return recovery
+
+
+def _note(
+    action: AuditEntry.Action, recovery: Recovery, *, by: str, now: datetime, why: str = "", **details: Any
+) -> None:
+    auditing.note(
+        action, by=by, now=now, account=recovery.account_id, subject=recovery.pk, why=why, **details
+    )

@@ -1,0 +1,766 @@
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.conf import settings
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from deliveries import tasks
+from deliveries.models import Account, AuditEntry, Delivery, Event, Failure, Recovery, Webhook
+from deliveries.models.databases import exclusively
+from deliveries.services import recovering, redelivery, webhooks
+from deliveries.services.recovering import AHEAD, Selection
+from tests import builders
+from tests.builders import NOW
+
+pytestmark = pytest.mark.django_db
+
+CALLS = Selection(event_type="call.ended")
+LATER = NOW + timedelta(hours=1)
+SLICE = timedelta(seconds=0.1)
+
+
+def some_failures(webhook: Webhook, count: int) -> list[Delivery]:
+    """Return failed deliveries, a second apart, the oldest first."""
+    return [
+        builders.a_failed_delivery(webhook, created_at=NOW + timedelta(seconds=number))
+        for number in range(count)
+    ]
+
+
+def create(account: Account, *, selection: Selection = CALLS, **changes: Any) -> Recovery:
+    """Return a recovery made after all that the builders make."""
+    return recovering.create(
+        **{"account": account, "selection": selection, "by": "a test", "now": LATER, **changes}
+    )
+
+
+def run(recovery: Recovery, *, at: datetime = LATER) -> Recovery:
+    """Advance a recovery from a moment on until it does not go on, and return it as it is then."""
+    for number in range(10_000):
+        if not recovering.advance([recovery.pk], now=at + number * SLICE):
+            break
+    recovery.refresh_from_db()
+    return recovery
+
+
+def queued() -> list[Delivery]:
+    """Return the deliveries that are in the queue, in the order they are due."""
+    return list(Delivery.objects.filter(status=Delivery.Status.PENDING).order_by("due_at"))
+
+
+class TestPreview:
+    @pytest.mark.parametrize(
+        "part",
+        [
+            {"event_type": "message.sent"},
+            {"reason_code": "dns_failed"},
+            {"failed_from": NOW + timedelta(seconds=5)},
+            {"failed_before": NOW},
+            {"failed_from": NOW - timedelta(days=2), "failed_before": NOW - timedelta(days=1)},
+        ],
+        ids=lambda part: "+".join(part),
+    )
+    def test_counts_what_every_part_selects(self, part: dict[str, Any], account: Account) -> None:
+        webhook = builders.a_webhook(account)
+        builders.a_failed_delivery(webhook)
+        wanted = builders.a_failed_delivery(
+            webhook, event=builders.an_event(account, type=part.get("event_type", "call.ended"))
+        )
+        Failure.objects.filter(delivery=wanted).update(
+            reason_code=part.get("reason_code", "http_status"), created_at=part.get("failed_from", NOW)
+        )
+        if "failed_before" in part:
+            Failure.objects.filter(delivery=wanted).update(
+                created_at=part["failed_before"] - timedelta(microseconds=1)
+            )
+
+        preview = recovering.preview(account=account, selection=Selection(**part))
+
+        assert [failure.delivery for failure in preview.sample] == [wanted]
+        assert (preview.count, preview.excluded) == (1, 0)
+
+    def test_counts_what_all_the_parts_select(self, account: Account) -> None:
+        webhook, other = builders.a_webhook(account), builders.a_webhook(account)
+        builders.a_failed_delivery(webhook)
+        builders.a_failed_delivery(other)
+        both = Selection(webhook_id=webhook.pk, event_type="call.ended")
+        neither = Selection(webhook_id=webhook.pk, event_type="message.sent")
+
+        assert recovering.preview(account=account, selection=both).count == 1
+        assert recovering.preview(account=account, selection=neither).count == 0
+
+    def test_selects_nothing_where_nothing_is_given(self, account: Account) -> None:
+        builders.a_failed_delivery(builders.a_webhook(account))
+
+        assert Selection().empty
+        assert recovering.preview(account=account, selection=Selection()).count == 0
+        assert create(account, selection=Selection()).total == 0
+
+    @pytest.mark.parametrize(
+        "selection",
+        [
+            Selection(webhook_id=UUID(int=1)),
+            Selection(event_type="call.begun"),
+            Selection(failed_from=NOW, failed_before=NOW),
+            Selection(failed_from=LATER, failed_before=NOW),
+        ],
+        ids=["unknown webhook", "unknown event", "no time", "negative time"],
+    )
+    def test_selects_nothing_by_what_is_not_there(self, selection: Selection, account: Account) -> None:
+        builders.a_failed_delivery(builders.a_webhook(account))
+
+        assert recovering.preview(account=account, selection=selection).count == 0
+
+    def test_selects_nothing_of_another_account(self, account: Account) -> None:
+        stranger = builders.a_failed_delivery()
+        selections = [CALLS, Selection(webhook_id=stranger.webhook_id)]
+
+        for selection in selections:
+            preview = recovering.preview(account=account, selection=selection)
+            assert (preview.count, preview.sample, preview.excluded) == (0, [], 0)
+
+    @pytest.mark.parametrize("status", ["pending", "delivered"])
+    def test_leaves_out_what_needs_nobody(self, status: str, account: Account) -> None:
+        delivery = builders.a_failed_delivery(builders.a_webhook(account))
+        Failure.objects.filter(delivery=delivery).update(status=status)
+
+        preview = recovering.preview(account=account, selection=CALLS)
+
+        assert (preview.count, preview.excluded) == (0, 0)
+
+    def test_says_how_many_cannot_be_sent(self, account: Account) -> None:
+        sendable, disabled, deleted = (builders.a_webhook(account) for _ in range(3))
+        for webhook in (sendable, disabled, deleted):
+            builders.a_failed_delivery(webhook)
+        webhooks.disable(disabled.pk, reason="Maintenance.", by="a test", now=NOW)
+        webhooks.delete(deleted, by="a test", now=NOW)
+
+        preview = recovering.preview(account=account, selection=CALLS)
+
+        assert (preview.count, preview.excluded) == (1, 2)
+        # The one definition of what can be sent again says the same.
+        assert redelivery.redeliverable(Delivery.objects.all()).count() == 1
+
+    def test_shows_the_ten_oldest(self, account: Account) -> None:
+        made = some_failures(builders.a_webhook(account), 12)
+
+        sample = recovering.preview(account=account, selection=CALLS).sample
+
+        assert [failure.delivery for failure in sample] == made[:10]
+
+    def test_changes_nothing(self, account: Account) -> None:
+        builders.a_failed_delivery(builders.a_webhook(account))
+
+        recovering.preview(account=account, selection=CALLS)
+
+        assert not Recovery.objects.exists()
+        assert not queued()
+
+
+class TestCreate:
+    def test_writes_down_what_is_to_be_done(self, account: Account, doorbell_rings: list[str]) -> None:
+        webhook = builders.a_webhook(account)
+        first, second = some_failures(webhook, 2)
+        selection = Selection(
+            webhook_id=webhook.pk,
+            event_type="call.ended",
+            reason_code="connection_timeout",
+            failed_from=NOW,
+            failed_before=LATER,
+        )
+
+        recovery = create(account, selection=selection, rate=7, why="It was down.")
+
+        recovery.refresh_from_db()
+        assert Selection.of(recovery) == selection
+        assert (recovery.status, recovery.rate, recovery.total, recovery.queued) == ("running", 7, 2, 0)
+        assert (recovery.by, recovery.why, recovery.created_at) == ("a test", "It was down.", LATER)
+        assert recovery.sample == [first.failure.pk, second.failure.pk]
+        assert not queued()
+        assert not doorbell_rings
+
+    def test_notes_the_act(self, account: Account) -> None:
+        builders.a_failed_delivery(builders.a_webhook(account))
+        AuditEntry.objects.all().delete()
+
+        recovery = create(account, why="It was down.")
+
+        entry = AuditEntry.objects.get()
+        assert (entry.action, entry.subject_id) == ("recovery.created", str(recovery.pk))
+        assert (entry.by, entry.why, entry.account) == ("a test", "It was down.", account)
+        assert entry.details == {"total": 1, "rate": 50}
+
+    def test_is_done_at_once_when_there_is_nothing_to_do(self, account: Account) -> None:
+        recovery = create(account)
+
+        assert (recovery.status, recovery.finished_at, recovery.total) == ("completed", LATER, 0)
+
+    def test_keeps_as_much_of_a_long_name_as_there_is_room_for(self, account: Account) -> None:
+        assert create(account, by="n" * 400).by == "n" * 300
+
+
+class TestAdvance:
+    def test_queues_what_may_leave_soon_each_in_its_moment(self, account: Account) -> None:
+        made = some_failures(builders.a_webhook(account), 20)
+        recovery = create(account, rate=50)
+
+        assert recovering.advance([recovery.pk], now=LATER) == [recovery.pk]
+
+        assert queued() == made[:15]
+        assert [delivery.due_at for delivery in queued()] == [
+            LATER + timedelta(seconds=number / 50) for number in range(15)
+        ]
+        recovery.refresh_from_db()
+        assert (recovery.queued, recovery.next_slot_at) == (15, LATER + AHEAD)
+
+    def test_gives_each_one_attempt_and_no_retries(self, account: Account) -> None:
+        (delivery,) = some_failures(builders.a_webhook(account), 1)
+        recovery = create(account)
+
+        recovering.advance([recovery.pk], now=LATER)
+
+        delivery.refresh_from_db()
+        assert (delivery.status, delivery.round, delivery.retries_left) == ("pending", 2, 0)
+        failure = Failure.objects.get()
+        assert (failure.status, failure.reason, failure.reason_code) == ("pending", "", "")
+        assert (failure.recovery, failure.updated_at) == (recovery, LATER)
+
+    def test_queues_no_more_before_its_time(self, account: Account) -> None:
+        some_failures(builders.a_webhook(account), 30)
+        recovery = create(account, rate=50)
+
+        counts = []
+        for moment in (LATER, LATER, LATER + SLICE / 100, LATER + SLICE):
+            recovering.advance([recovery.pk], now=moment)
+            counts.append(len(queued()))
+
+        assert counts == [15, 15, 16, 20]
+
+    def test_does_not_catch_up_after_a_stop(self, account: Account) -> None:
+        some_failures(builders.a_webhook(account), 40)
+        recovery = create(account, rate=50)
+        recovering.advance([recovery.pk], now=LATER)
+
+        recovering.advance([recovery.pk], now=LATER + timedelta(minutes=5))
+
+        assert len(queued()) == 30
+        assert {delivery.due_at for delivery in queued()[15:]} == {
+            LATER + timedelta(minutes=5, seconds=number / 50) for number in range(15)
+        }
+
+    @pytest.mark.parametrize("rate", [1, 7, 50, 1000])
+    def test_keeps_its_distance_however_it_is_called(self, rate: int, account: Account) -> None:
+        some_failures(builders.a_webhook(account), 30)
+        recovery, moment, chance = create(account, rate=rate), LATER, random.Random(rate)
+
+        while recovering.advance([recovery.pk], now=moment):
+            moment += timedelta(seconds=chance.uniform(0, 0.5))
+
+        moments = [delivery.due_at for delivery in queued() if delivery.due_at]
+        assert len(moments) == 30
+        least = min(after - before for before, after in zip(moments, moments[1:], strict=False))
+        assert least >= timedelta(seconds=1 / rate, microseconds=-1)
+
+    def test_takes_no_more_at_once_than_a_statement_can(
+        self, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(recovering, "BATCH", 2)
+        some_failures(builders.a_webhook(account), 5)
+        recovery = create(account, rate=1000)
+
+        recovering.advance([recovery.pk], now=LATER)
+
+        assert len(queued()) == 2
+        assert run(recovery).queued == 5
+
+    def test_is_complete_when_the_last_has_had_its_moment(self, account: Account) -> None:
+        some_failures(builders.a_webhook(account), 3)
+        recovery = create(account, rate=20)
+
+        assert recovering.advance([recovery.pk], now=LATER) == [recovery.pk]
+        assert recovering.advance([recovery.pk], now=LATER + SLICE) == [recovery.pk]
+        assert recovering.advance([recovery.pk], now=LATER + 2 * SLICE) == []
+
+        recovery.refresh_from_db()
+        assert (recovery.status, recovery.finished_at) == ("completed", LATER + 2 * SLICE)
+        assert (recovery.queued, recovery.skipped, recovery.total) == (3, 0, 3)
+
+    def test_skips_what_was_sent_by_somebody_else_meanwhile(self, account: Account) -> None:
+        succeeded, pending, failed_again, left = some_failures(builders.a_webhook(account), 4)
+        recovery = create(account, rate=1)
+        moment = LATER + timedelta(seconds=1)
+        for delivery in (succeeded, pending, failed_again):
+            redelivery.redeliver(delivery, by="a person", now=moment)
+        Delivery.objects.filter(pk=succeeded.pk).finish(Delivery.Status.SUCCEEDED, now=moment)
+        Failure.objects.mark_delivered({succeeded.pk: moment})
+        Delivery.objects.filter(pk=failed_again.pk).finish(Delivery.Status.FAILED, now=moment)
+        Failure.objects.filter(delivery=failed_again).update(status="inactive", updated_at=moment)
+
+        run(recovery, at=moment)
+
+        assert (recovery.status, recovery.queued, recovery.skipped) == ("completed", 1, 3)
+        rounds = {delivery.pk: delivery.round for delivery in Delivery.objects.all()}
+        assert rounds == {succeeded.pk: 2, pending.pk: 2, failed_again.pk: 2, left.pk: 2}
+        assert Failure.objects.get(recovery=recovery).delivery == left
+
+    def test_sends_nothing_twice_that_fails_again(self, account: Account) -> None:
+        made = some_failures(builders.a_webhook(account), 3)
+        recovery = create(account, rate=10)
+        moment = LATER
+
+        while recovering.advance([recovery.pk], now=moment):
+            # A clock that is behind, as another machine's may be.
+            pending = [delivery.pk for delivery in queued()]
+            Delivery.objects.filter(pk__in=pending).finish(Delivery.Status.FAILED, now=NOW)
+            Failure.objects.filter(delivery__in=pending).update(status="inactive", updated_at=NOW)
+            moment += SLICE
+
+        assert [Delivery.objects.get(pk=delivery.pk).round for delivery in made] == [2, 2, 2]
+
+    def test_takes_nothing_on_that_failed_only_after_it_was_made(self, account: Account) -> None:
+        webhook = builders.a_webhook(account)
+        some_failures(webhook, 1)
+        recovery = create(account)
+        late = builders.a_failed_delivery(webhook, created_at=NOW + timedelta(minutes=1))
+        Failure.objects.filter(delivery=late).update(updated_at=LATER + SLICE)
+
+        run(recovery, at=LATER + SLICE)
+
+        assert Delivery.objects.get(pk=late.pk).status == "failed"
+
+    def test_keeps_to_its_selection(self, account: Account) -> None:
+        webhook, other = builders.a_webhook(account), builders.a_webhook(account)
+        wanted, left = builders.a_failed_delivery(webhook), builders.a_failed_delivery(other)
+        stranger = builders.a_failed_delivery()
+
+        run(create(account, selection=Selection(webhook_id=webhook.pk)))
+
+        assert queued() == [wanted]
+        assert {Delivery.objects.get(pk=each.pk).status for each in (left, stranger)} == {"failed"}
+
+    @pytest.mark.parametrize("how", ["disabled", "deleted"])
+    def test_skips_webhooks_that_have_gone(self, how: str, account: Account) -> None:
+        webhook, other = builders.a_webhook(account), builders.a_webhook(account)
+        some_failures(webhook, 3)
+        (left,) = some_failures(other, 1)
+        recovery = create(account)
+        if how == "disabled":
+            webhooks.disable(webhook.pk, reason="Maintenance.", by="a test", now=LATER)
+        else:
+            webhooks.delete(webhook, by="a test", now=LATER)
+
+        run(recovery)
+
+        assert queued() == [left]
+        assert (recovery.status, recovery.queued, recovery.skipped) == ("completed", 1, 3)
+
+    def test_leaves_out_webhooks_that_are_enabled_only_later(self, account: Account) -> None:
+        webhook, disabled = builders.a_webhook(account), builders.a_webhook(account)
+        some_failures(webhook, 1)
+        some_failures(disabled, 2)
+        webhooks.disable(disabled.pk, reason="Maintenance.", by="a test", now=NOW)
+        recovery = create(account)
+        webhooks.change(disabled, by="a test", now=LATER, enabled=True)
+
+        run(recovery)
+
+        assert (recovery.total, recovery.queued, recovery.skipped) == (1, 1, 0)
+
+    def test_goes_on_when_failures_have_been_deleted(self, account: Account) -> None:
+        some_failures(builders.a_webhook(account), 12)
+        recovery = create(account, rate=10)
+        recovering.advance([recovery.pk], now=LATER)
+        Event.objects.filter(deliveries__failure__id__in=recovery.sample).delete()
+
+        run(recovery, at=LATER + SLICE)
+
+        assert (recovery.status, recovery.queued, recovery.skipped) == ("completed", 5, 7)
+        assert recovering.progress([recovery])[recovery.pk].outstanding == 2
+
+    def test_passes_those_that_failed_at_one_moment_once_each(self, account: Account) -> None:
+        webhook = builders.a_webhook(account)
+        for _ in range(10):
+            builders.a_failed_delivery(webhook)
+
+        recovery = run(create(account, rate=10))
+
+        assert (recovery.queued, recovery.skipped) == (10, 0)
+        assert set(Delivery.objects.values_list("round", flat=True)) == {2}
+
+    def test_does_a_slice_or_none_of_it(self, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+        some_failures(builders.a_webhook(account), 3)
+        recovery = create(account)
+
+        def break_down(*args: Any, **kwargs: Any) -> None:
+            raise RuntimeError("The process ended here.")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Recovery, "save", break_down)
+            assert recovering.advance([recovery.pk], now=LATER) == []
+        assert not queued()
+
+        assert run(recovery).queued == 3
+
+    def test_is_not_kept_from_one_recovery_by_another(
+        self, account: Account, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        good, bad = builders.a_webhook(account), builders.a_webhook(account)
+        (wanted,) = some_failures(good, 1)
+        some_failures(bad, 1)
+        broken = create(account, selection=Selection(webhook_id=bad.pk))
+        well = create(account, selection=Selection(webhook_id=good.pk))
+        queue = redelivery.queue
+
+        def queue_or_fail(*args: Any, recovery: Recovery, **kwargs: Any) -> int:
+            if recovery == broken:
+                raise RuntimeError("Broken.")
+            return queue(*args, recovery=recovery, **kwargs)
+
+        monkeypatch.setattr(redelivery, "queue", queue_or_fail)
+        with caplog.at_level(logging.ERROR):
+            assert recovering.advance([broken.pk, well.pk], now=LATER) == [well.pk]
+
+        assert queued() == [wanted]
+        (record,) = caplog.records
+        assert record.exc_info is not None
+        assert vars(record)["recovery_id"] == broken.pk
+
+    def test_asks_as_much_for_one_as_for_many(self, account: Account) -> None:
+        webhook = builders.a_webhook(account)
+        few, many = create_of(webhook, 1), create_of(webhook, 14)
+        counts = []
+        for recovery in (few, many):
+            with CaptureQueriesContext(connection) as queries:
+                recovering.advance([recovery.pk], now=LATER)
+            counts.append(len(queries))
+
+        assert len(queued()) == 15
+        assert counts[0] == counts[1] <= 9
+
+    def test_writes_nothing_to_the_audit(self, account: Account) -> None:
+        some_failures(builders.a_webhook(account), 3)
+        recovery = create(account)
+        before = AuditEntry.objects.count()
+
+        run(recovery)
+
+        assert AuditEntry.objects.count() == before
+
+
+def create_of(webhook: Webhook, count: int) -> Recovery:
+    """Return a recovery of failures of a type of their own."""
+    event_type = f"type_{count}"
+    for _ in range(count):
+        builders.a_failed_delivery(webhook, event=builders.an_event(webhook.account, type=event_type))
+    return create(webhook.account, selection=Selection(event_type=event_type))
+
+
+ACTIONS: dict[Callable[..., Recovery], str] = {
+    recovering.pause: "recovery.paused",
+    recovering.resume: "recovery.resumed",
+    recovering.cancel: "recovery.cancelled",
+}
+
+
+class TestSteering:
+    def test_pauses_and_goes_on_where_it_was(self, account: Account) -> None:
+        made = some_failures(builders.a_webhook(account), 6)
+        recovery = create(account, rate=10)
+        recovering.advance([recovery.pk], now=LATER)
+
+        recovering.pause(recovery, by="a person", now=LATER)
+        assert recovering.advance([recovery.pk], now=LATER + timedelta(minutes=1)) == []
+        assert queued() == made[:3]
+        recovering.resume(recovery, by="a person", now=LATER + timedelta(minutes=2))
+
+        run(recovery, at=LATER + timedelta(minutes=2))
+        assert queued() == made
+        assert recovery.status == "completed"
+
+    def test_ends_for_good_what_is_cancelled(self, account: Account) -> None:
+        some_failures(builders.a_webhook(account), 6)
+        recovery = create(account, rate=10)
+        recovering.advance([recovery.pk], now=LATER)
+
+        recovering.cancel(recovery, by="a person", now=LATER + SLICE)
+
+        assert (recovery.status, recovery.finished_at) == ("cancelled", LATER + SLICE)
+        assert recovering.advance([recovery.pk], now=LATER + timedelta(minutes=1)) == []
+        assert len(queued()) == 3
+
+    @pytest.mark.parametrize("act", ACTIONS, ids=ACTIONS.values())
+    @pytest.mark.parametrize("status", Recovery.Status)
+    def test_does_what_the_state_allows(
+        self, act: Callable[..., Recovery], status: Recovery.Status, account: Account
+    ) -> None:
+        allowed = {
+            "recovery.paused": {"running": "paused"},
+            "recovery.resumed": {"paused": "running"},
+            "recovery.cancelled": {"running": "cancelled", "paused": "cancelled"},
+        }[ACTIONS[act]]
+        unfinished = status in Recovery.UNFINISHED
+        recovery = builders.a_recovery(account, status=status, finished_at=None if unfinished else NOW)
+
+        if status in allowed:
+            assert act(recovery, by="a person", now=LATER).status == allowed[status]
+            entry = AuditEntry.objects.get()
+            assert entry.action == ACTIONS[act]
+            assert (entry.by, entry.subject_id, entry.account) == ("a person", str(recovery.pk), account)
+        else:
+            with pytest.raises(recovering.StateConflict, match=f"The recovery is {status}."):
+                act(recovery, by="a person", now=LATER)
+            assert not AuditEntry.objects.exists()
+            assert Recovery.objects.get().status == status
+
+    def test_goes_by_what_is_stored(self, account: Account) -> None:
+        recovery = builders.a_recovery(account)
+        recovering.cancel(Recovery.objects.get(), by="a person", now=LATER)
+
+        with pytest.raises(recovering.StateConflict):
+            recovering.pause(recovery, by="another", now=LATER)
+
+
+class TestProgress:
+    def test_counts_what_became_of_what_was_queued(
+        self, account: Account, django_assert_num_queries: Any
+    ) -> None:
+        webhook = builders.a_webhook(account)
+        first, second = builders.a_recovery(account), builders.a_recovery(account)
+        for status, count in (("delivered", 3), ("inactive", 2), ("pending", 1)):
+            for _ in range(count):
+                failure = builders.a_failed_delivery(webhook).failure
+                Failure.objects.filter(pk=failure.pk).update(status=status, recovery=first)
+
+        with django_assert_num_queries(1):
+            progress = recovering.progress([first, second])
+
+        assert progress == {
+            first.pk: recovering.Progress(delivered=3, failed=2, outstanding=1),
+            second.pk: recovering.Progress(delivered=0, failed=0, outstanding=0),
+        }
+
+
+class TestWork:
+    def test_goes_on_until_all_is_done(self, account: Account) -> None:
+        some_failures(builders.a_webhook(account), 6)
+        recovery, moments = create(account, rate=10), ticking()
+
+        recovering.work(clock=lambda: next(moments), go_on=lambda: True)
+
+        recovery.refresh_from_db()
+        assert (recovery.status, recovery.queued) == ("completed", 6)
+
+    def test_stops_when_it_is_told_to(self, account: Account) -> None:
+        some_failures(builders.a_webhook(account), 6)
+        recovery = create(account, rate=10)
+
+        recovering.work(clock=lambda: LATER, go_on=lambda: False)
+
+        assert len(queued()) == 3
+        recovery.refresh_from_db()
+        assert recovery.status == "running"
+
+    def test_has_no_turns_when_nothing_runs(
+        self, account: Account, django_assert_max_num_queries: Any
+    ) -> None:
+        builders.a_recovery(account, status="paused")
+
+        def go_on() -> bool:
+            raise AssertionError("There was nothing to be gone on with.")
+
+        # The lock is taken and given back.
+        with django_assert_max_num_queries(3):
+            recovering.work(clock=lambda: LATER, go_on=go_on)
+
+
+def ticking() -> Iterator[datetime]:
+    """A clock that goes on by a slice whenever it is read."""
+    moment = LATER
+    while True:
+        yield moment
+        moment += SLICE
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAtOnce:
+    def test_many_keep_the_pace_of_one(self) -> None:
+        webhook = builders.a_webhook()
+        some_failures(webhook, 40)
+        recovery = create(webhook.account, rate=50)
+
+        in_threads(8, lambda: recovering.advance([recovery.pk], now=LATER))
+
+        recovery.refresh_from_db()
+        assert len(queued()) == recovery.queued == 15
+        assert len({delivery.due_at for delivery in queued()}) == 15
+
+    @pytest.mark.postgresql
+    def test_waits_for_nobody_who_is_at_it(self, within: Callable[[float], None]) -> None:
+        webhook = builders.a_webhook()
+        some_failures(webhook, 1)
+        recovery = create(webhook.account)
+
+        with transaction.atomic():
+            Recovery.objects.select_for_update().get()
+            (advanced,) = in_threads(1, lambda: recovering.advance([recovery.pk], now=LATER))
+
+        assert advanced == []
+        assert not queued()
+        within(1.5)  # less than a lock is waited for
+
+    @pytest.mark.postgresql
+    def test_one_process_works_at_a_time(self) -> None:
+        webhook = builders.a_webhook()
+        some_failures(webhook, 1)
+        create(webhook.account)
+
+        with exclusively("deliveries.recover"):
+            in_threads(1, lambda: recovering.work(clock=lambda: LATER, go_on=lambda: False))
+
+        assert not queued()
+
+    @pytest.mark.parametrize("act", [recovering.pause, recovering.cancel], ids=["pause", "cancel"])
+    def test_of_two_acts_one_is_done(self, act: Callable[..., Recovery]) -> None:
+        recovery = builders.a_recovery()
+        together = threading.Barrier(2)
+
+        def try_to() -> bool:
+            mine = Recovery.objects.get(pk=recovery.pk)
+            together.wait(10)
+            try:
+                act(mine, by="a person", now=LATER)
+            except recovering.StateConflict:
+                return False
+            return True
+
+        assert sorted(in_threads(2, try_to)) == [False, True]
+        assert AuditEntry.objects.filter(subject_id=str(recovery.pk)).count() == 1
+
+
+def in_threads(count: int, do: Callable[[], Any]) -> list[Any]:
+    """Do something in several threads at once, each with a connection of its own; return what it returned."""
+
+    def do_and_close() -> Any:
+        try:
+            return do()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(count) as pool:
+        return [done.result() for done in [pool.submit(do_and_close) for _ in range(count)]]
+
+
+class TestTask:
+    @pytest.fixture
+    def dispatcher(self, monkeypatch: pytest.MonkeyPatch) -> "Dispatcher":
+        """What stands for this process's dispatcher."""
+        dispatcher = Dispatcher()
+        monkeypatch.setattr("deliveries.services.dispatching.start", lambda clock: dispatcher)
+        return dispatcher
+
+    def test_has_what_it_queues_sent_in_its_moment(self, account: Account, dispatcher: "Dispatcher") -> None:
+        some_failures(builders.a_webhook(account), 1)
+        create(account)
+
+        tasks.recover()
+
+        assert len(queued()) == 1
+        assert dispatcher.woken >= 2
+        assert Recovery.objects.get().status == "completed"
+
+    def test_leaves_a_process_that_is_to_end(
+        self, account: Account, dispatcher: "Dispatcher", within: Callable[[float], None]
+    ) -> None:
+        some_failures(builders.a_webhook(account), 20)
+        create(account, rate=1)
+        dispatcher.stopping = True
+
+        tasks.recover()
+
+        assert len(queued()) == 1
+        within(0.9)
+
+    def test_is_called_every_second_and_is_over_by_then(self) -> None:
+        entry = settings.CELERY_BEAT_SCHEDULE["recover"]
+
+        assert entry == {"task": tasks.recover.name, "schedule": 1.0, "options": {"expires": 1}}
+        assert timedelta(seconds=1) > tasks.RECOVERING
+        # What is queued ahead lasts until the next turn begins.
+        assert timedelta(seconds=1) - tasks.RECOVERING + tasks.SLICE <= AHEAD
+
+
+class Dispatcher:
+    """Counts how often it is woken."""
+
+    def __init__(self) -> None:
+        self.woken = 0
+        self.stopping = False
+
+    def wake(self) -> None:
+        self.woken += 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+class TestFarAlong:
+    def test_reads_only_what_is_ahead(self) -> None:
+        webhook = builders.a_webhook()
+        a_long_list_of_failures(webhook)
+        recovery = create(webhook.account)
+        passed = Failure.objects.order_by("-created_at")[500]
+        Recovery.objects.update(passed_created_at=passed.created_at, passed_failure_id=passed.pk)
+        recovery.refresh_from_db()
+
+        ahead = recovering._ahead(recovery).order_by("created_at", "pk")[:15]
+        plan = ahead.explain(analyze=True, buffers=True, timing=False)
+
+        assert "failures_needing_attention" in plan
+        assert "Seq Scan on deliveries_failure" not in plan
+        assert "Sort" not in plan
+        removed = [int(line.split(":")[1]) for line in plan.splitlines() if "Rows Removed by" in line]
+        assert sum(removed) <= 1
+        began = datetime.now(tz=NOW.tzinfo)
+        recovering.advance([recovery.pk], now=LATER)
+        assert datetime.now(tz=NOW.tzinfo) - began < timedelta(seconds=0.5)
+        assert len(queued()) == 15
+
+
+def a_long_list_of_failures(webhook: Webhook) -> None:
+    """Make 50,000 failures, a millisecond apart; by SQL, because models would take half a minute."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH events AS (
+                INSERT INTO deliveries_event (id, account_id, type, body, occurred_at, created_at)
+                SELECT gen_random_uuid(), %(account)s, 'call.ended', '{}', %(now)s, %(now)s
+                  FROM generate_series(1, 50000)
+                RETURNING id
+            ), failed AS (
+                INSERT INTO deliveries_delivery
+                    (id, account_id, event_id, webhook_id, status, created_at, claims, round,
+                     attempts_made, retries_left, finished_at)
+                SELECT gen_random_uuid(), %(account)s, id, %(webhook)s, 'failed', %(now)s, 0, 1, 1, 0, %(now)s
+                  FROM events
+                RETURNING id
+            )
+            INSERT INTO deliveries_failure
+                (id, account_id, delivery_id, status, reason, reason_code, webhook_id, webhook_name,
+                 event_type, last_attempt_at, created_at, updated_at)
+            SELECT substr(md5(id::text), 1, 24), %(account)s, id, 'inactive', 'HTTP 500', 'http_status',
+                   %(webhook)s, 'CRM', 'call.ended', %(now)s,
+                   %(now)s + row_number() OVER () * interval '1 millisecond', %(now)s
+              FROM failed
+            """,
+            {"account": webhook.account_id, "webhook": webhook.pk, "now": NOW},
+        )
+        for table in ("failure", "delivery", "webhook"):
+            cursor.execute(f"ANALYZE deliveries_{table}")
