@@ -23,6 +23,11 @@ from deliveries.api.native import schema as native
 from deliveries.api.native.serializers.agents import AgentDraftSerializer, AgentSerializer
 from deliveries.api.native.serializers.deliveries import DeliverySerializer
 from deliveries.api.native.serializers.events import EventDraftSerializer, PublicationSerializer
+from deliveries.api.native.serializers.recoveries import (
+    PreviewSerializer,
+    RecoveryDraftSerializer,
+    RecoverySerializer,
+)
 from deliveries.api.native.views.base import NativeViewSet
 from deliveries.api.views import ContractView, UnknownPathView
 from tests.api.test_seed_documents import page
@@ -268,6 +273,9 @@ class TestTruth:
             ("native", "Delivery", DeliverySerializer),
             ("native", "AgentDraft", AgentDraftSerializer),
             ("native", "Agent", AgentSerializer),
+            ("native", "RecoveryDraft", RecoveryDraftSerializer),
+            ("native", "RecoveryPreview", PreviewSerializer),
+            ("native", "Recovery", RecoverySerializer),
         ],
         ids=lambda value: value if isinstance(value, str) else value.__name__,
     )
@@ -284,6 +292,7 @@ class TestTruth:
             ("logs", "NewWebhook", WebhookFieldsSerializer),
             ("native", "EventDraft", EventDraftSerializer),
             ("native", "AgentDraft", AgentDraftSerializer),
+            ("native", "RecoveryDraft", RecoveryDraftSerializer),
         ],
         ids=lambda value: value if isinstance(value, str) else value.__name__,
     )
@@ -293,7 +302,7 @@ class TestTruth:
         declared = DOCUMENTS[contract]["components"]["schemas"][name]
         fields = serializer().fields.items()
 
-        assert declared["required"] == [name for name, field in fields if field.required]
+        assert declared.get("required", []) == [name for name, field in fields if field.required]
         assert [
             name for name, schema in declared["properties"].items() if "null" in schema.get("type", ())
         ] == [name for name, field in fields if field.allow_null]

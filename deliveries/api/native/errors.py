@@ -19,6 +19,13 @@ class IdempotencyConflict(APIException):
     default_code = "idempotency_conflict"
 
 
+class RecoveryStateConflict(APIException):
+    """The recovery's state does not allow it."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "recovery_state_conflict"
+
+
 class InvalidIdempotencyKey(ValidationError):
     """The header has a form no key may have."""
 

@@ -8,7 +8,11 @@ from deliveries.api.native.pagination import MOST_PER_PAGE
 from deliveries.api.native.views.agents import AgentViewSet
 from deliveries.api.native.views.base import NativeView
 from deliveries.api.native.views.events import EventViewSet
+from deliveries.api.native.views.recoveries import RecoveryViewSet
 from deliveries.api.openapi import Answer, Body, Contract, Json, Operation, Operations
+from deliveries.models import Recovery
+from deliveries.reasons import Reason
+from deliveries.services import recovering
 
 _AGENT_ID = "9fbef0b7-8d4e-4a08-9207-66c22155721d"
 _EVENT_ID = "0198c8f2-6c1e-7cc3-9a10-6f0c6a4f4b11"
@@ -40,6 +44,50 @@ DELIVERY: Json = {
     "finished_at": "2026-03-15T10:00:00.265456Z",
 }
 AGENT: Json = {"id": _AGENT_ID, "name": "Reception", "created_at": _CREATED_AT}
+_RECOVERY_ID = "0198c8f2-6c1e-7cc3-9a10-8d1f0b7e2a33"
+_FAILURE_ID = "aabbccddeeff001122334455"
+RECOVERY_DRAFT: Json = {
+    "webhook_id": _HOOK["id"],
+    "event": "call.ended",
+    "reason_code": "connection_timeout",
+    "created_at": {"gte": "2026-03-15T10:00:00Z", "lt": "2026-03-15T12:00:00Z"},
+    "dry_run": False,
+    "rate": 50,
+    "why": "The CRM was down for maintenance.",
+}
+PREVIEW: Json = {
+    "dry_run": True,
+    "count": 1,
+    "sample": [
+        {
+            "id": _FAILURE_ID,
+            "event": "call.ended",
+            "webhook": _HOOK,
+            "reason": "Connection timeout",
+            "reason_code": "connection_timeout",
+            "created_at": _CREATED_AT,
+        }
+    ],
+    "excluded": 0,
+}
+RECOVERY: Json = {
+    "id": _RECOVERY_ID,
+    "status": "running",
+    "filter": {
+        "webhook_id": _HOOK["id"],
+        "event": "call.ended",
+        "reason_code": "connection_timeout",
+        "created_at": {"gte": "2026-03-15T10:00:00.000000Z", "lt": "2026-03-15T12:00:00.000000Z"},
+    },
+    "rate": 50,
+    "why": "The CRM was down for maintenance.",
+    "by": "API key operations (whk_1a2b3c4d)",
+    "total": 240,
+    "progress": {"queued": 0, "skipped": 0, "delivered": 0, "failed": 0, "outstanding": 0},
+    "sample": [_FAILURE_ID],
+    "created_at": "2026-03-15T12:30:00.000000Z",
+    "finished_at": None,
+}
 
 _UUID = openapi.text(format="uuid")
 _MOMENT = openapi.text(format="date-time", description="UTC, with six decimals.")
@@ -58,6 +106,11 @@ def _page(name: str) -> Json:
     return openapi.obj({"results": openapi.array(openapi.ref(name)), "next": link, "previous": link})
 
 
+def _period(moment: Json, **rules: Any) -> Json:
+    bounds = {"gte": openapi.nullable(moment), "lt": openapi.nullable(moment)}
+    return openapi.obj(bounds, description="When they first failed: from `gte` on, before `lt`.", **rules)
+
+
 _EVENT_PROPERTIES: dict[str, Json] = {
     "id": _UUID,
     "event": openapi.text(description="The event's type."),
@@ -65,6 +118,12 @@ _EVENT_PROPERTIES: dict[str, Json] = {
     "payload": _PAYLOAD,
     "occurred_at": _MOMENT,
     "created_at": _MOMENT,
+}
+_REASON_CODE = openapi.text(enum=[reason.value for reason in Reason], description="More may be added.")
+_FILTER_PROPERTIES: dict[str, Json] = {
+    "webhook_id": openapi.nullable(_UUID),
+    "event": openapi.nullable(openapi.text(minLength=1, maxLength=100, description="An event type.")),
+    "reason_code": {**openapi.nullable(_REASON_CODE), "enum": [*_REASON_CODE["enum"], None]},
 }
 _SCHEMAS: dict[str, Json] = {
     "EventDraft": openapi.obj(
@@ -128,6 +187,88 @@ _SCHEMAS: dict[str, Json] = {
     "AgentDraft": openapi.obj({"name": openapi.text(minLength=1, maxLength=255)}),
     "Agent": openapi.obj({"id": _UUID, "name": openapi.text(), "created_at": _MOMENT}),
     "AgentPage": _page("Agent"),
+    "RecoveryDraft": openapi.obj(
+        {
+            **_FILTER_PROPERTIES,
+            "created_at": openapi.nullable(_period(_MOMENT_GIVEN, required=[])),
+            "dry_run": {
+                "type": "boolean",
+                "default": False,
+                "description": "Only say what would be sent.",
+            },
+            "rate": openapi.integer(
+                minimum=1,
+                maximum=recovering.MAX_RATE,
+                default=recovering.DEFAULT_RATE,
+                description="Deliveries a second, at most.",
+            ),
+            "why": openapi.nullable(openapi.text(maxLength=500, description="For the audit.")),
+        },
+        required=[],
+        description="Failures are selected by all of `webhook_id`, `event`, `reason_code` and `created_at` "
+        "that are given; at least one must be.",
+    ),
+    "RecoveryPreview": openapi.obj(
+        {
+            "dry_run": {"type": "boolean", "const": True},
+            "count": openapi.integer(minimum=0, description="How many would be sent."),
+            "sample": openapi.array(
+                openapi.obj(
+                    {
+                        "id": openapi.text(description="A failure of the failures API."),
+                        "event": openapi.text(),
+                        "webhook": openapi.ref("WebhookName"),
+                        "reason": openapi.text(description="For people."),
+                        "reason_code": _REASON_CODE,
+                        "created_at": _MOMENT,
+                    }
+                ),
+                maxItems=recovering.SAMPLE,
+                description="The oldest of them.",
+            ),
+            "excluded": openapi.integer(
+                minimum=0,
+                description="How many more are selected that cannot be sent: their webhook is disabled or "
+                "deleted.",
+            ),
+        }
+    ),
+    "Recovery": openapi.obj(
+        {
+            "id": _UUID,
+            "status": openapi.text(enum=list(Recovery.Status.values), description="More may be added."),
+            "filter": openapi.obj(
+                {**_FILTER_PROPERTIES, "created_at": openapi.nullable(_period(_MOMENT))},
+                description="As it was given.",
+            ),
+            "rate": openapi.integer(minimum=1, maximum=recovering.MAX_RATE),
+            "why": openapi.text(),
+            "by": openapi.text(description="Who made it."),
+            "total": openapi.integer(minimum=0, description="How many failures it covers."),
+            "progress": openapi.obj(
+                {
+                    "queued": openapi.integer(minimum=0, description="Sent again so far, or about to be."),
+                    "skipped": openapi.integer(
+                        minimum=0,
+                        description="Needed no more sending, or could not be sent; counted at the end.",
+                    ),
+                    "delivered": openapi.integer(minimum=0),
+                    "failed": openapi.integer(minimum=0),
+                    "outstanding": openapi.integer(minimum=0),
+                },
+                description="`delivered`, `failed` and `outstanding` say what became of what was queued. "
+                "What somebody else has sent again since then is in none of the three.",
+            ),
+            "sample": openapi.array(
+                openapi.text(),
+                maxItems=recovering.SAMPLE,
+                description="The ids of the oldest failures it covers.",
+            ),
+            "created_at": _MOMENT,
+            "finished_at": openapi.nullable(_MOMENT),
+        }
+    ),
+    "RecoveryPage": _page("Recovery"),
     "Problem": openapi.obj(
         {
             "type": openapi.text(const="about:blank"),
@@ -187,7 +328,22 @@ _RESPONSES: dict[str, Json] = {
     )
     for status in _PROBLEMS
 }
+_RESPONSES["RecoveryConflict"] = openapi.error(
+    409,
+    openapi.ref("Problem"),
+    {
+        "problem": {
+            **_problem(409),
+            "detail": "The recovery is completed.",
+            "code": "recovery_state_conflict",
+        }
+    },
+    media_type=CONTENT_TYPE,
+)
 _PARAMETERS: dict[str, Json] = {
+    "recovery_status": openapi.query(
+        "status", openapi.text(enum=list(Recovery.Status.values)), "Only recoveries in this state."
+    ),
     "cursor": openapi.query("cursor", openapi.text(), "From a link of this list. Opaque."),
     "page_size": openapi.query(
         "page_size", openapi.integer(minimum=1, maximum=MOST_PER_PAGE, default=MOST_PER_PAGE), "How many."
@@ -212,6 +368,17 @@ def _id(name: str, what: str) -> Json:
 
 def _answer(description: str, schema: str, example: object, **more: Any) -> Answer:
     return Answer(description=description, schema=openapi.ref(schema), examples={"answer": example}, **more)
+
+
+def _steering(id: str, summary: str, description: str, **after: Any) -> Operation:  # noqa: A002 - its name
+    return Operation(
+        id=id,
+        tag="Recoveries",
+        summary=summary,
+        description=description,
+        answers={200: _answer("The recovery as it is now.", "Recovery", {**RECOVERY, **after})},
+        errors={404: "NotFound", 409: "RecoveryConflict", 422: "Invalid"},
+    )
 
 
 _OPERATIONS: Operations = {
@@ -280,6 +447,64 @@ _OPERATIONS: Operations = {
         answers={200: _answer("The agent.", "Agent", AGENT)},
         errors={404: "NotFound", 422: "Invalid"},
     ),
+    (RecoveryViewSet, "create"): Operation(
+        id="createRecovery",
+        tag="Recoveries",
+        summary="Send many failures again",
+        description="Selects the failures that are inactive now and whose webhooks are enabled, and sends "
+        "each once more, oldest first, at most `rate` a second. What has meanwhile succeeded, or was sent by "
+        "somebody else, is skipped. With `dry_run` nothing is changed.",
+        body=Body(
+            schema=openapi.ref("RecoveryDraft"),
+            examples={
+                "dry run": {"event": "call.ended", "dry_run": True},
+                "recovery": RECOVERY_DRAFT,
+            },
+        ),
+        answers={
+            200: _answer("What would be sent: `dry_run` was true.", "RecoveryPreview", PREVIEW),
+            202: _answer("The new recovery.", "Recovery", RECOVERY, headers=["Location"]),
+        },
+    ),
+    (RecoveryViewSet, "list"): Operation(
+        id="listRecoveries",
+        tag="Recoveries",
+        summary="List recoveries",
+        description="Newest first.",
+        parameters=["cursor", "page_size", "recovery_status"],
+        answers={
+            200: _answer(
+                "A page of recoveries.",
+                "RecoveryPage",
+                {"results": [RECOVERY], "next": None, "previous": None},
+            )
+        },
+        errors={422: "Invalid"},
+    ),
+    (RecoveryViewSet, "retrieve"): Operation(
+        id="getRecovery",
+        tag="Recoveries",
+        summary="Get a recovery",
+        description="One recovery, and how far it has come.",
+        answers={200: _answer("The recovery.", "Recovery", RECOVERY)},
+        errors={404: "NotFound", 422: "Invalid"},
+    ),
+    (RecoveryViewSet, "pause"): _steering(
+        "pauseRecovery",
+        "Pause a recovery",
+        "Nothing more is queued until it is resumed; what is to leave within the next moment still does.",
+        status="paused",
+    ),
+    (RecoveryViewSet, "resume"): _steering(
+        "resumeRecovery", "Resume a recovery", "It goes on where it was paused."
+    ),
+    (RecoveryViewSet, "cancel"): _steering(
+        "cancelRecovery",
+        "Cancel a recovery",
+        "Nothing more is queued, for good.",
+        status="cancelled",
+        finished_at="2026-03-15T12:31:00.000000Z",
+    ),
 }
 
 
@@ -295,11 +520,16 @@ class Generator(openapi.Generator):
         "Other paths "
         "under `/api/v1` answer 404; a method that a path does not have, 405 with an `Allow` header.",
         view=NativeView,
-        tags={"Events": "What happened, and who was told.", "Agents": "What webhooks belong to."},
+        tags={
+            "Events": "What happened, and who was told.",
+            "Agents": "What webhooks belong to.",
+            "Recoveries": "Sending many failures again, as one job.",
+        },
         operations=_OPERATIONS,
         path_parameters={
             "event_id": _id("event_id", "an event"),
             "agent_id": _id("agent_id", "one of the account's agents"),
+            "recovery_id": _id("recovery_id", "a recovery"),
         },
         parameters=_PARAMETERS,
         responses=_RESPONSES,

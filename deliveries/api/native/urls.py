@@ -5,11 +5,17 @@ from django.urls import re_path
 from deliveries.api.native.views.agents import AgentViewSet
 from deliveries.api.native.views.base import UnknownPath
 from deliveries.api.native.views.events import EventViewSet
+from deliveries.api.native.views.recoveries import RecoveryViewSet
 
 urlpatterns = [
     re_path(r"^events/?$", EventViewSet.as_view({"post": "publish"})),
     re_path(r"^events/(?P<event_id>[^/]+)/?$", EventViewSet.as_view({"get": "retrieve"})),
     re_path(r"^agents/?$", AgentViewSet.as_view({"post": "create", "get": "list"})),
     re_path(r"^agents/(?P<agent_id>[^/]+)/?$", AgentViewSet.as_view({"get": "retrieve"})),
+    re_path(r"^recoveries/?$", RecoveryViewSet.as_view({"post": "create", "get": "list"})),
+    re_path(r"^recoveries/(?P<recovery_id>[^/]+)/?$", RecoveryViewSet.as_view({"get": "retrieve"})),
+    re_path(r"^recoveries/(?P<recovery_id>[^/]+)/pause/?$", RecoveryViewSet.as_view({"post": "pause"})),
+    re_path(r"^recoveries/(?P<recovery_id>[^/]+)/resume/?$", RecoveryViewSet.as_view({"post": "resume"})),
+    re_path(r"^recoveries/(?P<recovery_id>[^/]+)/cancel/?$", RecoveryViewSet.as_view({"post": "cancel"})),
     re_path("", UnknownPath.as_view()),
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -62,6 +63,56 @@ class MomentField(serializers.Field[Any, Any, Any, Any]):
             return timestamps.parse(data if isinstance(data, str) else "")
         except timestamps.NotATimestamp:
             self.fail("invalid")
+
+
+class WholeNumberField(serializers.Field[Any, Any, Any, Any]):
+    """An integer of a range; DRF's field takes texts and fractions as well."""
+
+    default_error_messages = {"invalid": "Must be a whole number from {least} to {most}."}
+
+    def __init__(self, *, least: int, most: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.least, self.most = least, most
+
+    def to_internal_value(self, data: Any) -> int:
+        """Return the number.
+
+        :raises ValidationError: for anything else, a boolean included.
+        """
+        if not isinstance(data, int) or isinstance(data, bool) or not self.least <= data <= self.most:
+            self.fail("invalid", least=self.least, most=self.most)
+        return data
+
+
+class FlagField(serializers.Field[Any, Any, Any, Any]):
+    """A boolean that is one; DRF's field takes texts and numbers as well."""
+
+    default_error_messages = {"invalid": "Must be true or false."}
+
+    def to_internal_value(self, data: Any) -> bool:
+        """Return the boolean.
+
+        :raises ValidationError: for anything else.
+        """
+        if not isinstance(data, bool):
+            self.fail("invalid")
+        return data
+
+
+class IdField(serializers.Field[Any, Any, Any, Any]):
+    """An id, whether there is anything of that id or not."""
+
+    default_error_messages = {"invalid": "Must be a UUID."}
+
+    def to_internal_value(self, data: Any) -> UUID:
+        """Return the id.
+
+        :raises ValidationError: for any other value.
+        """
+        found = parsing.uuid(data) if isinstance(data, str) else None
+        if found is None:
+            self.fail("invalid")
+        return found
 
 
 class AgentIdField(serializers.Field[Any, Any, Any, Any]):
