@@ -67,8 +67,8 @@ class Stack:
         """Start gunicorn and wait until it answers."""
         address = f"127.0.0.1:{self.port}"
         process = self.start(
-            "web", "gunicorn", "webhooks_project.wsgi", "--bind", address, "--threads", "8",
-            "--no-control-socket",
+            "web", "gunicorn", "webhooks_project.wsgi", "--worker-class", "webhooks_project.web.Worker",
+            "--bind", address, "--threads", "8", "--no-control-socket",
         )  # fmt: skip
         wait_until(lambda: self._answers(), timeout=20, what="gunicorn")
         return process

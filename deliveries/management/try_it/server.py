@@ -1,10 +1,12 @@
 """The web server of the one process: Django's own, with threads, and quiet."""
 
+import contextlib
 import errno
 import logging
 import socketserver
 import threading
 from collections.abc import Iterable
+from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
@@ -12,6 +14,7 @@ from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from deliveries.management.try_it import ports, words
 from deliveries.management.try_it.environment import Place
 from deliveries.management.try_it.obstacles import Obstacle
+from webhooks_project.patience import PatientSocket
 
 _FIRST_UNPRIVILEGED_PORT = 1024
 
@@ -76,10 +79,29 @@ class _Server(ThreadedWSGIServer):
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
         self.setup_environ()
 
+    def get_request(self) -> tuple[PatientSocket, Any]:
+        """Accept a connection, whose thread is not to wait for its client for ever."""
+        connection, address = super().get_request()
+        return PatientSocket.instead_of(connection), address
+
 
 class _Handler(WSGIRequestHandler):
+    connection: PatientSocket  # type: ignore[assignment]  # what _Server accepts
     # Headers and body leave in two writes; the second would wait for the client's word on the first.
     disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        """Answer the requests of a connection until either side has enough."""
+        # The client has gone, or we have given it up; neither is news.
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+
+    def handle_one_request(self) -> None:
+        """Answer a request. How long its beginning was waited for is not counted against it."""
+        self.connection.expect_request()
+        self.rfile.peek(1)  # type: ignore[attr-defined]  # it is a BufferedReader
+        self.connection.expect_request()
+        super().handle_one_request()
 
     def get_environ(self) -> WSGIEnvironment:
         """Add the socket, so that the receiver that never answers notices when its sender hangs up."""

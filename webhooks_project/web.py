@@ -1,0 +1,41 @@
+"""How gunicorn serves: `--worker-class webhooks_project.web.Worker`."""
+
+import selectors
+import time
+from functools import partial
+
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from webhooks_project import patience
+from webhooks_project.patience import PatientSocket
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Gunicorn's threads, of which a slow client holds one, and only for a time.
+
+    Gunicorn's own wait for as long as a client likes. Connections without TLS only: the proxy speaks that.
+    """
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Have a thread serve a connection. A new one waits for its first byte without a thread."""
+        if isinstance(conn.sock, PatientSocket):
+            conn.sock.expect_request()
+            super().enqueue_req(conn)
+        else:
+            conn.sock = PatientSocket.instead_of(conn.sock)
+            self._wait_for_first_byte(conn)
+
+    def handle(self, conn: TConn) -> object:
+        """Serve a request, in a thread of its own. Tell whether the connection stays open."""
+        stays_open: object = super().handle(conn)
+        if not stays_open:
+            # Gunicorn does it too, but in the thread that accepts everybody's connections.
+            conn.sock.linger()
+        return stays_open
+
+    def _wait_for_first_byte(self, conn: TConn) -> None:
+        # As gunicorn itself does it with those who sent nothing while a thread waited.
+        conn.timeout = time.monotonic() + patience.LIMIT
+        self.pending_conns.append(conn)
+        readable = partial(self.on_pending_socket_readable, conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, readable)
