@@ -244,6 +244,16 @@ class SlowClients:
         sizes = [len(answer) for answer in answers if answer]
         assert 1000 < min(sizes) <= max(sizes) < EVENTS_STORED * len(BIG)
 
+    def test_hold_nobody_up_by_staying_when_all_is_said(self, server: Server) -> None:
+        with ExitStack() as stack:
+            for _ in range(THREADS - 2):
+                client = stack.enter_context(server.meet(Manner(AGENTS + "Connection: close\r\n\r\n")))
+                assert client.recv(100)
+
+            began = time.monotonic()
+            assert server.ask() == 200
+            assert time.monotonic() - began < 2 * patience.LINGER
+
 
 @pytest.mark.postgresql
 class TestGunicorn(SlowClients):
@@ -265,10 +275,9 @@ class TestAnswersThatTakeTheirTime:
     """The clients are quick here, and the service takes longer than it would wait for a client."""
 
     def ask(self, port: int) -> bytes:
-        """Send a body in two parts, and return what comes back."""
-        headers = {"Content-Length": "13", "Connection": "close"}
+        """Send a body, and return what comes back."""
         with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
-            connection.request("POST", "/", body=iter([b"half ", b"and half"]), headers=headers)
+            connection.request("POST", "/", b"a question", {"Connection": "close"})
             return connection.getresponse().read()
 
     def test_are_not_cut_off_by_gunicorn(self) -> None:
@@ -276,7 +285,7 @@ class TestAnswersThatTakeTheirTime:
         run = "from gunicorn.app.wsgiapp import run; run()"
         process = subprocess.Popen(
             [
-                sys.executable, "-c", f"from webhooks_project import patience; patience.LIMIT = 0.5; {run}",
+                sys.executable, "-c", f"from webhooks_project import patience; patience.LIMIT = 1; {run}",
                 "tests.e2e.sleeper:application", "--worker-class", "webhooks_project.web.Worker",
                 "--threads", "2", "--bind", f"127.0.0.1:{port}", "--no-control-socket",
             ],
@@ -286,18 +295,18 @@ class TestAnswersThatTakeTheirTime:
         )  # fmt: skip
         try:
             wait_until(lambda: listens(port), timeout=20, what="gunicorn")
-            assert self.ask(port) == b"half and half"
+            assert self.ask(port) == sleeper.ANSWER
         finally:
             process.terminate()
             process.wait(20)
 
     def test_are_not_cut_off_by_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(patience, "LIMIT", 0.5)
+        monkeypatch.setattr(patience, "LIMIT", 1)
         port = free_port()
         server = WebServer(Place(data_dir=tmp_path, host="127.0.0.1", port=port))
         server.start(sleeper.application)
         try:
-            assert self.ask(port) == b"half and half"
+            assert self.ask(port) == sleeper.ANSWER
         finally:
             server.stop()
 
