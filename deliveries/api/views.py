@@ -18,7 +18,7 @@ from deliveries.models import Account, ApiKey, Scope
 Row = TypeVar("Row", bound=Model)
 
 
-COMMON_HEADERS = {"Cache-Control": "no-store"}
+COMMON_HEADERS = {"Cache-Control": "no-store", "Vary": "Authorization, Accept"}
 
 
 def last_of_its_connection(request: HttpRequest, response: HttpResponse) -> HttpResponseBase:

@@ -32,7 +32,7 @@ def check_problem(response: Any, status: int, code: str) -> None:
     """Check that an answer is a problem of the native API."""
     problem = check(response, status)
     assert response.headers["Content-Type"] == "application/problem+json"
-    assert list(problem) == ["type", "title", "status", "detail", "code", "errors"]
+    assert list(problem) == ["type", "title", "status", "detail", "instance", "code", "errors"]
     assert (problem["status"], problem["code"]) == (status, code)
 
 

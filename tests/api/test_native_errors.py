@@ -19,7 +19,7 @@ def check(response: Any, status: int, code: str) -> None:
     """Check that an answer is a problem by RFC 9457, with this status and code."""
     problem = response.json()
     assert (response.status_code, problem["code"]) == (status, code)
-    assert list(problem) == ["type", "title", "status", "detail", "code", "errors"]
+    assert list(problem) == ["type", "title", "status", "detail", "instance", "code", "errors"]
     assert problem["status"] == status
     assert isinstance(problem["detail"], str)
     assert problem["detail"]

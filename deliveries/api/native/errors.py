@@ -7,7 +7,8 @@ from rest_framework import status
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
 
-from deliveries.api import errors
+from deliveries import request_ids
+from deliveries.api import errors, parsing
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -42,9 +43,16 @@ def handler(error: Exception, context: dict[str, Any]) -> Response:
         "title": HTTPStatus(known.status_code).phrase,
         "status": known.status_code,
         "detail": "Some of what was sent is not valid." if invalid else known.detail,
+        "instance": _instance(request_ids.current()),
         "code": known.default_code,
         "errors": known.detail if invalid else {},
     }
     return Response(
         problem, status=known.status_code, headers=dict(errors.headers(known)), content_type=CONTENT_TYPE
     )
+
+
+def _instance(request_id: str) -> str:
+    """Return the request's id as a URI reference: a URN where it is a UUID, otherwise a fragment."""
+    uuid = parsing.uuid(request_id)
+    return uuid.urn if uuid else f"#{request_id}"

@@ -11,6 +11,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 
+from deliveries import request_ids
 from deliveries.management.try_it import ports, words
 from deliveries.management.try_it.environment import Place
 from deliveries.management.try_it.obstacles import Obstacle
@@ -63,7 +64,8 @@ class _Door:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if self._closing.is_set() and not environ["PATH_INFO"].startswith("/demo/receivers/"):
-            headers = [("Content-Length", "0"), ("Retry-After", "10")]
+            request_id = request_ids.accepted(environ.get("HTTP_X_REQUEST_ID"))
+            headers = [("Content-Length", "0"), ("Retry-After", "10"), (request_ids.HEADER, request_id)]
             start_response("503 Service Unavailable", headers)
             return []
         return self._application(environ, start_response)
