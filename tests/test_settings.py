@@ -26,6 +26,10 @@ class TestEnvironment:
             (lambda: env.days("X", 1), "99999999999", "days from 1 to"),
             (lambda: env.database("X", ""), "garbage", "a URL such as"),
             (lambda: env.database("X", ""), "mysql://host/name", "a URL such as"),
+            (lambda: env.limit("X", ""), "600", "a limit such as 600/minute"),
+            (lambda: env.limit("X", ""), "0/minute", "a limit such as 600/minute"),
+            (lambda: env.limit("X", ""), "600/fortnight", "a limit such as 600/minute"),
+            (lambda: env.limit("X", ""), "5/second;600/minute", "a limit such as 600/minute"),
             (lambda: env.choice("X", ["json", "plain"], "json"), "xml", "one of json, plain"),
         ],
     )
@@ -36,6 +40,11 @@ class TestEnvironment:
 
         with pytest.raises(ImproperlyConfigured, match=says):
             read()
+
+    def test_takes_nothing_for_no_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("X", "")
+
+        assert env.limit("X", "600/minute") is None
 
     def test_names_a_file_it_cannot_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("X_FILE", "/nonexistent")

@@ -5,19 +5,24 @@ A variable may also come from a file: where `SECRET_KEY_FILE` names one, its con
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import environ
+import limits
 from django.core.exceptions import ImproperlyConfigured
+from limits import RateLimitItem
 
 from deliveries.addresses import Network
 
 _T = TypeVar("_T")
 
 _MOST_DAYS = 36_500
+# The library reads more forms, of some of them only a part.
+_LIMIT = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
 
 
 def text(name: str, default: str = "") -> str:
@@ -70,6 +75,11 @@ def delays(name: str, default: Sequence[float]) -> tuple[timedelta, ...]:
     return _read(name, raw_default, lambda raw: tuple(_seconds(part) for part in raw.split(",")), form)
 
 
+def limit(name: str, default: str) -> RateLimitItem | None:
+    """Return how many requests may come in how much time; None, any number, where the value is empty."""
+    return _read(name, default, _limit, "a limit such as 600/minute, or nothing for none")
+
+
 def networks(name: str) -> tuple[Network, ...]:
     """Return networks."""
     form = "networks such as 10.1.0.0/16, separated by commas"
@@ -105,6 +115,14 @@ def _seconds(raw: str) -> timedelta:
     if length <= timedelta(0):
         raise ValueError(raw)
     return length
+
+
+def _limit(raw: str) -> RateLimitItem | None:
+    if not raw:
+        return None
+    if not _LIMIT.fullmatch(raw):
+        raise ValueError(raw)
+    return limits.parse(raw)
 
 
 def _database(url: str) -> dict[str, Any]:

@@ -224,6 +224,10 @@ WEBHOOKS_RETRY_DELAYS = env.delays(
 WEBHOOKS_DRAIN_TIMEOUT = env.seconds("WEBHOOKS_DRAIN_TIMEOUT", 25)
 # Attempts, and finished deliveries with their events, are kept this many days.
 WEBHOOKS_RETENTION = env.days("WEBHOOKS_RETENTION_DAYS", 30)
+# What one API key may ask for: GETs, publishing (a batch is one request), and everything else.
+WEBHOOKS_LIMIT_READ = env.limit("WEBHOOKS_LIMIT_READ", "1200/minute")
+WEBHOOKS_LIMIT_PUBLISH = env.limit("WEBHOOKS_LIMIT_PUBLISH", "120000/minute")
+WEBHOOKS_LIMIT_MANAGE = env.limit("WEBHOOKS_LIMIT_MANAGE", "600/minute")
 
 # --- Logs -------------------------------------------------------------------------------------------------
 

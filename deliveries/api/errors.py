@@ -12,7 +12,13 @@ from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
 from django.http import UnreadablePostError
 from rest_framework import status
-from rest_framework.exceptions import APIException, ParseError, Throttled, ValidationError
+from rest_framework.exceptions import (
+    APIException,
+    AuthenticationFailed,
+    ParseError,
+    Throttled,
+    ValidationError,
+)
 from rest_framework.request import Request
 
 logger = logging.getLogger(__name__)
@@ -88,4 +94,6 @@ def headers(error: APIException) -> Mapping[str, str]:
     if isinstance(error, TooManyRequests):
         return {"Retry-After": str(RETRY_AFTER if error.wait is None else error.wait)}
     challenge = getattr(error, "auth_header", None)
+    if challenge and isinstance(error, AuthenticationFailed):
+        challenge += ' error="invalid_token"'  # RFC 6750, section 3: only where a token was given
     return {"WWW-Authenticate": challenge} if challenge else {}

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from deliveries.api import parsing
+from deliveries.api import parsing, throttling
 from deliveries.models import Account, ApiKey, Scope
 
 Row = TypeVar("Row", bound=Model)
@@ -44,9 +44,12 @@ class Negotiation(DefaultContentNegotiation):
 
 
 class ContractView(APIView):
-    """A view that asks for the key first, then for the scope, and only then looks at anything else."""
+    """A view that asks for key, scope and limit, in this order, and only then looks at anything else."""
 
     content_negotiation_class = Negotiation
+    throttle_classes = [throttling.KeyThrottle]
+    # Where the key stands with its limit: known once the request was counted, if there is a limit.
+    standing: throttling.Standing | None = None
     # No OPTIONS: it is answered with 405 and `Allow`, like every method a path does not have.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
@@ -69,6 +72,9 @@ class ContractView(APIView):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer the request."""
         response = cast(Response, super().dispatch(request, *args, **kwargs))
+        if self.standing is not None:
+            for name, value in self.limit_headers(self.standing).items():
+                response.headers[name] = value
         return last_of_its_connection(request, response.render())
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
@@ -82,10 +88,19 @@ class ContractView(APIView):
         """Return the scope the request needs; None where it leads to nothing a scope could guard."""
         return None
 
+    def limit_group(self) -> throttling.Group:
+        """Return the group whose limit the request counts against."""
+        return throttling.group_of(self.required_scope())
+
+    def limit_headers(self, standing: throttling.Standing) -> Mapping[str, str]:
+        """Return the headers that tell where the key stands."""
+        return throttling.headers(standing)
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Check the key and its scope before the content is negotiated; DRF has it the other way round."""
+        """Check key, scope and limit before the content is negotiated; DRF has it the other way round."""
         self.perform_authentication(request)
         self.check_permissions(request)
+        self.check_throttles(request)
         super().initial(request, *args, **kwargs)
 
 
@@ -93,11 +108,17 @@ class ContractViewSet(ContractView, GenericViewSet[Row], Generic[Row]):
     """A viewset whose every action names its scope. One that forgets to is an error, not an open door."""
 
     scopes: ClassVar[Mapping[str, Scope]]
+    # The actions that do not count against the limit their scope leads to.
+    limit_groups: ClassVar[Mapping[str, throttling.Group]] = {}
 
     def required_scope(self) -> Scope | None:
         """Return the scope of the action; None for a method the path does not have."""
         action = self.action_map.get(str(self.request.method).lower())
         return self.scopes[action] if action else None
+
+    def limit_group(self) -> throttling.Group:
+        """Return the group of the action."""
+        return self.limit_groups.get(self.action) or super().limit_group()
 
 
 class UnknownPathView(ContractView):

@@ -11,12 +11,21 @@ from django.db import connection, transaction
 from django.http import HttpResponseBase
 from django.test import Client
 
+from deliveries.api import counting
 from deliveries.models import Account, Delivery, Scope
 from tests import builders
 
 ClientWith = Callable[..., Client]
 DatabaseFails = Callable[..., AbstractContextManager[None]]
 AtOnce = Callable[[Delivery, Callable[[], HttpResponseBase]], list[HttpResponseBase]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_counting() -> Iterator[None]:
+    """On a machine that has other things to do, Redis is not taken for away so soon."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counting, "_TIMEOUT", 10.0)
+        yield
 
 
 @pytest.fixture

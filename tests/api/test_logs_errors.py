@@ -1,11 +1,10 @@
 import logging
 from typing import Any
 
+import limits
 import pytest
 from django.db import InterfaceError, OperationalError
 from django.test import Client
-from rest_framework.exceptions import Throttled
-from rest_framework.views import APIView
 
 from deliveries.models import Account, Scope, Webhook
 from tests import builders
@@ -57,7 +56,7 @@ class TestUnauthorized:
         )
 
         check(response, 401, {"message": "Invalid token"})
-        assert response.headers["WWW-Authenticate"] == "Bearer"
+        assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
 
 
 class TestForbidden:
@@ -208,18 +207,16 @@ class TestOtherRefusals:
 
 
 class TestTooManyRequests:
-    """Nothing limits the rate of requests in this version. What will is worded already."""
+    def test_says_so_and_when_to_come_back(self, api: Client, settings: Any) -> None:
+        settings.WEBHOOKS_LIMIT_READ = limits.parse("1/minute")
 
-    def test_says_so_and_when_to_come_back(self, api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refuse(self: object, request: object) -> None:
-            raise Throttled(wait=7)
-
-        monkeypatch.setattr(APIView, "check_throttles", refuse)
-
+        api.get(f"/api/v1/agents/{UNKNOWN}/webhooks")
         response = api.get(f"/api/v1/agents/{UNKNOWN}/webhooks")
 
         check(response, 429, {"success": False, "message": "Too many requests."})
-        assert response.headers["Retry-After"] == "7"
+        assert 1 <= int(response.headers["Retry-After"]) <= 60
+        assert response.headers["X-RateLimit-Limit"] == "1"
+        assert response.headers["X-RateLimit-Remaining"] == "0"
 
 
 class TestOurFault:

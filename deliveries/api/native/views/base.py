@@ -9,7 +9,7 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from deliveries.api import parsing
+from deliveries.api import parsing, throttling
 from deliveries.api.native import errors
 from deliveries.api.views import ContractView, ContractViewSet, Negotiation, UnknownPathView
 
@@ -33,6 +33,10 @@ class NativeView(ContractView):
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response]:
         """Return what words this contract's errors."""
         return errors.handler
+
+    def limit_headers(self, standing: throttling.Standing) -> Mapping[str, str]:
+        """Return the usual headers, and beside them those that are to become the standard."""
+        return {**super().limit_headers(standing), **throttling.structured_headers(standing)}
 
 
 class NativeViewSet(NativeView, ContractViewSet[Row]):
