@@ -92,7 +92,7 @@ HEADERS: dict[str, Json] = {
         "schema": {"type": "integer", "minimum": 1},
     },
     "WWW-Authenticate": {
-        "description": "Always `Bearer`.",
+        "description": '`Bearer`, with `error="invalid_token"` when a key was given.',
         "schema": {"type": "string"},
     },
     "X-RateLimit-Limit": {

@@ -275,6 +275,9 @@ _SCHEMAS: dict[str, Json] = {
             "title": openapi.text(description="The standard words for the status."),
             "status": openapi.integer(minimum=400, maximum=599),
             "detail": openapi.text(description="For people."),
+            "instance": openapi.text(
+                format="uri-reference", description="The request, by its `X-Request-Id`."
+            ),
             "code": openapi.text(description="Stable, for programs. More may be added."),
             "errors": {
                 "type": "object",
@@ -313,6 +316,7 @@ def _problem(status: int, **errors: object) -> Json:
         "title": title,
         "status": status,
         "detail": detail,
+        "instance": "urn:uuid:0198c0de-8f5e-7c1a-9b3d-2f4e6a8c0d1e",
         "code": code,
         "errors": errors,
     }
