@@ -41,9 +41,12 @@ def client_with(account: Account) -> ClientWith:
 
 @pytest.fixture
 def stranger(db: None) -> Client:
-    """A client that carries a key of another account, with every scope."""
+    """A client that carries a key of another account, with every scope.
+
+    It calls all its requests the same, so that answers that say the same are equal.
+    """
     key = builders.a_key(builders.an_account(name="Elsewhere"))
-    return Client(headers={"authorization": f"Bearer {key}"})
+    return Client(headers={"authorization": f"Bearer {key}", "x-request-id": "strange"})
 
 
 @pytest.fixture

@@ -408,6 +408,7 @@ class TestActs:
             "title": "Conflict",
             "status": 409,
             "detail": f"The recovery is {status}.",
+            "instance": f"urn:uuid:{response.headers['X-Request-Id']}",
             "code": "recovery_state_conflict",
             "errors": {},
         }
