@@ -62,7 +62,7 @@ _SCHEMAS: dict[str, Json] = {
     ),
     "WebhookFailureAnswer": openapi.obj({"webhook_failure": openapi.ref("WebhookFailure")}),
     "Error": openapi.obj({"error": openapi.text()}),
-    "Errors": openapi.obj(
+    "InvalidParameters": openapi.obj(
         {
             "errors": {
                 "type": "object",
@@ -71,7 +71,7 @@ _SCHEMAS: dict[str, Json] = {
             }
         }
     ),
-    "StatusErrors": openapi.obj(
+    "NotRetriggerable": openapi.obj(
         {"errors": openapi.obj({"status": openapi.array(openapi.text(), minItems=1)})}
     ),
 }
@@ -89,7 +89,7 @@ _ERRORS: dict[int, Json] = {
     },
     409: openapi.error(
         409,
-        openapi.ref("StatusErrors"),
+        openapi.ref("NotRetriggerable"),
         {
             "error": {
                 "errors": {"status": ["Only an inactive failure of an enabled webhook can be retriggered."]}
@@ -99,7 +99,7 @@ _ERRORS: dict[int, Json] = {
     ),
     422: openapi.error(
         422,
-        openapi.ref("Errors"),
+        openapi.ref("InvalidParameters"),
         {"error": {"errors": {"limit": [f"Must be a whole number from 0 to {MOST_ACCEPTED}."]}}},
         description="A value in the query is invalid. Every bad parameter is listed.",
     ),

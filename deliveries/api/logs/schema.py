@@ -62,6 +62,7 @@ def _succeeded(data: Json, *, message: bool = False, **more: Json) -> Json:
     return openapi.obj({"success": _SUCCESS, "data": data, **said, **more})
 
 
+# Defaults in words: generators make what has a `default` a field that must be given.
 _FIELDS: dict[str, Json] = {
     "name": openapi.text(minLength=1, maxLength=255),
     "webhook_url": openapi.text(
@@ -85,14 +86,14 @@ _FIELDS: dict[str, Json] = {
         uniqueItems=True,
         description="Event types of the catalogue, or patterns: `*`, `call.*`.",
     ),
-    "timeout": openapi.integer(minimum=5, maximum=120, default=30, description="Seconds."),
-    "max_retries": openapi.integer(minimum=0, maximum=10, default=3, description="Tries after the first."),
-    "enabled": {"type": "boolean", "default": True},
-    "http_method": {**_METHODS, "default": "POST"},
+    "timeout": openapi.integer(minimum=5, maximum=120, description="Seconds. Default: 30."),
+    "max_retries": openapi.integer(minimum=0, maximum=10, description="Tries after the first. Default: 3."),
+    "enabled": {"type": "boolean", "description": "Default: true."},
+    "http_method": {**_METHODS, "description": "Default: `POST`."},
     "authorization_scheme": {
         **_SCHEMES,
-        "default": "none",
-        "description": "`bearer` and `basic` send the credential in `Authorization`, `api_key` in "
+        "description": "Default: `none`. `bearer` and `basic` send the credential in `Authorization`, "
+        "`api_key` in "
         "`X-API-Key`; "
         "`custom` sends `custom_headers` only.",
     },
@@ -106,7 +107,6 @@ _FIELDS: dict[str, Json] = {
     ),
     "custom_headers": openapi.array(
         openapi.obj({"key": openapi.text(), "value": openapi.text()}),
-        default=[],
         writeOnly=True,
         description="Sent on every delivery. Never returned.",
     ),
