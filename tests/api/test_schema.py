@@ -186,6 +186,13 @@ class TestDocuments:
         assert not [node for node in objects(DOCUMENTS[contract]) if "nullable" in node]
 
     @contracts
+    def test_give_no_defaults_in_bodies(self, contract: str) -> None:
+        """Generators make such a field one that must be given."""
+        schemas = DOCUMENTS[contract]["components"]["schemas"]
+
+        assert [node for node in objects(schemas) if "default" in node] == []
+
+    @contracts
     def test_give_examples_that_fit_their_schemas(self, contract: str) -> None:
         document = DOCUMENTS[contract]
         contents = [

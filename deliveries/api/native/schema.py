@@ -191,16 +191,11 @@ _SCHEMAS: dict[str, Json] = {
         {
             **_FILTER_PROPERTIES,
             "created_at": openapi.nullable(_period(_MOMENT_GIVEN, required=[])),
-            "dry_run": {
-                "type": "boolean",
-                "default": False,
-                "description": "Only say what would be sent.",
-            },
+            "dry_run": {"type": "boolean", "description": "Only say what would be sent. Default: false."},
             "rate": openapi.integer(
                 minimum=1,
                 maximum=recovering.MAX_RATE,
-                default=recovering.DEFAULT_RATE,
-                description="Deliveries a second, at most.",
+                description=f"Deliveries a second, at most. Default: {recovering.DEFAULT_RATE}.",
             ),
             "why": openapi.nullable(openapi.text(maxLength=500, description="For the audit.")),
         },
