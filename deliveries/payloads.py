@@ -68,6 +68,14 @@ def serialise(payload: object) -> bytes:
     return body
 
 
+def read_back(body: bytes) -> object:
+    """Return what a stored body holds: its text where it breaks a rule of `parse`, and so spoils no page."""
+    try:
+        return parse(body)
+    except InvalidJSON:
+        return body.decode("utf-8", "replace").replace("\x00", "\ufffd")
+
+
 def _check_depth(text: str, levels: int) -> None:
     """Refuse deep nesting before the recursive parser meets it."""
     depth = 0

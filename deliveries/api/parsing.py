@@ -7,7 +7,7 @@ from typing import IO, Any
 from uuid import UUID
 
 from rest_framework import status
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import APIException, ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
@@ -20,6 +20,7 @@ MAX_BODY_BYTES = payloads.MAX_BYTES + ENVELOPE_BYTES
 
 # Python reads no more than 4,300 digits; a number of more than these counts as the smallest such number.
 _MAX_DIGITS = 100
+_CHARSETS = {"utf-8", "utf8", "us-ascii"}
 _NUMBER = re.compile(r"[0-9]+")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -47,11 +48,24 @@ class BodyRequest(Request):
     def stream(self) -> IO[bytes] | None:
         """The body, or as much of it as shows that it is too large; None when there is none.
 
+        :raises UnsupportedMediaType: when it is compressed, or not in UTF-8.
         :raises LengthRequired: when there are chunks, and nobody has put them together.
         :raises ParseError: when it cannot be read, or ends before it should.
         """
         raw = self._chunks() if is_chunked(self.META) else self._whole()
-        return BytesIO(raw) if raw else None
+        if not raw:
+            return None
+        self._check_encoding()
+        return BytesIO(raw)
+
+    def _check_encoding(self) -> None:
+        """Refuse what would be taken for something else: nothing here is unpacked or decoded twice."""
+        coding = self.headers.get("Content-Encoding", "identity")
+        if coding.strip().lower() != "identity":
+            raise UnsupportedMediaType(coding, "Send the body without a Content-Encoding.")
+        charset = (self._request.content_params or {}).get("charset", "utf-8")
+        if charset.strip('" ').lower() not in _CHARSETS:
+            raise UnsupportedMediaType(charset, "Send JSON in UTF-8.")
 
     def _chunks(self) -> bytes:
         if not ends_with_its_input(self.META):

@@ -4,7 +4,6 @@ Section "Logs" of the logs API contract: one log per attempt, listed from the mo
 id and at the place it keeps.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from deliveries import payloads
 from deliveries.models import Attempt, Delivery, Webhook
 from deliveries.reasons import Reason
 
@@ -77,7 +77,7 @@ class Log:
     @property
     def request_payload(self) -> Any:
         """The JSON object that was sent, or will be."""
-        return json.loads(bytes(self.delivery.event.body))
+        return payloads.read_back(bytes(self.delivery.event.body))
 
 
 class Places:

@@ -1,10 +1,10 @@
 """Events as they are sent and answered."""
 
-import json
 from typing import Any
 
 from rest_framework import serializers
 
+from deliveries import payloads
 from deliveries.api import timestamps
 from deliveries.api.native.serializers.deliveries import WebhookNameSerializer
 from deliveries.api.native.serializers.fields import (
@@ -47,7 +47,7 @@ class EventSerializer(serializers.Serializer[Event]):
 
     def get_payload(self, event: Event) -> Any:
         """Return the JSON object every attempt sends."""
-        return json.loads(bytes(event.body))
+        return payloads.read_back(bytes(event.body))
 
 
 class SkippedSerializer(serializers.Serializer[Any]):
