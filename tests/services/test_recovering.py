@@ -314,14 +314,13 @@ class TestAdvance:
     def test_sends_nothing_twice_that_fails_again(self, account: Account) -> None:
         made = some_failures(builders.a_webhook(account), 3)
         recovery = create(account, rate=10)
-        moment = LATER
 
-        while recovering.advance([recovery.pk], now=moment):
+        for number in range(10):
+            recovering.advance([recovery.pk], now=LATER + number * SLICE)
             # A clock that is behind, as another machine's may be.
             pending = [delivery.pk for delivery in queued()]
             Delivery.objects.filter(pk__in=pending).finish(Delivery.Status.FAILED, now=NOW)
             Failure.objects.filter(delivery__in=pending).update(status="inactive", updated_at=NOW)
-            moment += SLICE
 
         assert [Delivery.objects.get(pk=delivery.pk).round for delivery in made] == [2, 2, 2]
 
@@ -361,6 +360,31 @@ class TestAdvance:
 
         assert queued() == [left]
         assert (recovery.status, recovery.queued, recovery.skipped) == ("completed", 1, 3)
+
+    def test_gives_no_moment_to_what_it_skips(self, account: Account) -> None:
+        disabled, webhook = builders.a_webhook(account), builders.a_webhook(account)
+        some_failures(disabled, 3)
+        (left,) = some_failures(webhook, 1)
+        recovery = create(account, rate=1)
+        webhooks.disable(disabled.pk, reason="Maintenance.", by="a test", now=LATER)
+
+        recovering.advance([recovery.pk], now=LATER)
+
+        assert queued() == [left]
+
+    def test_leaves_to_somebody_else_what_they_are_just_sending(self, account: Account) -> None:
+        webhook = builders.a_webhook(account)
+        taken, left = some_failures(webhook, 2)
+        recovery = create(account)
+        found = [taken.failure, left.failure]
+        redelivery.redeliver(taken, by="a person", now=LATER + SLICE)
+
+        recovering._queue(recovery, found, first=LATER + 2 * SLICE, now=LATER + 2 * SLICE)
+
+        assert Failure.objects.get(delivery=taken).recovery is None
+        assert [delivery.due_at for delivery in queued()] == [LATER + SLICE, LATER + 2 * SLICE]
+        recovery.refresh_from_db()
+        assert recovery.queued == 1
 
     def test_leaves_out_webhooks_that_are_enabled_only_later(self, account: Account) -> None:
         webhook, disabled = builders.a_webhook(account), builders.a_webhook(account)
