@@ -18,6 +18,7 @@ from drf_spectacular.settings import patched_settings
 from rest_framework.request import Request
 
 from deliveries.api.views import ContractView, UnknownPathView
+from deliveries.models import Scope
 
 Json = dict[str, Any]
 
@@ -251,7 +252,7 @@ class _Declared(AutoSchema):  # type: ignore[misc]
         operation: Json = {
             "operationId": declared.id,
             "summary": declared.summary,
-            "description": f"{declared.description}\n\nScope: `{self.view.required_scope()}`",
+            "description": f"{declared.description}\n\n{_scope(self.view.required_scope())}",
             "tags": [declared.tag],
             "security": [{"Bearer": []}],
             "parameters": [ref(name, "parameters") for name in named],
@@ -291,6 +292,10 @@ class Generator(SchemaGenerator):  # type: ignore[misc]
         """Return the document."""
         with patched_settings(self.contract.settings()):
             return super().get_schema(request, public)
+
+
+def _scope(scope: Scope | None) -> str:
+    return f"Scope: `{scope}`" if scope else "Scope: `any`, or none at all"
 
 
 def is_operation(view: type) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from io import BytesIO
 from typing import IO, Any
 from uuid import UUID
@@ -18,6 +19,19 @@ ENVELOPE_BYTES = 16 * 1024
 ENVELOPE_LEVELS = 1
 MAX_BODY_BYTES = payloads.MAX_BYTES + ENVELOPE_BYTES
 
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How many bytes a body may take, and how many levels it may nest."""
+
+    bytes: int
+    levels: int
+
+
+ONE_EVENT = Limits(bytes=MAX_BODY_BYTES, levels=payloads.MAX_DEPTH + ENVELOPE_LEVELS)
+# The object, its list and the event in it lie around each payload.
+MANY_EVENTS = Limits(bytes=8 * 1024 * 1024, levels=payloads.MAX_DEPTH + 3)
+
 # Python reads no more than 4,300 digits; a number of more than these counts as the smallest such number.
 _MAX_DIGITS = 100
 _CHARSETS = {"utf-8", "utf8", "us-ascii"}
@@ -30,7 +44,9 @@ class BodyTooLarge(APIException):
 
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_code = "body_too_large"
-    default_detail = f"The body takes more than {MAX_BODY_BYTES:,} bytes."
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(f"The body takes more than {limits.bytes:,} bytes.")
 
 
 class LengthRequired(APIException):
@@ -42,7 +58,10 @@ class LengthRequired(APIException):
 
 
 class BodyRequest(Request):
-    """A request that reads its body to the end, also one in chunks, which Django takes for empty."""
+    """A request that reads its body to the end, also one in chunks, which Django takes for empty.
+
+    How long that may be, the parser's context says under `limits`.
+    """
 
     @property
     def stream(self) -> IO[bytes] | None:
@@ -71,7 +90,7 @@ class BodyRequest(Request):
         if not ends_with_its_input(self.META):
             raise LengthRequired
         try:
-            chunks: bytes = self.META["wsgi.input"].read(MAX_BODY_BYTES + 1)
+            chunks: bytes = self.META["wsgi.input"].read(_limits(self.parser_context).bytes + 1)
         # Each server raises errors of its own for chunks that cannot be read.
         except Exception as error:
             raise ParseError("The chunks of the body cannot be read.") from error
@@ -81,8 +100,9 @@ class BodyRequest(Request):
         stream = super().stream
         if stream is None:
             return b""
-        raw: bytes = stream.read(MAX_BODY_BYTES + 1)
-        if len(raw) < min(int(self.META["CONTENT_LENGTH"]), MAX_BODY_BYTES + 1):
+        most = _limits(self.parser_context).bytes + 1
+        raw: bytes = stream.read(most)
+        if len(raw) < min(int(self.META["CONTENT_LENGTH"]), most):
             raise ParseError("The body is shorter than its Content-Length.")
         return raw
 
@@ -103,13 +123,19 @@ class StrictJSONParser(BaseParser):
         :raises BodyTooLarge: before anything is parsed.
         :raises ParseError: with the reason, for whoever wrote the body.
         """
-        raw = stream.read(MAX_BODY_BYTES + 1)
-        if len(raw) > MAX_BODY_BYTES:
-            raise BodyTooLarge
+        limits = _limits(parser_context)
+        raw = stream.read(limits.bytes + 1)
+        if len(raw) > limits.bytes:
+            raise BodyTooLarge(limits)
         try:
-            return payloads.parse(raw, levels=payloads.MAX_DEPTH + ENVELOPE_LEVELS)
+            return payloads.parse(raw, levels=limits.levels)
         except payloads.InvalidJSON as error:
             raise ParseError(str(error)) from error
+
+
+def _limits(parser_context: Mapping[str, Any] | None) -> Limits:
+    limits: Limits = (parser_context or {}).get("limits", ONE_EVENT)
+    return limits
 
 
 def is_chunked(environ: Mapping[str, Any]) -> bool:

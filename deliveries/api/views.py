@@ -50,6 +50,7 @@ class ContractView(APIView):
     throttle_classes = [throttling.KeyThrottle]
     # Where the key stands with its limit: known once the request was counted, if there is a limit.
     standing: throttling.Standing | None = None
+    body_limits: ClassVar = parsing.ONE_EVENT
     # No OPTIONS: it is answered with 405 and `Allow`, like every method a path does not have.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
@@ -84,6 +85,10 @@ class ContractView(APIView):
             request, made.parsers, self.get_authenticators(), made.negotiator, made.parser_context
         )
 
+    def get_parser_context(self, http_request: HttpRequest) -> dict[str, Any]:
+        """Return what is known to whoever reads the body."""
+        return {**super().get_parser_context(http_request), "limits": self.body_limits}
+
     def required_scope(self) -> Scope | None:
         """Return the scope the request needs; None where it leads to nothing a scope could guard."""
         return None
@@ -105,9 +110,12 @@ class ContractView(APIView):
 
 
 class ContractViewSet(ContractView, GenericViewSet[Row], Generic[Row]):
-    """A viewset whose every action names its scope. One that forgets to is an error, not an open door."""
+    """A viewset whose every action names its scope. One that forgets to is an error, not an open door.
 
-    scopes: ClassVar[Mapping[str, Scope]]
+    None stands for an action that every key may do.
+    """
+
+    scopes: ClassVar[Mapping[str, Scope | None]]
     # The actions that do not count against the limit their scope leads to.
     limit_groups: ClassVar[Mapping[str, throttling.Group]] = {}
 

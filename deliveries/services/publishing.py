@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
+from django.db.models import Count
 
 from deliveries import doorbell, payloads
 from deliveries.models import Account, Agent, Delivery, Event, EventType, IdempotencyKey, Webhook
@@ -14,6 +15,8 @@ from deliveries.models.event import TYPE_FORM
 
 # What a header can carry: native API contract, "Events".
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
+# Each try but the first finds the keys that others have committed since the one before.
+_TRIES = 5
 
 
 class InvalidEvents(ValueError):
@@ -28,7 +31,14 @@ class InvalidEvents(ValueError):
 
 
 class IdempotencyConflict(Exception):
-    """The idempotency key was used before, for another publication; nothing was stored."""
+    """The idempotency key was used before, for another publication; nothing was stored.
+
+    `places` are those of the events concerned in the call.
+    """
+
+    def __init__(self, message: str, *, places: Sequence[int]) -> None:
+        super().__init__(message)
+        self.places = places
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,18 +100,22 @@ def publish_many(*, account: Account, drafts: Sequence[Draft], now: datetime) ->
     :raises InvalidEvents: when any draft is wrong; it says what about which.
     :raises IdempotencyConflict: when the key of any draft stands for another publication.
     """
-    bodies = _check(account, drafts)
-    try:
-        return _store(account, drafts, bodies, now=now)
-    except IntegrityError:
-        # Another publication under one of the keys committed a moment ago. It is there to be found now.
-        if not any(draft.idempotency_key for draft in drafts):
-            raise
-        return _store(account, drafts, bodies, now=now)
+    bodies = check(account=account, drafts=drafts)
+    for _ in range(_TRIES - 1):
+        try:
+            return _store(account, drafts, bodies, now=now)
+        except IntegrityError:
+            # Another publication under one of the keys committed a moment ago. It is there to be found now.
+            if not any(draft.idempotency_key for draft in drafts):
+                raise
+    return _store(account, drafts, bodies, now=now)
 
 
-def _check(account: Account, drafts: Sequence[Draft]) -> list[bytes]:
-    """Return the body of each draft."""
+def check(*, account: Account, drafts: Sequence[Draft]) -> list[bytes]:
+    """Return the body of each draft, the bytes every attempt would send.
+
+    :raises InvalidEvents: when any draft is wrong; it says what about which.
+    """
     known = _known_types(account, {draft.event_type for draft in drafts})
     bodies: list[bytes] = []
     problems: dict[int, dict[str, list[str]]] = {}
@@ -142,6 +156,7 @@ def _store(
             for draft, body in zip(drafts, bodies, strict=True)
         ]
         fresh = [publication for publication in publications if isinstance(publication, _Fresh)]
+        keys = [draft.idempotency_key or "" for draft in drafts]
         Event.objects.bulk_create(publication.event for publication in fresh)
         Delivery.objects.bulk_create(
             (delivery for publication in fresh for delivery in publication.deliveries), batch_size=500
@@ -149,13 +164,16 @@ def _store(
         IdempotencyKey.objects.bulk_create(
             IdempotencyKey(
                 account=account,
-                key=draft.idempotency_key,
+                key=key,
                 fingerprint=fingerprint,
                 event=publication.event,
                 created_at=now,
             )
-            for draft, fingerprint, publication in zip(drafts, fingerprints, publications, strict=True)
-            if draft.idempotency_key and isinstance(publication, _Fresh)
+            # In one order for everybody: two batches that each wait for the other's key would stop for good.
+            for key, fingerprint, publication in sorted(
+                zip(keys, fingerprints, publications, strict=True), key=lambda row: row[0]
+            )
+            if key and isinstance(publication, _Fresh)
         )
         if any(publication.deliveries for publication in fresh):
             doorbell.ring_on_commit()
@@ -208,24 +226,40 @@ def _published_before(
 
     :raises IdempotencyConflict: when one of them was for something else, or two drafts share a key.
     """
-    wanted = {
-        draft.idempotency_key: fingerprint
-        for draft, fingerprint in zip(drafts, fingerprints, strict=True)
-        if draft.idempotency_key
-    }
-    if not wanted:
+    places = _places(drafts)
+    if not places:
         return {}
-    if len(wanted) < sum(1 for draft in drafts if draft.idempotency_key):
-        raise IdempotencyConflict("Two events of one call have the same idempotency key.")
-    keys = IdempotencyKey.objects.filter(account=account, key__in=wanted)
+    keys = IdempotencyKey.objects.filter(account=account, key__in=places)
     keys.filter(created_at__lte=now - IdempotencyKey.KEPT).delete()
-    found: dict[str, Publication] = {}
-    for key in keys.select_related("event"):
-        if key.fingerprint != wanted[key.key]:
-            raise IdempotencyConflict("The idempotency key was used before, for another event.")
-        matched = key.event.deliveries.count()
-        found[key.key] = Publication(event=key.event, matched=matched, replayed=True)
-    return found
+    found = list(keys.select_related("event"))
+    others = [key for key in found if key.fingerprint != fingerprints[places[key.key]]]
+    if others:
+        raise IdempotencyConflict(
+            "The idempotency key was used before, for another event.",
+            places=sorted(places[key.key] for key in others),
+        )
+    deliveries = Delivery.objects.filter(event__in=[key.event_id for key in found])
+    matched = dict(deliveries.values_list("event").annotate(Count("pk")))
+    return {
+        key.key: Publication(event=key.event, matched=matched.get(key.event_id, 0), replayed=True)
+        for key in found
+    }
+
+
+def _places(drafts: Sequence[Draft]) -> dict[str, int]:
+    """Return where each idempotency key stands.
+
+    :raises IdempotencyConflict: when one stands in two places.
+    """
+    places: dict[str, int] = {}
+    again = []
+    for place, draft in enumerate(drafts):
+        key = draft.idempotency_key
+        if key and places.setdefault(key, place) != place:
+            again.append(place)
+    if again:
+        raise IdempotencyConflict("Two events of one call have the same idempotency key.", places=again)
+    return places
 
 
 def _fingerprint(draft: Draft, body: bytes) -> str:

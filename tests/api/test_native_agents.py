@@ -40,6 +40,7 @@ class TestCreate:
             ("name", "Reception"),
             ("created_at", agent.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")),
         ]
+        assert response.headers["Location"] == f"{PATH}/{agent.pk}"
         assert page(api, f"{PATH}/{agent.pk}/") == response.json()
 
     def test_keeps_the_name_as_it_was_sent(self, api: Client) -> None:
@@ -93,6 +94,23 @@ class TestList:
 
         assert sum(there, []) == newest_first
         assert back == list(reversed(there))
+
+    def test_links_the_pages_beside_it_in_a_header_too(
+        self, api: Client, account: Account, now: datetime
+    ) -> None:
+        some_agents(account, 5, now=now)
+
+        first = api.get(f"{PATH}?page_size=2")
+        middle = api.get(first.json()["next"])
+        last = api.get(middle.json()["next"])
+
+        links = [response.json() for response in (first, middle, last)]
+        assert first.headers["Link"] == f'<{links[0]["next"]}>; rel="next"'
+        assert middle.headers["Link"] == (
+            f'<{links[1]["next"]}>; rel="next", <{links[1]["previous"]}>; rel="prev"'
+        )
+        assert last.headers["Link"] == f'<{links[2]["previous"]}>; rel="prev"'
+        assert "Link" not in api.get(PATH).headers
 
     def test_stays_where_it_is_while_agents_come_and_go(
         self, api: Client, account: Account, now: datetime

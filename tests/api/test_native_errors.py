@@ -11,7 +11,7 @@ from tests import builders
 from tests.api.conftest import ClientWith, DatabaseFails
 
 UNKNOWN = "0b97ce11-b6e0-49b4-8f92-68040aa324bf"
-EVENTS, AGENTS = "/api/v1/events", "/api/v1/agents"
+EVENTS, AGENTS, DELIVERIES = "/api/v1/events", "/api/v1/agents", "/api/v1/deliveries"
 
 
 def check(response: Any, status: int, code: str) -> None:
@@ -43,7 +43,15 @@ class TestForbidden:
         ("method", "path", "needed"),
         [
             ("POST", EVENTS, Scope.EVENTS_PUBLISH),
+            ("POST", f"{EVENTS}/batch", Scope.EVENTS_PUBLISH),
+            ("GET", EVENTS, Scope.EVENTS_READ),
             ("GET", f"{EVENTS}/{UNKNOWN}", Scope.EVENTS_READ),
+            ("GET", DELIVERIES, Scope.EVENTS_READ),
+            ("GET", f"{DELIVERIES}/{UNKNOWN}", Scope.EVENTS_READ),
+            ("GET", f"{DELIVERIES}/{UNKNOWN}/attempts", Scope.EVENTS_READ),
+            ("GET", f"{DELIVERIES}/{UNKNOWN}/attempts/{UNKNOWN}", Scope.EVENTS_READ),
+            ("POST", f"{DELIVERIES}/{UNKNOWN}/retry", Scope.RECOVERIES_MANAGE),
+            ("GET", "/api/v1/event_types", Scope.EVENTS_READ),
             ("POST", AGENTS, Scope.AGENTS_MANAGE),
             ("GET", AGENTS, Scope.AGENTS_READ),
             ("GET", f"{AGENTS}/{UNKNOWN}", Scope.AGENTS_READ),
@@ -74,8 +82,18 @@ class TestNotFound:
     def test_answers_404_to_an_unknown_or_malformed_id(self, api: Client, row_id: str) -> None:
         check(api.get(f"{EVENTS}/{row_id}"), 404, "not_found")
         check(api.get(f"{AGENTS}/{row_id}"), 404, "not_found")
+        check(api.get(f"{DELIVERIES}/{row_id}"), 404, "not_found")
+        check(api.get(f"{DELIVERIES}/{row_id}/attempts"), 404, "not_found")
+        check(api.get(f"{DELIVERIES}/{row_id}/attempts/{row_id}"), 404, "not_found")
+        check(api.post(f"{DELIVERIES}/{row_id}/retry"), 404, "not_found")
 
     def test_answers_404_to_another_account(self, stranger: Client, account: Account) -> None:
+        delivery = builders.a_failed_delivery(builders.a_webhook(account))
+        path = f"{DELIVERIES}/{delivery.pk}"
+        check(stranger.get(path), 404, "not_found")
+        check(stranger.get(f"{path}/attempts"), 404, "not_found")
+        check(stranger.get(f"{path}/attempts/{delivery.attempts.get().pk}"), 404, "not_found")
+        check(stranger.post(f"{path}/retry"), 404, "not_found")
         check(stranger.get(f"{EVENTS}/{builders.an_event(account).pk}"), 404, "not_found")
         check(stranger.get(f"{AGENTS}/{builders.an_agent(account).pk}"), 404, "not_found")
 
@@ -84,7 +102,9 @@ class TestOtherRefusals:
     @pytest.mark.parametrize(
         ("method", "path", "allow"),
         [
-            ("GET", EVENTS, "POST"),
+            ("DELETE", EVENTS, "GET, HEAD, POST"),
+            ("GET", f"{EVENTS}/batch", "POST"),
+            ("GET", f"{DELIVERIES}/{UNKNOWN}/retry", "POST"),
             ("PUT", f"{EVENTS}/{UNKNOWN}?colour=red", "GET, HEAD"),
             ("OPTIONS", AGENTS, "GET, HEAD, POST"),
             ("DELETE", f"{AGENTS}/{UNKNOWN}", "GET, HEAD"),

@@ -1,8 +1,10 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
 
 from deliveries.api.native.serializers.deliveries import STATUS_WORDS
@@ -41,6 +43,7 @@ class TestPublish:
             ("matched", 1),
             ("created_at", event.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")),
         ]
+        assert response.headers["Location"] == f"{PATH}/{event.pk}"
         assert bytes(event.body) == b'{"call_id":"c-1","duration":45}'
         assert event.occurred_at == event.created_at
         assert Delivery.objects.get().webhook == webhook
@@ -284,3 +287,123 @@ class TestSkipped:
         Webhook.objects.filter(pk=got_it.pk).update(enabled=False)
 
         assert self.reasons(api, delivery.event) == {}
+
+
+class TestList:
+    def ids(self, api: Client, query: str) -> list[str]:
+        """Return the ids on the first page."""
+        response = api.get(f"{PATH}?{query}")
+        assert response.status_code == 200, response.content
+        return [event["id"] for event in response.json()["results"]]
+
+    def test_shows_events_without_payloads_newest_first(
+        self, api: Client, account: Account, now: datetime
+    ) -> None:
+        older = builders.an_event(account)
+        newer = builders.an_event(account, created_at=now + timedelta(seconds=1))
+        builders.an_event()
+
+        answer = api.get(PATH).json()
+
+        assert [event["id"] for event in answer["results"]] == [str(newer.pk), str(older.pk)]
+        assert list(answer["results"][1].items()) == [
+            ("id", str(older.pk)),
+            ("event", "call.ended"),
+            ("agent_id", None),
+            ("occurred_at", "2026-03-15T10:00:00.000000Z"),
+            ("created_at", "2026-03-15T10:00:00.000000Z"),
+        ]
+
+    def test_is_filtered_by_type_agent_and_time(self, api: Client, account: Account, now: datetime) -> None:
+        agent = builders.an_agent(account)
+        plain = str(builders.an_event(account).pk)
+        message = str(builders.an_event(account, type="message.sent").pk)
+        agents = str(builders.an_event(account, agent=agent).pk)
+        later = str(builders.an_event(account, created_at=now + timedelta(hours=1)).pk)
+
+        assert self.ids(api, "event=message.sent") == [message]
+        assert self.ids(api, f"agent_id={agent.pk}") == [agents]
+        assert self.ids(api, "created_at[gte]=2026-03-15T10:00:01Z") == [later]
+        assert self.ids(api, "created_at%5Blt%5D=2026-03-15T10:00:01Z&event=call.ended") == [agents, plain]
+        assert self.ids(api, "event=never.heard.of") == []
+        assert self.ids(api, f"agent_id={builders.an_agent().pk}") == []
+
+    def test_keeps_its_filters_in_its_links(self, api: Client, account: Account, now: datetime) -> None:
+        for second in range(5):
+            builders.an_event(account, created_at=now + timedelta(seconds=second), type="message.sent")
+            builders.an_event(account, created_at=now + timedelta(seconds=second))
+        query = "page_size=2&event=message.sent&created_at[gte]=2026-03-15T10:00:01Z"
+
+        first = api.get(f"{PATH}?{query}").json()
+        second = api.get(first["next"]).json()
+
+        assert [len(page["results"]) for page in (first, second)] == [2, 2]
+        assert {event["event"] for event in first["results"] + second["results"]} == {"message.sent"}
+        assert second["next"] is None
+
+    @pytest.mark.parametrize(
+        ("query", "fields"),
+        [
+            ("event=Call+ended", ["event"]),
+            ("event=", ["event"]),
+            ("event=%00", ["event"]),
+            ("agent_id=1", ["agent_id"]),
+            ("agent_id=", ["agent_id"]),
+            ("created_at[gte]=yesterday", ["created_at[gte]"]),
+            ("created_at[lt]=2026-03-15T10:00:00", ["created_at[lt]"]),
+            ("created_at=2026-03-15T10:00:00Z", ["created_at"]),
+            ("created_at[gt]=2026-03-15T10:00:00Z", ["created_at[gt]"]),
+            ("event=%00&agent_id=x&page_size=0&cursor=x", ["event", "agent_id", "cursor", "page_size"]),
+        ],
+    )
+    def test_refuses_bad_values(self, api: Client, query: str, fields: list[str]) -> None:
+        found = errors(api.get(f"{PATH}?{query}"))
+
+        assert list(found) == fields
+        assert all(isinstance(message, str) for messages in found.values() for message in messages)
+
+    def test_names_the_parameter_that_was_meant(self, api: Client) -> None:
+        assert errors(api.get(f"{PATH}?created_at[gte=x&type=y")) == {
+            "created_at[gte": ['Unknown parameter. Did you mean "created_at[gte]"?'],
+            "type": ["Unknown parameter."],
+        }
+
+    def test_costs_the_same_for_one_as_for_a_hundred(
+        self, api: Client, account: Account, django_assert_num_queries: Any
+    ) -> None:
+        builders.an_event(account, agent=builders.an_agent(account))
+        api.get(PATH)  # notes the use of the key
+
+        with django_assert_num_queries(2) as queries:
+            api.get(PATH)
+        assert not any('"body"' in query["sql"] for query in queries.captured_queries)
+        for _ in range(100):
+            builders.an_event(account, agent=builders.an_agent(account))
+        with django_assert_num_queries(2):
+            assert len(api.get(PATH).json()["results"]) == 100
+
+
+@pytest.mark.django_db(transaction=True)
+class TestOneKeyManyTimes:
+    def test_a_hundred_at_once_make_one_event(self) -> None:
+        account = builders.an_account(open_event_types=True)
+        builders.a_webhook(account)
+        key = builders.a_key(account)
+        workers = 25
+        together = threading.Barrier(workers)
+
+        def publish_some(worker: int) -> list[Any]:
+            client = Client(headers={"authorization": f"Bearer {key}"})
+            together.wait(20)
+            try:
+                return [publish(client, key="k-1") for _ in range(4)]
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(workers) as pool:
+            answers = sum(pool.map(publish_some, range(workers)), [])
+
+        assert [answer.status_code for answer in answers] == [202] * 100
+        assert len({answer.content for answer in answers}) == 1
+        assert sum("Idempotency-Replayed" not in answer.headers for answer in answers) == 1
+        assert (Event.objects.count(), Delivery.objects.count()) == (1, 1)

@@ -21,13 +21,23 @@ from deliveries.api.logs import schema as logs
 from deliveries.api.logs.serializers import LogSerializer, WebhookFieldsSerializer, WebhookSerializer
 from deliveries.api.native import schema as native
 from deliveries.api.native.serializers.agents import AgentDraftSerializer, AgentSerializer
-from deliveries.api.native.serializers.deliveries import DeliverySerializer
-from deliveries.api.native.serializers.events import EventDraftSerializer, PublicationSerializer
+from deliveries.api.native.serializers.attempts import AttemptSerializer, AttemptSummarySerializer
+from deliveries.api.native.serializers.catalogue import EventTypeSerializer
+from deliveries.api.native.serializers.deliveries import DeliverySerializer, EventDeliverySerializer
+from deliveries.api.native.serializers.events import (
+    BatchedEventDraftSerializer,
+    BatchedPublicationSerializer,
+    EventBatchSerializer,
+    EventDraftSerializer,
+    EventSummarySerializer,
+    PublicationSerializer,
+)
 from deliveries.api.native.serializers.recoveries import (
     PreviewSerializer,
     RecoveryDraftSerializer,
     RecoverySerializer,
 )
+from deliveries.api.native.serializers.whoami import WhoamiSerializer
 from deliveries.api.native.views.base import NativeViewSet
 from deliveries.api.views import ContractView, UnknownPathView
 from tests.api.test_seed_documents import page
@@ -277,7 +287,16 @@ class TestTruth:
             ("logs", "Log", LogSerializer),
             ("native", "EventDraft", EventDraftSerializer),
             ("native", "Publication", PublicationSerializer),
+            ("native", "BatchedEventDraft", BatchedEventDraftSerializer),
+            ("native", "EventBatch", EventBatchSerializer),
+            ("native", "BatchedPublication", BatchedPublicationSerializer),
+            ("native", "Event", EventSummarySerializer),
+            ("native", "EventDelivery", EventDeliverySerializer),
             ("native", "Delivery", DeliverySerializer),
+            ("native", "AttemptSummary", AttemptSummarySerializer),
+            ("native", "Attempt", AttemptSerializer),
+            ("native", "EventType", EventTypeSerializer),
+            ("native", "Whoami", WhoamiSerializer),
             ("native", "AgentDraft", AgentDraftSerializer),
             ("native", "Agent", AgentSerializer),
             ("native", "RecoveryDraft", RecoveryDraftSerializer),
@@ -298,6 +317,7 @@ class TestTruth:
         [
             ("logs", "NewWebhook", WebhookFieldsSerializer),
             ("native", "EventDraft", EventDraftSerializer),
+            ("native", "BatchedEventDraft", BatchedEventDraftSerializer),
             ("native", "AgentDraft", AgentDraftSerializer),
             ("native", "RecoveryDraft", RecoveryDraftSerializer),
         ],

@@ -55,6 +55,7 @@ class Example:
     status: int = 200
     body: Mapping[str, Any] | None = None
     query: Mapping[str, str] = field(default_factory=dict)
+    limits: parsing.Limits = parsing.ONE_EVENT
 
 
 _LOGS = "/api/v1/agents/{agent_id}/webhooks"
@@ -73,6 +74,7 @@ _WEBHOOK = {
     "custom_headers": [{"key": "X-A", "value": "b"}],
 }
 _EVENT = {"event": "call.ended", "agent_id": None, "payload": {"a": {"b": ["c"]}}, "occurred_at": _MOMENT}
+_SINCE = {"created_at[gte]": _MOMENT, "created_at[lt]": _MOMENT}
 _RECOVERY = {
     "event": "call.ended",
     "reason_code": "http_status",
@@ -94,7 +96,16 @@ EXAMPLES = {
     f"GET {_LOGS}/{{webhook_id}}/logs": Example(query={"page": "1", "per_page": "1"}),
     f"POST {_LOGS}/{{webhook_id}}/logs/{{log_id}}/retry": Example(),
     "POST /api/v1/events": Example(202, _EVENT),
+    "POST /api/v1/events/batch": Example(202, {"events": [_EVENT]}, limits=parsing.MANY_EVENTS),
+    "GET /api/v1/events": Example(query={"page_size": "1", **_SINCE}),
     "GET /api/v1/events/{event_id}": Example(),
+    "GET /api/v1/deliveries": Example(query={"page_size": "1", "status": "failed", **_SINCE}),
+    "GET /api/v1/deliveries/{delivery_id}": Example(),
+    "POST /api/v1/deliveries/{delivery_id}/retry": Example(202),
+    "GET /api/v1/deliveries/{delivery_id}/attempts": Example(query={"page_size": "1"}),
+    "GET /api/v1/deliveries/{delivery_id}/attempts/{attempt_id}": Example(),
+    "GET /api/v1/event_types": Example(),
+    "GET /api/v1/whoami": Example(),
     "GET /api/v1/agents": Example(query={"page_size": "1"}),
     "POST /api/v1/agents": Example(201, {"name": "Reception"}),
     "GET /api/v1/agents/{agent_id}": Example(),
@@ -138,7 +149,7 @@ class Bad(NamedTuple):
     content_type: str = JSON
 
 
-def bodies(good: bytes) -> dict[str, Bad]:
+def bodies(good: bytes, limits: parsing.Limits) -> dict[str, Bad]:
     """Return what may not be sent where this may."""
     inside = good.removesuffix(b"}")
     text = good.decode()
@@ -183,15 +194,15 @@ def bodies(good: bytes) -> dict[str, Bad]:
         "a comment": with_member("1 /* x */"),
         "a comma too many": Bad(inside + b",}"),
         "a raw line break in a string": with_member('"\n"'),
-        "35 levels": with_member("[" * 34 + "]" * 34),
+        "2 levels too deep": with_member("[" * (limits.levels + 1) + "]" * (limits.levels + 1)),
         "1,000 levels of arrays": with_member("[" * 1000 + "]" * 1000),
         "1,000 levels of objects": with_member('{"y":' * 1000 + "1" + "}" * 1000),
         "100,000 levels of arrays": with_member("[" * 100_000 + "]" * 100_000),
         "100,000 open arrays": Bad(b"[" * 100_000),
         "50,000 open objects": Bad(b'{"":' * 50_000),
-        "as large as may be": Bad(b" " * parsing.MAX_BODY_BYTES),
-        "a byte too large": Bad(good.ljust(parsing.MAX_BODY_BYTES + 1), 413),
-        "3 MB": Bad(good.ljust(3_000_000), 413),
+        "as large as may be": Bad(b" " * limits.bytes),
+        "a byte too large": Bad(good.ljust(limits.bytes + 1), 413),
+        "3 MB too large": Bad(good.ljust(limits.bytes + 3_000_000), 413),
         "text": Bad(good, 415, "text/plain"),
         "a form": Bad(b"name=x", 415, "application/x-www-form-urlencoded"),
         "a form with files": Bad(b"--x\r\n\r\n--x--", 415, "multipart/form-data; boundary=x"),
@@ -353,7 +364,7 @@ class TestBodies:
         before = stored()
 
         wrong = {}
-        for name, bad in bodies(good).items():
+        for name, bad in bodies(good, EXAMPLES[endpoint].limits).items():
             status = world.ask(endpoint, raw=bad.raw, content_type=bad.content_type).status_code
             if status != bad.status:
                 wrong[name] = (status, bad.status)

@@ -1,5 +1,6 @@
 """The native API's words for errors: problem details by RFC 9457, with a stable code."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -13,18 +14,32 @@ from deliveries.api import errors, parsing
 CONTENT_TYPE = "application/problem+json"
 
 
-class IdempotencyConflict(APIException):
-    """The idempotency key stands for another event."""
+class Conflict(APIException):
+    """What is there already forbids it; `errors` names the fields that say so, where there are any."""
 
     status_code = status.HTTP_409_CONFLICT
+
+    def __init__(self, detail: str, errors: Mapping[str, list[str]] | None = None) -> None:
+        super().__init__(detail)
+        self.errors = errors or {}
+
+
+class IdempotencyConflict(Conflict):
+    """The idempotency key stands for another event."""
+
     default_code = "idempotency_conflict"
 
 
-class RecoveryStateConflict(APIException):
+class RecoveryStateConflict(Conflict):
     """The recovery's state does not allow it."""
 
-    status_code = status.HTTP_409_CONFLICT
     default_code = "recovery_state_conflict"
+
+
+class NotRedeliverable(Conflict):
+    """The delivery has not failed, or its webhook takes nothing."""
+
+    default_code = "not_redeliverable"
 
 
 class InvalidIdempotencyKey(ValidationError):
@@ -45,7 +60,7 @@ def handler(error: Exception, context: dict[str, Any]) -> Response:
         "detail": "Some of what was sent is not valid." if invalid else known.detail,
         "instance": _instance(request_ids.current()),
         "code": known.default_code,
-        "errors": known.detail if invalid else {},
+        "errors": known.detail if invalid else getattr(known, "errors", {}),
     }
     return Response(
         problem, status=known.status_code, headers=dict(errors.headers(known)), content_type=CONTENT_TYPE

@@ -1,6 +1,7 @@
 """The native API's pages: by the key of the last row, so that a page costs the same wherever it lies."""
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self, TypeVar
@@ -48,6 +49,20 @@ class Cursor:
         return cls(direction == "newer", created_at, row_id)
 
 
+def problems(query: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return what is wrong with `cursor` and `page_size`, by parameter."""
+    found = {}
+    for name, read, message in (
+        ("cursor", _cursor, "Must be a cursor from a link of this list."),
+        ("page_size", _size, f"Must be a whole number from 1 to {MOST_PER_PAGE}."),
+    ):
+        try:
+            read(query)
+        except ValueError:
+            found[name] = [message]
+    return found
+
+
 class KeysetPagination(BasePagination):
     """A page of rows with `created_at` and `id`, newest first, and links to those beside it."""
 
@@ -56,9 +71,12 @@ class KeysetPagination(BasePagination):
     ) -> list[Row]:
         """Return the rows of the page.
 
-        :raises ValidationError: listing every bad parameter.
+        :raises ValidationError: listing what is wrong with the parameters of the page.
         """
-        cursor, size = _cursor_and_size(request)
+        found = problems(request.query_params)
+        if found:
+            raise ValidationError(found)
+        cursor, size = _cursor(request.query_params), _size(request.query_params)
         self._url = request.build_absolute_uri()
         backwards = cursor is not None and cursor.backwards
         # One more than asked for tells whether there are more.
@@ -73,30 +91,24 @@ class KeysetPagination(BasePagination):
         return page
 
     def get_paginated_response(self, data: Any) -> Response:
-        """Return the page with its links; null where there is nothing more."""
+        """Return the page with its links, null where there is nothing more, and with `Link` by RFC 8288."""
         older = self._link(backwards=False) if self._has_older and self._page else None
         newer = self._link(backwards=True) if self._has_newer and self._page else None
-        return Response({"results": data, "next": older, "previous": newer})
+        links = ", ".join(f'<{url}>; rel="{rel}"' for url, rel in ((older, "next"), (newer, "prev")) if url)
+        page = {"results": data, "next": older, "previous": newer}
+        return Response(page, headers={"Link": links} if links else None)
 
     def _link(self, *, backwards: bool) -> str:
         row = self._page[0 if backwards else -1]
         return replace_query_param(self._url, "cursor", Cursor(backwards, row.created_at, row.pk).encode())
 
 
-def _cursor_and_size(request: Request) -> tuple[Cursor | None, int]:
-    query, problems = request.query_params, {}
-    cursor, size = None, 0
-    try:
-        cursor = Cursor.decode(query["cursor"]) if "cursor" in query else None
-    except ValueError:
-        problems["cursor"] = ["Must be a cursor from a link of this list."]
-    try:
-        size = parsing.whole_number(query.get("page_size", str(MOST_PER_PAGE)), least=1, most=MOST_PER_PAGE)
-    except ValueError:
-        problems["page_size"] = [f"Must be a whole number from 1 to {MOST_PER_PAGE}."]
-    if problems:
-        raise ValidationError(problems)
-    return cursor, size
+def _cursor(query: Mapping[str, str]) -> Cursor | None:
+    return Cursor.decode(query["cursor"]) if "cursor" in query else None
+
+
+def _size(query: Mapping[str, str]) -> int:
+    return parsing.whole_number(query.get("page_size", str(MOST_PER_PAGE)), least=1, most=MOST_PER_PAGE)
 
 
 def _beyond(queryset: QuerySet[Row], cursor: Cursor | None) -> QuerySet[Row]:

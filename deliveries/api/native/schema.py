@@ -5,10 +5,14 @@ from typing import Any
 from deliveries.api import openapi
 from deliveries.api.native.errors import CONTENT_TYPE
 from deliveries.api.native.pagination import MOST_PER_PAGE
+from deliveries.api.native.serializers.events import MOST_EVENTS
 from deliveries.api.native.views.agents import AgentViewSet
 from deliveries.api.native.views.base import NativeView
-from deliveries.api.native.views.events import EventViewSet
+from deliveries.api.native.views.catalogue import EventTypeViewSet
+from deliveries.api.native.views.deliveries import AttemptViewSet, DeliveryViewSet
+from deliveries.api.native.views.events import EventBatchViewSet, EventViewSet
 from deliveries.api.native.views.recoveries import RecoveryViewSet
+from deliveries.api.native.views.whoami import WhoamiViewSet
 from deliveries.api.openapi import Answer, Body, Contract, Json, Operation, Operations
 from deliveries.models import Recovery
 from deliveries.reasons import Reason
@@ -34,14 +38,52 @@ EVENT: Json = {
     "occurred_at": "2026-03-15T10:00:00.000000Z",
     "created_at": _CREATED_AT,
 }
-DELIVERY: Json = {
-    "id": "0198c8f2-6c1e-7cc3-9a10-700f3f3c1a22",
+_DELIVERY_ID = "0198c8f2-6c1e-7cc3-9a10-700f3f3c1a22"
+_FATE: Json = {
     "webhook": _HOOK,
     "status": "succeeded",
     "attempts_made": 1,
     "next_attempt_at": None,
     "created_at": _CREATED_AT,
     "finished_at": "2026-03-15T10:00:00.265456Z",
+}
+DELIVERY: Json = {"id": _DELIVERY_ID, **_FATE}
+DELIVERY_ALONE: Json = {"id": _DELIVERY_ID, "event_id": _EVENT_ID, "event": "call.ended", **_FATE}
+QUEUED: Json = {
+    **DELIVERY_ALONE,
+    "status": "pending",
+    "next_attempt_at": "2026-03-15T10:45:00.000000Z",
+    "finished_at": None,
+}
+ATTEMPT: Json = {
+    "id": "0198c8f2-6c1e-7cc3-9a10-8a5d1b0f7e33",
+    "delivery_id": _DELIVERY_ID,
+    "number": 1,
+    "status": "failed",
+    "http_status": 503,
+    "reason_code": "http_status",
+    "reason": "HTTP 503",
+    "http_method": "POST",
+    "url": "https://example.com/webhook",
+    "created_at": _CREATED_AT,
+    "started_at": "2026-03-15T10:00:00.131456Z",
+    "duration_ms": 142,
+}
+WHOAMI: Json = {
+    "account": {
+        "id": "0198c8f2-6c1e-7cc3-9a10-1f2e3d4c5b6a",
+        "name": "Harbour Calls",
+        "open_event_types": False,
+    },
+    "key": {
+        "id": "0198c8f2-6c1e-7cc3-9a10-2a3b4c5d6e7f",
+        "name": "CRM",
+        "prefix": "k3v9q2m8x1ab",
+        "scopes": ["events.publish", "events.read"],
+        "created_at": _CREATED_AT,
+        "expires_at": None,
+        "last_used_at": "2026-03-15T10:44:31.000000Z",
+    },
 }
 AGENT: Json = {"id": _AGENT_ID, "name": "Reception", "created_at": _CREATED_AT}
 _RECOVERY_ID = "0198c8f2-6c1e-7cc3-9a10-8d1f0b7e2a33"
@@ -125,51 +167,132 @@ _FILTER_PROPERTIES: dict[str, Json] = {
     "event": openapi.nullable(openapi.text(minLength=1, maxLength=100, description="An event type.")),
     "reason_code": {**openapi.nullable(_REASON_CODE), "enum": [*_REASON_CODE["enum"], None]},
 }
+_DRAFT_PROPERTIES: dict[str, Json] = {
+    "event": openapi.text(
+        minLength=1,
+        maxLength=100,
+        description="An event type of the catalogue; any `[a-z0-9_.]{1,100}` where the account is open.",
+    ),
+    "payload": _PAYLOAD,
+    "agent_id": openapi.nullable(
+        openapi.text(format="uuid", description="One of the account's agents; null: none.")
+    ),
+    "occurred_at": openapi.nullable({**_MOMENT_GIVEN, "description": "Now, when it is not given."}),
+}
+_PUBLICATION_PROPERTIES: dict[str, Json] = {
+    "id": _UUID,
+    "event": openapi.text(),
+    "matched": openapi.integer(minimum=0, description="How many webhooks get it."),
+    "created_at": _MOMENT,
+}
+_DELIVERY_PROPERTIES: dict[str, Json] = {
+    "webhook": openapi.ref("WebhookName"),
+    "status": openapi.text(
+        enum=["pending", "held", "succeeded", "failed", "cancelled"],
+        description="`held`: the webhook is disabled or paused. More may be added.",
+    ),
+    "attempts_made": openapi.integer(minimum=0),
+    "next_attempt_at": openapi.nullable(_MOMENT),
+    "created_at": _MOMENT,
+    "finished_at": openapi.nullable(_MOMENT),
+}
+_ATTEMPT_PROPERTIES: dict[str, Json] = {
+    "id": _UUID,
+    "delivery_id": _UUID,
+    "number": openapi.integer(minimum=1, description="Counted over all rounds."),
+    "status": openapi.text(enum=["succeeded", "failed"]),
+    "http_status": openapi.nullable(openapi.integer()),
+    "reason_code": openapi.nullable(
+        openapi.text(description="Why it failed, for programs. More may be added.")
+    ),
+    "reason": openapi.nullable(openapi.text(description="Why it failed, for people.")),
+    "http_method": openapi.text(),
+    "url": openapi.text(),
+    "created_at": {**_MOMENT, "description": "When it was put in the queue."},
+    "started_at": _MOMENT,
+    "duration_ms": openapi.integer(minimum=0),
+}
+_HEADERS: Json = {"type": "object", "additionalProperties": openapi.text()}
 _SCHEMAS: dict[str, Json] = {
-    "EventDraft": openapi.obj(
+    "EventDraft": openapi.obj(_DRAFT_PROPERTIES, required=["event", "payload"]),
+    "BatchedEventDraft": openapi.obj(
         {
-            "event": openapi.text(
-                minLength=1,
-                maxLength=100,
-                description="An event type of the catalogue; any `[a-z0-9_.]{1,100}` where the account "
-                "is open.",
+            **_DRAFT_PROPERTIES,
+            "idempotency_key": openapi.nullable(
+                openapi.text(
+                    pattern=r"^[!-~]{1,128}$",
+                    description="As the header `Idempotency-Key` of a single event.",
+                )
             ),
-            "payload": _PAYLOAD,
-            "agent_id": openapi.nullable(
-                openapi.text(format="uuid", description="One of the account's agents; null: none.")
-            ),
-            "occurred_at": openapi.nullable({**_MOMENT_GIVEN, "description": "Now, when it is not given."}),
         },
         required=["event", "payload"],
     ),
-    "Publication": openapi.obj(
+    "EventBatch": openapi.obj(
+        {"events": openapi.array(openapi.ref("BatchedEventDraft"), minItems=1, maxItems=MOST_EVENTS)}
+    ),
+    "Publication": openapi.obj(_PUBLICATION_PROPERTIES),
+    "BatchedPublication": openapi.obj(
         {
-            "id": _UUID,
-            "event": openapi.text(),
-            "matched": openapi.integer(minimum=0, description="How many webhooks get it."),
-            "created_at": _MOMENT,
+            **_PUBLICATION_PROPERTIES,
+            "replayed": {"type": "boolean", "description": "Whether it was there before, under its key."},
+        }
+    ),
+    "PublishedBatch": openapi.obj(
+        {"events": openapi.array(openapi.ref("BatchedPublication"), description="In the order given.")}
+    ),
+    "Event": openapi.obj(
+        {name: schema for name, schema in _EVENT_PROPERTIES.items() if name != "payload"},
+        description="An event in a list, without its payload.",
+    ),
+    "EventPage": _page("Event"),
+    "Delivery": openapi.obj(
+        {"id": _UUID, "event_id": _UUID, "event": openapi.text(), **_DELIVERY_PROPERTIES},
+        description="An event on its way to one webhook.",
+    ),
+    "DeliveryPage": _page("Delivery"),
+    "AttemptSummary": openapi.obj(
+        _ATTEMPT_PROPERTIES, description="An attempt in a list, without headers and body."
+    ),
+    "AttemptPage": _page("AttemptSummary"),
+    "Attempt": openapi.obj(
+        {
+            **_ATTEMPT_PROPERTIES,
+            "request_headers": {**_HEADERS, "description": "What was sent, credentials masked."},
+            "response_headers": {**_HEADERS, "type": ["object", "null"]},
+            "response_body": openapi.nullable(
+                openapi.text(description="The beginning of the answer, at most 16 KiB, as text.")
+            ),
+        },
+        description="One HTTP request and what came back.",
+    ),
+    "EventType": openapi.obj({"code": openapi.text(), "label": openapi.text()}),
+    "EventTypePage": _page("EventType"),
+    "Whoami": openapi.obj(
+        {
+            "account": openapi.obj(
+                {"id": _UUID, "name": openapi.text(), "open_event_types": {"type": "boolean"}}
+            ),
+            "key": openapi.obj(
+                {
+                    "id": _UUID,
+                    "name": openapi.text(),
+                    "prefix": openapi.text(description="The part of the key that is no secret."),
+                    "scopes": openapi.array(openapi.text()),
+                    "created_at": _MOMENT,
+                    "expires_at": openapi.nullable(_MOMENT),
+                    "last_used_at": openapi.nullable({**_MOMENT, "description": "To the minute."}),
+                }
+            ),
         }
     ),
     "WebhookName": openapi.obj({"id": _UUID, "name": openapi.text()}),
-    "Delivery": openapi.obj(
-        {
-            "id": _UUID,
-            "webhook": openapi.ref("WebhookName"),
-            "status": openapi.text(
-                enum=["pending", "held", "succeeded", "failed", "cancelled"],
-                description="`held`: the webhook is disabled or paused. More may be added.",
-            ),
-            "attempts_made": openapi.integer(minimum=0),
-            "next_attempt_at": openapi.nullable(_MOMENT),
-            "created_at": _MOMENT,
-            "finished_at": openapi.nullable(_MOMENT),
-        },
-        description="An event on its way to one webhook.",
+    "EventDelivery": openapi.obj(
+        {"id": _UUID, **_DELIVERY_PROPERTIES}, description="A delivery below its event."
     ),
     "EventDetail": openapi.obj(
         {
             **_EVENT_PROPERTIES,
-            "deliveries": openapi.array(openapi.ref("Delivery")),
+            "deliveries": openapi.array(openapi.ref("EventDelivery")),
             "skipped": openapi.array(
                 openapi.obj(
                     {
@@ -339,6 +462,18 @@ _RESPONSES["RecoveryConflict"] = openapi.error(
     },
     media_type=CONTENT_TYPE,
 )
+_RESPONSES["NotRedeliverable"] = openapi.error(
+    409,
+    openapi.ref("Problem"),
+    {
+        "problem": {
+            **_problem(409),
+            "detail": "Only a failed delivery to an enabled webhook can be sent again.",
+            "code": "not_redeliverable",
+        }
+    },
+    media_type=CONTENT_TYPE,
+)
 _PARAMETERS: dict[str, Json] = {
     "recovery_status": openapi.query(
         "status", openapi.text(enum=list(Recovery.Status.values)), "Only recoveries in this state."
@@ -346,6 +481,17 @@ _PARAMETERS: dict[str, Json] = {
     "cursor": openapi.query("cursor", openapi.text(), "From a link of this list. Opaque."),
     "page_size": openapi.query(
         "page_size", openapi.integer(minimum=1, maximum=MOST_PER_PAGE, default=MOST_PER_PAGE), "How many."
+    ),
+    "created_at_gte": openapi.query("created_at[gte]", _MOMENT_GIVEN, "From this moment on."),
+    "created_at_lt": openapi.query("created_at[lt]", _MOMENT_GIVEN, "Before this moment."),
+    "event": openapi.query("event", openapi.text(pattern="^[a-z0-9_.]{1,100}$"), "Only of this event type."),
+    "by_agent": openapi.query("agent_id", openapi.text(format="uuid"), "Only of this agent."),
+    "by_webhook": openapi.query("webhook_id", openapi.text(format="uuid"), "Only to this webhook."),
+    "by_event": openapi.query("event_id", openapi.text(format="uuid"), "Only of this event."),
+    "status": openapi.query(
+        "status",
+        openapi.text(enum=["pending", "held", "succeeded", "failed", "cancelled"]),
+        "Only in this state.",
     ),
     "IdempotencyKey": openapi.header(
         "Idempotency-Key",
@@ -380,6 +526,12 @@ def _steering(id: str, summary: str, description: str, **after: Any) -> Operatio
     )
 
 
+def _listed(description: str, schema: str, example: object) -> Answer:
+    """Return the answer of a list with one row."""
+    page = {"results": [example], "next": None, "previous": None}
+    return _answer(description, schema, page, headers=["Link"])
+
+
 _OPERATIONS: Operations = {
     (EventViewSet, "publish"): Operation(
         id="publishEvent",
@@ -390,9 +542,46 @@ _OPERATIONS: Operations = {
         parameters=["IdempotencyKey"],
         body=Body(schema=openapi.ref("EventDraft"), examples={"event": DRAFT}),
         answers={
-            202: _answer("Stored.", "Publication", PUBLICATION, headers=["Idempotency-Replayed"]),
+            202: _answer("Stored.", "Publication", PUBLICATION, headers=["Idempotency-Replayed", "Location"]),
         },
         errors={409: "Conflict"},
+    ),
+    (EventBatchViewSet, "publish"): Operation(
+        id="publishEvents",
+        tag="Events",
+        summary="Publish up to 500 events",
+        description="All of them or none, in 8 MiB at most. `errors` names what is wrong with which: "
+        "`events[3].payload` a field, `events[3]` a whole item, counted from 0. Each event may have its own "
+        "`idempotency_key`; a key for the whole batch in the header is refused. `Idempotency-Replayed: true` "
+        "says that all of them were there before.",
+        body=Body(
+            schema=openapi.ref("EventBatch"),
+            examples={"events": {"events": [{**DRAFT, "idempotency_key": "call-c-1-ended"}]}},
+        ),
+        answers={
+            202: _answer(
+                "Stored.",
+                "PublishedBatch",
+                {"events": [{**PUBLICATION, "replayed": False}]},
+                headers=["Idempotency-Replayed"],
+            ),
+        },
+        errors={409: "Conflict"},
+    ),
+    (EventViewSet, "list"): Operation(
+        id="listEvents",
+        tag="Events",
+        summary="List events",
+        description="Newest first, without their payloads.",
+        parameters=["cursor", "page_size", "event", "by_agent", "created_at_gte", "created_at_lt"],
+        answers={
+            200: _listed(
+                "A page of events.",
+                "EventPage",
+                {name: value for name, value in EVENT.items() if name != "payload"},
+            )
+        },
+        errors={422: "Invalid"},
     ),
     (EventViewSet, "retrieve"): Operation(
         id="getEvent",
@@ -423,7 +612,7 @@ _OPERATIONS: Operations = {
         summary="Create an agent",
         description="What webhooks of the logs API belong to.",
         body=Body(schema=openapi.ref("AgentDraft"), examples={"agent": {"name": "Reception"}}),
-        answers={201: _answer("The new agent.", "Agent", AGENT)},
+        answers={201: _answer("The new agent.", "Agent", AGENT, headers=["Location"])},
     ),
     (AgentViewSet, "list"): Operation(
         id="listAgents",
@@ -432,9 +621,7 @@ _OPERATIONS: Operations = {
         description="Newest first.",
         parameters=["cursor", "page_size"],
         answers={
-            200: _answer(
-                "A page of agents.", "AgentPage", {"results": [AGENT], "next": None, "previous": None}
-            )
+            200: _listed("A page of agents.", "AgentPage", AGENT),
         },
         errors={422: "Invalid"},
     ),
@@ -471,13 +658,7 @@ _OPERATIONS: Operations = {
         summary="List recoveries",
         description="Newest first.",
         parameters=["cursor", "page_size", "recovery_status"],
-        answers={
-            200: _answer(
-                "A page of recoveries.",
-                "RecoveryPage",
-                {"results": [RECOVERY], "next": None, "previous": None},
-            )
-        },
+        answers={200: _listed("A page of recoveries.", "RecoveryPage", RECOVERY)},
         errors={422: "Invalid"},
     ),
     (RecoveryViewSet, "retrieve"): Operation(
@@ -504,6 +685,95 @@ _OPERATIONS: Operations = {
         status="cancelled",
         finished_at="2026-03-15T12:31:00.000000Z",
     ),
+    (DeliveryViewSet, "list"): Operation(
+        id="listDeliveries",
+        tag="Deliveries",
+        summary="List deliveries",
+        description="Newest first.",
+        parameters=[
+            "cursor",
+            "page_size",
+            "status",
+            "by_webhook",
+            "by_event",
+            "event",
+            "created_at_gte",
+            "created_at_lt",
+        ],
+        answers={200: _listed("A page of deliveries.", "DeliveryPage", DELIVERY_ALONE)},
+        errors={422: "Invalid"},
+    ),
+    (DeliveryViewSet, "retrieve"): Operation(
+        id="getDelivery",
+        tag="Deliveries",
+        summary="Get a delivery",
+        description="One delivery.",
+        answers={200: _answer("The delivery.", "Delivery", DELIVERY_ALONE)},
+        errors={404: "NotFound", 422: "Invalid"},
+    ),
+    (DeliveryViewSet, "retry"): Operation(
+        id="retryDelivery",
+        tag="Deliveries",
+        summary="Send a failed delivery again",
+        description="Queues one attempt, and no automatic retries after it. A body is not read. Of two at "
+        "once, one is answered with 409.",
+        answers={202: _answer("Queued.", "Delivery", QUEUED, headers=["Location"])},
+        errors={404: "NotFound", 409: "NotRedeliverable", 422: "Invalid"},
+    ),
+    (AttemptViewSet, "list"): Operation(
+        id="listAttempts",
+        tag="Deliveries",
+        summary="List the attempts of a delivery",
+        description="The last one first, without headers and bodies.",
+        parameters=["cursor", "page_size"],
+        answers={200: _listed("A page of attempts.", "AttemptPage", ATTEMPT)},
+        errors={404: "NotFound", 422: "Invalid"},
+    ),
+    (AttemptViewSet, "retrieve"): Operation(
+        id="getAttempt",
+        tag="Deliveries",
+        summary="Get an attempt",
+        description="What was sent and what came back.",
+        answers={
+            200: _answer(
+                "The attempt.",
+                "Attempt",
+                {
+                    **ATTEMPT,
+                    "request_headers": {"Content-Type": "application/json", "Authorization": "***"},
+                    "response_headers": {"content-type": "text/plain"},
+                    "response_body": "Try later.",
+                },
+            )
+        },
+        errors={404: "NotFound", 422: "Invalid"},
+    ),
+    (EventTypeViewSet, "list"): Operation(
+        id="listEventTypes",
+        tag="Events",
+        summary="List event types",
+        description="The whole catalogue, on one page.",
+        answers={
+            200: _answer(
+                "The catalogue.",
+                "EventTypePage",
+                {
+                    "results": [{"code": "call.ended", "label": "Call ended"}],
+                    "next": None,
+                    "previous": None,
+                },
+            )
+        },
+        errors={422: "Invalid"},
+    ),
+    (WhoamiViewSet, "retrieve"): Operation(
+        id="whoami",
+        tag="Key",
+        summary="Say who asks",
+        description="The key that is used, and its account.",
+        answers={200: _answer("The key.", "Whoami", WHOAMI)},
+        errors={422: "Invalid"},
+    ),
 }
 
 
@@ -521,14 +791,18 @@ class Generator(openapi.Generator):
         view=NativeView,
         tags={
             "Events": "What happened, and who was told.",
+            "Deliveries": "Each event on its way to each webhook, and every request that was made.",
             "Agents": "What webhooks belong to.",
             "Recoveries": "Sending many failures again, as one job.",
+            "Key": "Who asks.",
         },
         operations=_OPERATIONS,
         path_parameters={
             "event_id": _id("event_id", "an event"),
             "agent_id": _id("agent_id", "one of the account's agents"),
             "recovery_id": _id("recovery_id", "a recovery"),
+            "delivery_id": _id("delivery_id", "a delivery"),
+            "attempt_id": _id("attempt_id", "one of the delivery's attempts"),
         },
         parameters=_PARAMETERS,
         responses=_RESPONSES,

@@ -24,9 +24,11 @@ class WebhookNameSerializer(serializers.Serializer[Webhook]):
 
 
 class DeliverySerializer(serializers.Serializer[Any]):
-    """A delivery of an event."""
+    """A delivery."""
 
     id = serializers.UUIDField()
+    event_id = serializers.UUIDField()
+    event = serializers.CharField(source="event.type")
     webhook = WebhookNameSerializer()
     status = serializers.SerializerMethodField()
     attempts_made = serializers.IntegerField()
@@ -37,3 +39,11 @@ class DeliverySerializer(serializers.Serializer[Any]):
     def get_status(self, delivery: Delivery) -> str:
         """Return this contract's word for our state."""
         return STATUS_WORDS[Delivery.Status(delivery.status)]
+
+
+class EventDeliverySerializer(DeliverySerializer):
+    """A delivery below its event."""
+
+    # How DRF has a field of the parent left out.
+    event_id = None  # type: ignore[assignment]
+    event = None  # type: ignore[assignment]

@@ -16,6 +16,8 @@ from deliveries.api.native.serializers.fields import (
 )
 from deliveries.models import Event
 
+MOST_EVENTS = 500
+
 
 class EventDraftSerializer(StrictSerializer):
     """An event to be published, by the names `services.publishing.publish` has for its parts."""
@@ -26,6 +28,33 @@ class EventDraftSerializer(StrictSerializer):
     occurred_at = MomentField(required=False, allow_null=True)
 
 
+class EventsField(serializers.Field[Any, Any, Any, Any]):
+    """The list of a batch. What is in it is looked at one by one."""
+
+    default_error_messages = {"invalid": f"Must be a JSON array of 1 to {MOST_EVENTS} events."}
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        """Return the list.
+
+        :raises ValidationError: for anything else, and for one too short or too long.
+        """
+        if not isinstance(data, list) or not 1 <= len(data) <= MOST_EVENTS:
+            self.fail("invalid")
+        return data
+
+
+class EventBatchSerializer(StrictSerializer):
+    """Events to be published together."""
+
+    events = EventsField()
+
+
+class BatchedEventDraftSerializer(EventDraftSerializer):
+    """One event of a batch."""
+
+    idempotency_key = StringField(required=False, allow_null=True, max_length=128)
+
+
 class PublicationSerializer(serializers.Serializer[Any]):
     """What became of an event that was published."""
 
@@ -33,6 +62,22 @@ class PublicationSerializer(serializers.Serializer[Any]):
     event = serializers.CharField(source="event.type")
     matched = serializers.IntegerField()
     created_at = serializers.DateTimeField(source="event.created_at", format=timestamps.MICROSECONDS)
+
+
+class BatchedPublicationSerializer(PublicationSerializer):
+    """What became of an event of a batch, and whether it was there before."""
+
+    replayed = serializers.BooleanField()
+
+
+class EventSummarySerializer(serializers.Serializer[Event]):
+    """An event in a list. A page of payloads could take 25 MiB, so each is shown with its event alone."""
+
+    id = serializers.UUIDField()
+    event = serializers.CharField(source="type")
+    agent_id = serializers.UUIDField()
+    occurred_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
+    created_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
 
 
 class EventSerializer(serializers.Serializer[Event]):

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from deliveries.api.native.pagination import KeysetPagination
 from deliveries.api.native.serializers.agents import AgentDraftSerializer, AgentSerializer
-from deliveries.api.native.views.base import NativeViewSet
+from deliveries.api.native.views.base import BASE_PATH, PAGE, NativeViewSet
 from deliveries.models import Agent, Scope
 
 
@@ -16,7 +16,7 @@ class AgentViewSet(NativeViewSet[Agent]):
     """`/agents`."""
 
     scopes = {"create": Scope.AGENTS_MANAGE, "list": Scope.AGENTS_READ, "retrieve": Scope.AGENTS_READ}
-    parameters = {"list": ("cursor", "page_size")}
+    parameters = {"list": PAGE}
     pagination_class = KeysetPagination
     serializer_class = AgentSerializer
 
@@ -32,12 +32,15 @@ class AgentViewSet(NativeViewSet[Agent]):
         draft = AgentDraftSerializer(data=request.data)
         draft.is_valid(raise_exception=True)
         agent = Agent.objects.create(account=self.account, created_at=timezone.now(), **draft.validated_data)
-        return Response(self.get_serializer(agent).data, status=status.HTTP_201_CREATED)
+        return Response(
+            self.get_serializer(agent).data,
+            status=status.HTTP_201_CREATED,
+            headers={"Location": f"{BASE_PATH}/agents/{agent.pk}"},
+        )
 
     def list(self, request: Request) -> Response:
         """Answer with a page of agents, newest first."""
-        page = self.paginate_queryset(self.get_queryset())
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.page_of(self.get_queryset())
 
     def retrieve(self, request: Request, agent_id: str) -> Response:
         """Answer with one agent."""

@@ -10,10 +10,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from deliveries.api import parsing, throttling
-from deliveries.api.native import errors
+from deliveries.api.errors import messages
+from deliveries.api.native import errors, pagination
 from deliveries.api.views import ContractView, ContractViewSet, Negotiation, UnknownPathView
 
 Row = TypeVar("Row", bound=Model)
+Other = TypeVar("Other", bound=Model)
+
+BASE_PATH = "/api/v1"
+PAGE = ("cursor", "page_size")
 
 
 class NativeNegotiation(Negotiation):
@@ -57,7 +62,20 @@ class NativeViewSet(NativeView, ContractViewSet[Row]):
         if problems:
             raise ValidationError(problems)
 
-    def one(self, rows: QuerySet[Row], text: str) -> Row:
+    def page_of(self, rows: QuerySet[Row]) -> Response:
+        """Return a page of the rows that the filters leave.
+
+        :raises ValidationError: listing every bad parameter.
+        """
+        try:
+            matching = self.filter_queryset(rows)
+        except ValidationError as error:
+            problems = pagination.problems(self.request.query_params)
+            raise ValidationError({**messages(error), **problems}) from error
+        page = self.paginate_queryset(matching)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def one(self, rows: QuerySet[Other], text: str) -> Other:
         """Return the row with this id.
 
         :raises NotFound: when there is none, or the id is malformed.
