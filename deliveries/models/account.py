@@ -104,10 +104,10 @@ class ApiKey(models.Model):
         return f"{self.name} (whk_{self.prefix}_...)"
 
     def touch(self, *, now: datetime) -> None:
-        """Note the use of the key, to the minute."""
+        """Note the use of the key, to the minute. Of uses that come at once, the first is noted."""
         if self.last_used_at is None or now - self.last_used_at >= self.LAST_USED_PRECISION:
-            self.last_used_at = now
-            self.save(update_fields=["last_used_at"])
+            unnoted = Q(last_used_at=None) | Q(last_used_at__lte=now - self.LAST_USED_PRECISION)
+            ApiKey.objects.filter(unnoted, pk=self.pk).update(last_used_at=now)
 
 
 def _digest(secret: str) -> str:

@@ -1,8 +1,12 @@
+import hmac
 from datetime import datetime, timedelta
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from deliveries.models import Account, ApiKey, Scope
+from deliveries.models import account as models
 from tests import builders
 
 
@@ -57,3 +61,52 @@ class TestApiKey:
             key.touch(now=now + timedelta(seconds=seconds))
             key.refresh_from_db()
             assert key.last_used_at == now + timedelta(seconds=noted)
+
+    def test_notes_one_of_the_uses_that_come_at_once(self, account: Account, now: datetime) -> None:
+        text = builders.a_key(account)
+        seen_at_once = [ApiKey.objects.find(text, now=now) for _ in range(3)]
+
+        for key, seconds in zip(seen_at_once, (1, 2, 0), strict=True):
+            assert key is not None
+            key.touch(now=now + timedelta(seconds=seconds))
+
+        assert ApiKey.objects.get().last_used_at == now + timedelta(seconds=1)
+
+    def test_may_be_deleted_while_it_is_used(self, account: Account, now: datetime) -> None:
+        key = ApiKey.objects.find(builders.a_key(account), now=now)
+        assert key is not None
+        ApiKey.objects.all().delete()
+
+        key.touch(now=now)
+
+        assert not ApiKey.objects.exists()
+
+    @pytest.mark.parametrize("change", ["", "secret", "prefix", "form"])
+    def test_costs_the_same_work_whether_its_prefix_is_known(
+        self,
+        account: Account,
+        now: datetime,
+        change: str,
+        monkeypatch: pytest.MonkeyPatch,
+        django_assert_num_queries: Any,
+    ) -> None:
+        mine, other = builders.a_key(account), builders.a_key(account)
+        ApiKey.objects.filter(prefix=other.split("_")[1]).delete()
+        texts = {
+            "": mine,
+            "secret": mine[:-72]
+            + models._parts(other)[1]
+            + models._checksum(mine.split("_")[1], other[-72:-8]),
+            "prefix": other,
+            "form": "whk_nothing",
+        }
+        digest, compare = Mock(wraps=models._digest), Mock(wraps=hmac.compare_digest)
+        monkeypatch.setattr(models, "_digest", digest)
+        monkeypatch.setattr(hmac, "compare_digest", compare)
+
+        with django_assert_num_queries(1):
+            found = ApiKey.objects.find(texts[change], now=now)
+
+        assert (found is not None) is (change == "")
+        assert digest.call_count == compare.call_count == 1
+        assert {len(each) for each in compare.call_args.args} == {64}
