@@ -1,10 +1,12 @@
-"""Which headers a webhook's owner may add to its requests, and which stay ours."""
+"""Which headers a webhook's owner may add to its requests, which stay ours, and which nobody is shown."""
 
 import re
 from collections.abc import Mapping
 
 MAX_HEADERS = 20
 MAX_VALUE = 1024
+# What is shown instead of a value that may be a credential.
+MASK = "***"
 
 # RFC 9110, 5.6.2: a field name is a token.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
@@ -34,6 +36,20 @@ _OURS = frozenset(
     }
 )
 _OUR_PREFIXES = ("proxy-", "webhook-", "x-webhook-")
+# Part of the names people give to headers that hold credentials. One masked too many does no harm.
+_SECRET_PARTS = (
+    "auth",  # authorization, authentication, X-Auth-User
+    "cookie",
+    "credential",
+    "jwt",
+    "key",
+    "pass",  # password, passwd, passphrase
+    "pwd",
+    "secret",
+    "session",
+    "signature",
+    "token",
+)
 
 
 def is_value(text: str) -> bool:
@@ -56,3 +72,13 @@ def problems(headers: Mapping[str, str]) -> list[str]:
         elif not is_value(value):
             found.append(f"The value of {name} must be at most {MAX_VALUE} visible ASCII characters.")
     return found
+
+
+def looks_secret(name: str) -> bool:
+    """Tell whether a header of this name looks as if its value were a credential."""
+    return any(part in name.lower() for part in _SECRET_PARTS)
+
+
+def masked(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers as they may be shown: the values of those masked whose names look like credentials."""
+    return {name: MASK if looks_secret(name) else value for name, value in headers.items()}

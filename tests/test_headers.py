@@ -37,3 +37,20 @@ class TestProblems:
         assert headers.problems({f"X-{number}": "x" for number in range(21)}) == [
             "At most 20 headers are allowed."
         ]
+
+
+class TestMasked:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "Authorization", "X-AUTH-USER", "X-Api-Key", "apikey", "X-Access-Token", "Cookie2",
+            "X-Session-Id", "X-Secret", "X-Password", "X-Passwd", "X-Pwd", "X-Signature",
+            "X-Credential", "X-JWT",
+        ],
+    )  # fmt: skip
+    def test_hides_what_looks_like_a_credential(self, name: str) -> None:
+        assert headers.masked({name: "tell-nobody"}) == {name: "***"}
+
+    @pytest.mark.parametrize("name", ["X-Custom-Header", "X-Team", "X-Request-Id", "Accept-Language"])
+    def test_shows_the_others(self, name: str) -> None:
+        assert headers.masked({name: "value"}) == {name: "value"}

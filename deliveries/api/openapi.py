@@ -52,7 +52,7 @@ _DESCRIPTIONS = {
     406: "The Accept header asks for something other than JSON.",
     409: "The state of the resource forbids it.",
     411: "The body came in chunks, and this server reads none: send a Content-Length.",
-    412: "The resource is no longer the one `If-Match` names.",
+    412: "The resource is not as `If-Match` or `If-None-Match` wants it. Nothing was done.",
     413: "The body is too large. It was not read to its end.",
     415: "The body is not declared to be JSON.",
     422: "A value breaks a rule; every one that does is listed.",
@@ -116,6 +116,19 @@ REQUEST_ID: Json = {
     "description": "A name for this request, to find it again in our log. Another form is replaced.",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
 }
+# Conditions, RFC 9110 section 13: the parameters of operations on what has an ETag.
+IF_MATCH: Json = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "Do it only while the resource has one of these tags, compared strongly; 412 otherwise.",
+    "schema": {"type": "string"},
+}
+IF_NONE_MATCH: Json = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "Answer 304, without a body, while the resource has one of these tags, compared weakly.",
+    "schema": {"type": "string"},
+}
 SECURITY_SCHEME: Json = {
     "type": "http",
     "scheme": "bearer",
@@ -167,6 +180,8 @@ class Operation:
     parameters: Sequence[str] = ()
     body: Body | None = None
 
+
+NOT_MODIFIED = Answer(description="You have it already: nothing has changed.", headers=("ETag",))
 
 Operations = Mapping[tuple[type[ContractView], str], Operation]
 

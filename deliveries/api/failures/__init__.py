@@ -1,1 +1,1 @@
-"""The failures API: what needs attention, and sending it again."""
+"""The failures API: what needs attention, sending it again, and the webhooks it was for."""

@@ -1,6 +1,6 @@
 """The failures API's pages: `limit` and `offset`, and a total that counts everything.
 
-Section "GET /api/v4/tasks/webhook_failures" of the contract.
+Sections "GET /api/v4/tasks/webhook_failures" and "GET /api/v4/tasks/webhooks" of the contract.
 """
 
 from collections.abc import Mapping
@@ -58,6 +58,12 @@ class FailurePagination(LimitOffsetPagination):
     """A page of failures."""
 
     collection = "webhook_failures"
+
+
+class WebhookPagination(LimitOffsetPagination):
+    """A page of webhooks."""
+
+    collection = "webhooks"
 
 
 def _limit(query: Mapping[str, str]) -> int:

@@ -2,7 +2,7 @@
 
 from deliveries.api import openapi
 from deliveries.api.failures.pagination import MOST_ACCEPTED, MOST_RETURNED
-from deliveries.api.failures.views import FailuresView, FailureViewSet
+from deliveries.api.failures.views import FailuresView, FailureViewSet, WebhookViewSet
 from deliveries.api.openapi import Answer, Contract, Json, Operation, Operations
 
 _WEBHOOK_ID = "0b97ce11-b6e0-49b4-8f92-68040aa324bf"
@@ -24,7 +24,20 @@ RETRIGGERED: Json = {
     "updated_at": "2026-03-15T10:45:00Z",
 }
 
+WEBHOOK: Json = {
+    "id": "0b97ce11-b6e0-49b4-8f92-68040aa324bf",
+    "name": "CRM call events",
+    "http_method": "post",
+    "url": "https://example.com/webhook",
+    "authentication_method": "basic",
+    "headers": {"X-Custom-Header": "value"},
+    "events": ["inbound.call.answered", "outbound.call.answered"],
+    "created_at": "2025-01-15T10:30:00.000000Z",
+    "updated_at": "2025-01-15T10:30:00.000000Z",
+}
+
 _SECONDS = openapi.text(format="date-time", description="UTC, to the second.")
+_MICROSECONDS = openapi.text(format="date-time", description="UTC, with six decimals.")
 _TOTAL = openapi.obj(
     {"total": openapi.integer(minimum=0, description="Everything the request matches, on all pages.")}
 )
@@ -61,6 +74,27 @@ _SCHEMAS: dict[str, Json] = {
         {"webhook_failures": openapi.array(openapi.ref("WebhookFailure")), "metadata": _TOTAL}
     ),
     "WebhookFailureAnswer": openapi.obj({"webhook_failure": openapi.ref("WebhookFailure")}),
+    "Webhook": openapi.obj(
+        {
+            "id": openapi.text(format="uuid"),
+            "name": openapi.text(),
+            "http_method": openapi.text(enum=["post", "put", "patch"]),
+            "url": openapi.text(),
+            "authentication_method": openapi.text(enum=["none", "bearer", "basic", "api_key", "custom"]),
+            "headers": {
+                "type": "object",
+                "additionalProperties": openapi.text(),
+                "description": "The custom headers. Where the name looks like a credential's, the value is "
+                "`***`. Empty also when none of the installation's encryption keys opens them.",
+            },
+            "events": openapi.array(openapi.text(), description="Event types, or patterns: `*`, `call.*`."),
+            "created_at": _MICROSECONDS,
+            "updated_at": _MICROSECONDS,
+        },
+        description="A webhook. Its secret and credential are never returned.",
+    ),
+    "WebhookList": openapi.obj({"webhooks": openapi.array(openapi.ref("Webhook")), "metadata": _TOTAL}),
+    "WebhookAnswer": openapi.obj({"webhook": openapi.ref("Webhook")}),
     "Error": openapi.obj({"error": openapi.text()}),
     "InvalidParameters": openapi.obj(
         {
@@ -85,7 +119,7 @@ _ERRORS: dict[int, Json] = {
             openapi.ref("Error"),
             {"error": {"error": _WORDS.get(status) or openapi.phrase(status)}},
         )
-        for status in (*openapi.OF_ALL, 404)
+        for status in (*openapi.OF_ALL, 404, 412)
     },
     409: openapi.error(
         409,
@@ -112,6 +146,8 @@ _PARAMETERS: dict[str, Json] = {
         f"How many to return. More than {MOST_RETURNED} is accepted, and {MOST_RETURNED} returned.",
     ),
     "offset": openapi.query("offset", openapi.integer(minimum=0, default=0), "How many to skip."),
+    "IfMatch": openapi.IF_MATCH,
+    "IfNoneMatch": openapi.IF_NONE_MATCH,
     "created_at_gte": openapi.query(
         "created_at[gte]",
         openapi.text(format="date-time"),
@@ -179,6 +215,39 @@ _OPERATIONS: Operations = {
         },
         errors={404: "NotFound", 409: "Conflict"},
     ),
+    (WebhookViewSet, "list"): Operation(
+        id="listWebhooks",
+        tag="Webhooks",
+        summary="List webhooks",
+        description="The account's webhooks, newest first: those of its agents, and those of none. Other "
+        "parameters are ignored.",
+        parameters=["limit", "offset"],
+        answers={
+            200: Answer(
+                description="A page of webhooks.",
+                schema=openapi.ref("WebhookList"),
+                examples={"page": {"webhooks": [WEBHOOK], "metadata": {"total": 1}}},
+            )
+        },
+        errors={422: "Invalid"},
+    ),
+    (WebhookViewSet, "retrieve"): Operation(
+        id="getWebhook",
+        tag="Webhooks",
+        summary="Get a webhook",
+        description="One webhook.",
+        parameters=["IfMatch", "IfNoneMatch"],
+        answers={
+            200: Answer(
+                description="The webhook.",
+                schema=openapi.ref("WebhookAnswer"),
+                examples={"webhook": {"webhook": WEBHOOK}},
+                headers=["ETag"],
+            ),
+            304: openapi.NOT_MODIFIED,
+        },
+        errors={404: "NotFound", 412: "PreconditionFailed"},
+    ),
 }
 
 
@@ -193,14 +262,22 @@ class Generator(openapi.Generator):
         'answer 404 with `{"error": "Not found"}`; a method that a path does not have, 405 with '
         '`{"error": "Method Not Allowed"}` and an `Allow` header.',
         view=FailuresView,
-        tags={"Webhook failures": "Deliveries that have failed."},
+        tags={
+            "Webhook failures": "Deliveries that have failed.",
+            "Webhooks": "Where events go. They are managed through the logs API and the console.",
+        },
         operations=_OPERATIONS,
         path_parameters={
             "failure_id": {
                 "name": "webhook_failure_id",
                 "description": "The `id` of a failure. A malformed one is 404.",
                 "schema": openapi.text(),
-            }
+            },
+            "webhook_id": {
+                "name": "webhook_id",
+                "description": "The `id` of a webhook. A malformed one is 404.",
+                "schema": openapi.text(),
+            },
         },
         parameters=_PARAMETERS,
         responses={openapi.name_of(status): error for status, error in _ERRORS.items()},

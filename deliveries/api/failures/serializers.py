@@ -2,8 +2,10 @@
 
 from rest_framework import serializers
 
+from deliveries import headers
 from deliveries.api import timestamps
-from deliveries.models import Failure
+from deliveries.models import Failure, Webhook
+from deliveries.secrets import Undecryptable
 
 STATUS_WORDS = {
     Failure.Status.PENDING: "pending",
@@ -38,3 +40,28 @@ class FailureSerializer(serializers.Serializer[Failure]):
     def get_reason(self, failure: Failure) -> str | None:
         """Return the reason; null while nothing is known about the attempt that is outstanding."""
         return failure.reason or None
+
+
+class WebhookSerializer(serializers.Serializer[Webhook]):
+    """A webhook, without anything secret."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    http_method = serializers.SerializerMethodField()
+    url = serializers.CharField()
+    authentication_method = serializers.CharField(source="authorization_scheme")
+    headers = serializers.SerializerMethodField()
+    events = serializers.ListField(child=serializers.CharField())
+    created_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
+    updated_at = serializers.DateTimeField(format=timestamps.MICROSECONDS)
+
+    def get_http_method(self, webhook: Webhook) -> str:
+        """Return the method as this contract writes it."""
+        return webhook.http_method.lower()
+
+    def get_headers(self, webhook: Webhook) -> dict[str, str]:
+        """Return the custom headers, credentials masked; none where no key opens them, names included."""
+        try:
+            return headers.masked(webhook.reveal_headers())
+        except Undecryptable:
+            return {}

@@ -1,4 +1,4 @@
-"""The failures API's views: what needs attention, and sending it again.
+"""The failures API's views: what needs attention, sending it again, and the webhooks it was for.
 
 Each action answers as the section of the contract that bears its path says.
 """
@@ -14,13 +14,15 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from deliveries.api import conditional, parsing
 from deliveries.api.errors import messages
 from deliveries.api.failures import errors, pagination
 from deliveries.api.failures.filters import FailureFilter
-from deliveries.api.failures.serializers import FailureSerializer
+from deliveries.api.failures.serializers import FailureSerializer, WebhookSerializer
 from deliveries.api.views import ContractView, ContractViewSet, UnknownPathView
-from deliveries.models import Failure, Scope
+from deliveries.models import Failure, Scope, Webhook
 from deliveries.models.failure import FailureQuerySet
+from deliveries.models.webhook import WebhookQuerySet
 from deliveries.services import redelivery
 
 _ID = re.compile(r"[0-9a-f]{24}")
@@ -100,6 +102,40 @@ class FailureViewSet(FailuresView, ContractViewSet[Failure]):
 
     def _one(self, failure: Failure) -> Response:
         return Response({"webhook_failure": self.get_serializer(failure).data})
+
+
+class WebhookViewSet(FailuresView, ContractViewSet[Webhook]):
+    """`/tasks/webhooks`. Other parameters than those of the page are ignored."""
+
+    scopes = {"list": Scope.FAILURES_READ, "retrieve": Scope.FAILURES_READ}
+    pagination_class = pagination.WebhookPagination
+    serializer_class = WebhookSerializer
+
+    def get_queryset(self) -> WebhookQuerySet:
+        """Return the account's webhooks, those of its agents and those of none."""
+        return Webhook.objects.existing().filter(account=self.account)
+
+    def list(self, request: Request) -> Response:
+        """Answer with the webhooks, newest first.
+
+        :raises ValidationError: listing every bad parameter.
+        """
+        if problems := pagination.problems(request.query_params):
+            raise ValidationError(problems)
+        page = self.paginate_queryset(self.get_queryset().order_by("-created_at", "-pk"))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def retrieve(self, request: Request, webhook_id: str) -> Response:
+        """Answer with one webhook, or that it is as the request knows it.
+
+        :raises PreconditionFailed: when it is not as the request wants it.
+        """
+        known = parsing.uuid(webhook_id)
+        webhook = self.get_queryset().filter(pk=known).first() if known else None
+        if webhook is None:
+            raise NotFound
+        data = self.get_serializer(webhook).data
+        return conditional.answer(request, {"webhook": data}, tag=conditional.entity_tag(data))
 
 
 class UnknownPath(FailuresView, UnknownPathView):
