@@ -1,9 +1,11 @@
 """Webhooks, and how they are doing."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -115,17 +117,21 @@ class WebhookAdmin(Table[Webhook]):
             del wanted["enabled"]
             webhooks.disable(obj.pk, reason=DISABLED_BY_OPERATOR, by=str(request.user), now=now)
         if wanted:
-            webhooks.change(obj, by=str(request.user), now=now, **wanted)
+            try:
+                webhooks.change(obj, by=str(request.user), now=now, **wanted)
+            except webhooks.WebhookChanged as error:
+                # Deleted since the page was asked for; a moment later there would not have been one.
+                raise PermissionDenied from error
 
     def delete_model(self, request: HttpRequest, obj: Webhook) -> None:
-        """Have the service delete one."""
-        webhooks.delete(obj, by=str(request.user), now=timezone.now())
+        """Have the service delete one, unless that has been done."""
+        with suppress(webhooks.WebhookChanged):
+            webhooks.delete(obj, by=str(request.user), now=timezone.now())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
         """Have the service delete each."""
-        now = timezone.now()
         for webhook in queryset:
-            webhooks.delete(webhook, by=str(request.user), now=now)
+            self.delete_model(request, webhook)
 
     def get_deleted_objects(
         self, objs: Iterable[Webhook], request: HttpRequest

@@ -1,8 +1,8 @@
-"""Webhooks: making them, changing them, turning them off and on, deleting them."""
+"""Webhooks: making them, changing them, turning them off and on, renewing their secrets, deleting them."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, TypedDict, Unpack
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, TypedDict, Unpack
 from uuid import UUID
 
 from django.db import transaction
@@ -21,6 +21,7 @@ from deliveries.models import (
 )
 from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.models.event import TYPE_FORM
+from deliveries.secrets import Undecryptable
 from deliveries.services import auditing, egress
 
 BATCH = 5000
@@ -31,12 +32,31 @@ NEED_A_CREDENTIAL = (
 )
 
 
+# How many secrets sign a request at most: a header takes no more than so much, and a receiver's patience too.
+MAX_SECRETS = 5
+
+
 class InvalidWebhook(ValueError):
     """A field has a value a webhook cannot have; `problems` holds the messages by field."""
 
     def __init__(self, problems: Mapping[str, list[str]]) -> None:
         super().__init__(str(problems))
         self.problems = problems
+
+
+class WebhookChanged(Exception):
+    """Somebody has changed or deleted the webhook since it was read."""
+
+
+class NotRotatable(Exception):
+    """The secret cannot be replaced like this; the message, for the webhook's owner, says why."""
+
+
+class Rotated(NamedTuple):
+    """A new secret, readable, and until when the one before it signs; None if there is none that does."""
+
+    secret: str
+    previous_expires_at: datetime | None
 
 
 class Fields(TypedDict, total=False):
@@ -82,23 +102,77 @@ def create(
     return webhook
 
 
-def change(webhook: Webhook, *, by: str, now: datetime, **fields: Unpack[Fields]) -> Webhook:
+def change(
+    webhook: Webhook,
+    *,
+    by: str,
+    now: datetime,
+    unchanged_since: datetime | None = None,
+    **fields: Unpack[Fields],
+) -> Webhook:
     """Change the given fields of a webhook, from the next attempt on, and return it as it is now.
 
-    Disabling holds what is queued; enabling lets it go on.
+    Disabling holds what is queued; enabling lets it go on. Without fields nothing changes.
 
+    :param unchanged_since: the webhook's `updated_at` as the caller saw it, to change nothing else.
     :raises InvalidWebhook: when a field breaks a rule.
+    :raises WebhookChanged: when it was deleted meanwhile, or changed since that moment.
     """
-    columns = _columns(fields, of=webhook)
-    if columns.get("enabled"):
-        columns["disabled_reason"] = ""
     with transaction.atomic():
-        Webhook.objects.existing().filter(pk=webhook.pk).update(**columns, updated_at=now)
-        if "enabled" in fields:
-            _follow(webhook.pk, enabled=fields["enabled"], now=now)
-        _note(AuditEntry.Action.WEBHOOK_CHANGED, webhook, by=by, now=now, fields=sorted(fields))
-    webhook.refresh_from_db()
+        held = _hold_row(webhook, unchanged_since)
+        if fields:
+            _apply(held, fields, by=by, now=now)
+        # Read back before anybody else changes it: the caller tells what came of this call.
+        webhook.refresh_from_db()
     return webhook
+
+
+def toggle(webhook: Webhook, *, by: str, now: datetime, unchanged_since: datetime | None = None) -> Webhook:
+    """Disable an enabled webhook or enable a disabled one, and return it as it is now. Two at once do both.
+
+    :param unchanged_since: the webhook's `updated_at` as the caller saw it, to change nothing else.
+    :raises WebhookChanged: when it was deleted meanwhile, or changed since that moment.
+    """
+    with transaction.atomic():
+        held = _hold_row(webhook, unchanged_since)
+        _apply(held, {"enabled": not held.enabled}, by=by, now=now)
+        webhook.refresh_from_db()
+    return webhook
+
+
+def rotate_secret(
+    webhook: Webhook,
+    *,
+    overlap: timedelta,
+    by: str,
+    now: datetime,
+    unchanged_since: datetime | None = None,
+) -> Rotated:
+    """Replace a webhook's secret by a new one, and return that. It is shown nowhere else.
+
+    The secrets before it go on signing beside it: the last one for `overlap`, each earlier one for as long as
+    its own rotation said. A webhook without a secret gets its first.
+
+    :param unchanged_since: the webhook's `updated_at` as the caller saw it, to change nothing else.
+    :raises NotRotatable: when with an overlap more than `MAX_SECRETS` would sign, or one cannot be opened.
+        Without an overlap it always goes.
+    :raises WebhookChanged: when it was deleted meanwhile, or changed since that moment.
+    """
+    secret = signing.new_secret()
+    expires_at = now + overlap
+    with transaction.atomic():
+        held = _hold_row(webhook, unchanged_since)
+        previous = _still_signing(held, until=expires_at, now=now)
+        Webhook.objects.filter(pk=held.pk).update(
+            secret=Sealed.of(secret),
+            previous_secrets=Webhook.seal_previous_secrets(previous),
+            updated_at=now,
+        )
+        _note(
+            AuditEntry.Action.SECRET_ROTATED, held, by=by, now=now, overlap_hours=overlap / timedelta(hours=1)
+        )
+    kept = overlap and held.secret is not None
+    return Rotated(secret=secret, previous_expires_at=expires_at if kept else None)
 
 
 def disable(webhook_id: UUID, *, reason: str, by: str, now: datetime, url: str | None = None) -> bool:
@@ -118,10 +192,15 @@ def disable(webhook_id: UUID, *, reason: str, by: str, now: datetime, url: str |
     return bool(turned_off)
 
 
-def delete(webhook: Webhook, *, by: str, now: datetime) -> None:
-    """Delete a webhook: cancel what is queued, forget its secrets, keep its history."""
+def delete(webhook: Webhook, *, by: str, now: datetime, unchanged_since: datetime | None = None) -> None:
+    """Delete a webhook: cancel what is queued, forget its secrets, keep its history.
+
+    :param unchanged_since: the webhook's `updated_at` as the caller saw it, to delete nothing else.
+    :raises WebhookChanged: when it was deleted already, or changed since that moment.
+    """
     with transaction.atomic():
-        Webhook.objects.existing().filter(pk=webhook.pk).update(
+        _hold_row(webhook, unchanged_since)
+        Webhook.objects.filter(pk=webhook.pk).update(
             enabled=False,
             disabled_reason="Deleted.",
             secret=None,
@@ -146,6 +225,59 @@ def settle(*, now: datetime) -> None:
     while _hold_some(disabled, now=now):
         pass
     _release(Delivery.objects.filter(webhook__enabled=True))
+
+
+def _hold_row(webhook: Webhook, unchanged_since: datetime | None) -> Webhook:
+    """Return the webhook as it is, and as it stays until the transaction ends unless the caller changes it.
+
+    :raises WebhookChanged: when it is deleted, or not as it was at that moment.
+    """
+    rows = Webhook.objects.existing().filter(pk=webhook.pk)
+    if unchanged_since is not None:
+        rows = rows.filter(updated_at=unchanged_since)
+    # No stronger than an UPDATE's own lock: attempts are recorded meanwhile, and refer to the row.
+    held = rows.select_for_update(no_key=True).first()
+    if held is None:
+        raise WebhookChanged
+    return held
+
+
+def _apply(held: Webhook, fields: Fields, *, by: str, now: datetime) -> None:
+    """Change the given fields of a webhook whose row the caller holds.
+
+    :raises InvalidWebhook: when a field breaks a rule.
+    """
+    columns = _columns(fields, of=held)
+    if columns.get("enabled"):
+        columns["disabled_reason"] = ""
+    Webhook.objects.filter(pk=held.pk).update(**columns, updated_at=now)
+    if "enabled" in fields:
+        _follow(held.pk, enabled=fields["enabled"], now=now)
+    _note(AuditEntry.Action.WEBHOOK_CHANGED, held, by=by, now=now, fields=sorted(fields))
+
+
+def _still_signing(webhook: Webhook, *, until: datetime, now: datetime) -> list[tuple[str, datetime]]:
+    """Return the secrets that go on signing beside a new one, newest first, and until when each does.
+
+    :param until: the end of the present secret's time.
+    :raises NotRotatable: when the present one is to be among them and would be one too many, or one of them
+        cannot be opened.
+    """
+    overlapping = webhook.secret is not None and until > now
+    try:
+        previous = [(secret, end) for secret, end in webhook.reveal_previous_secrets() if now < end]
+        present = [(webhook.secret.reveal(), until)] if webhook.secret and overlapping else []
+    except Undecryptable as error:
+        if not overlapping:
+            return []  # what cannot be opened signs nothing
+        raise NotRotatable(
+            "The present secret cannot be read; only a rotation without overlap goes."
+        ) from error
+    if overlapping and len(previous) + 2 > MAX_SECRETS:
+        raise NotRotatable(
+            f"{MAX_SECRETS} secrets sign already; wait for one to expire or rotate without overlap."
+        )
+    return present + previous
 
 
 def _follow(webhook_id: UUID, *, enabled: bool, now: datetime) -> None:
@@ -235,6 +367,8 @@ def _is_pattern(text: str) -> bool:
 
 
 def _credential_problems(fields: Fields, webhook: Webhook) -> dict[str, list[str]]:
+    if not fields.keys() & {"authorization_scheme", "authorization_credential"}:
+        return {}  # an old row may break a rule; a change of something else need not mend it
     scheme = fields.get("authorization_scheme", webhook.authorization_scheme)
     credential = fields.get("authorization_credential", webhook.authorization_credential)
     if scheme in NEED_A_CREDENTIAL and not credential:

@@ -276,6 +276,16 @@ class TestDeleting:
         assert Webhook.objects.count() == 3
         assert queued.status == "cancelled"
 
+    def test_passes_by_those_that_are_deleted(self, console: Client, webhook: Webhook, now: datetime) -> None:
+        webhooks.delete(webhook, by="a test", now=now)
+        before = Webhook.objects.values().get()
+
+        console.post(
+            LIST, {"action": "delete_selected", "_selected_action": [str(webhook.pk)], "post": "yes"}
+        )
+
+        assert Webhook.objects.values().get() == before
+
     def test_leaves_a_page_to_look_at(self, console: Client, webhook: Webhook, now: datetime) -> None:
         webhooks.delete(webhook, by="a test", now=now)
 

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import Model
 from django.http import HttpResponseBase
 from django.test import Client
 
 from deliveries.api import counting
-from deliveries.models import Account, Delivery, Scope
+from deliveries.models import Account, Scope
 from tests import builders
 
 ClientWith = Callable[..., Client]
 DatabaseFails = Callable[..., AbstractContextManager[None]]
-AtOnce = Callable[[Delivery, Callable[[], HttpResponseBase]], list[HttpResponseBase]]
+AtOnce = Callable[[Model, Callable[[], HttpResponseBase]], list[HttpResponseBase]]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -68,9 +69,9 @@ def database_fails() -> DatabaseFails:
 
 @pytest.fixture
 def at_once() -> AtOnce:
-    """Makes a request twice, in two threads that both wait for the delivery's row before either goes on."""
+    """Makes a request twice, in two threads that both wait for the row before either goes on."""
 
-    def ask_twice(delivery: Delivery, ask: Callable[[], HttpResponseBase]) -> list[HttpResponseBase]:
+    def ask_twice(row: Model, ask: Callable[[], HttpResponseBase]) -> list[HttpResponseBase]:
         def ask_and_close() -> HttpResponseBase:
             try:
                 return ask()
@@ -79,7 +80,7 @@ def at_once() -> AtOnce:
 
         with ThreadPoolExecutor(2) as pool:
             with transaction.atomic():
-                Delivery.objects.select_for_update().get(pk=delivery.pk)
+                type(row)._default_manager.select_for_update().get(pk=row.pk)
                 asked = [pool.submit(ask_and_close) for _ in range(2)]
                 _wait_for_waiting(2)
             return [each.result() for each in asked]

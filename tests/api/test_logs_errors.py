@@ -17,6 +17,17 @@ NO_AGENT = {"success": False, "message": "Agent not found in this environment."}
 NO_WEBHOOK = {"success": False, "message": "Webhook not found."}
 NO_LOG = {"success": False, "message": "Log not found."}
 NO_PATH = {"success": False, "message": "Not found."}
+# Every call below a webhook.
+BELOW = [
+    ("GET", ""),
+    ("PUT", ""),
+    ("DELETE", ""),
+    ("PATCH", "/toggle"),
+    ("POST", "/test"),
+    ("POST", "/rotate_secret"),
+    ("GET", "/logs"),
+    ("POST", f"/logs/{UNKNOWN}/retry"),
+]
 
 
 def check(response: Any, status: int, body: dict[str, Any]) -> None:
@@ -66,6 +77,11 @@ class TestForbidden:
             ("GET", "", Scope.LOGS_READ),
             ("POST", "", Scope.LOGS_MANAGE),
             ("GET", f"/{UNKNOWN}", Scope.LOGS_READ),
+            ("PUT", f"/{UNKNOWN}", Scope.LOGS_MANAGE),
+            ("DELETE", f"/{UNKNOWN}", Scope.LOGS_MANAGE),
+            ("PATCH", f"/{UNKNOWN}/toggle", Scope.LOGS_MANAGE),
+            ("POST", f"/{UNKNOWN}/test", Scope.LOGS_MANAGE),
+            ("POST", f"/{UNKNOWN}/rotate_secret", Scope.LOGS_MANAGE),
             ("GET", f"/{UNKNOWN}/logs", Scope.LOGS_READ),
             ("POST", f"/{UNKNOWN}/logs/{UNKNOWN}/retry", Scope.LOGS_MANAGE),
         ],
@@ -89,17 +105,15 @@ class TestNotFound:
 
         check(api.get(path), 404, NO_AGENT)
         check(api.post(path, "{", content_type="application/json"), 404, NO_AGENT)
-        check(api.get(f"{path}/{UNKNOWN}"), 404, NO_AGENT)
-        check(api.get(f"{path}/{UNKNOWN}/logs"), 404, NO_AGENT)
-        check(api.post(f"{path}/{UNKNOWN}/logs/{UNKNOWN}/retry"), 404, NO_AGENT)
+        for method, rest in BELOW:
+            check(api.generic(method, f"{path}/{UNKNOWN}{rest}", "{"), 404, NO_AGENT)
 
     @pytest.mark.parametrize("webhook_id", [UNKNOWN, *MALFORMED])
     def test_knows_no_such_webhook(self, api: Client, account: Account, webhook_id: str) -> None:
         path = f"/api/v1/agents/{builders.an_agent(account).pk}/webhooks/{webhook_id}"
 
-        check(api.get(path), 404, NO_WEBHOOK)
-        check(api.get(f"{path}/logs"), 404, NO_WEBHOOK)
-        check(api.post(f"{path}/logs/{UNKNOWN}/retry"), 404, NO_WEBHOOK)
+        for method, rest in BELOW:
+            check(api.generic(method, f"{path}{rest}", "{"), 404, NO_WEBHOOK)
 
     @pytest.mark.parametrize("log_id", [UNKNOWN, *MALFORMED])
     def test_knows_no_such_log(self, api: Client, webhook: Webhook, log_id: str) -> None:
@@ -107,27 +121,33 @@ class TestNotFound:
 
     def test_shows_nothing_to_another_account(self, stranger: Client, webhook: Webhook) -> None:
         attempt = builders.a_failed_delivery(webhook).attempts.get()
+        before = Webhook.objects.values().get()
 
         check(stranger.get(f"/api/v1/agents/{webhook.agent_id}/webhooks"), 404, NO_AGENT)
-        check(stranger.get(path_of(webhook)), 404, NO_AGENT)
-        check(stranger.get(f"{path_of(webhook)}/logs"), 404, NO_AGENT)
-        check(stranger.post(f"{path_of(webhook)}/logs/{attempt.pk}/retry"), 404, NO_AGENT)
+        for method, rest in BELOW:
+            rest = rest.replace(UNKNOWN, str(attempt.pk))
+            check(stranger.generic(method, f"{path_of(webhook)}{rest}"), 404, NO_AGENT)
+        assert Webhook.objects.values().get() == before
 
     def test_knows_no_webhook_of_another_agent(self, api: Client, account: Account, webhook: Webhook) -> None:
         other = builders.an_agent(account)
 
-        check(api.get(f"/api/v1/agents/{other.pk}/webhooks/{webhook.pk}"), 404, NO_WEBHOOK)
+        for method, rest in BELOW:
+            path = f"/api/v1/agents/{other.pk}/webhooks/{webhook.pk}{rest}"
+            check(api.generic(method, path), 404, NO_WEBHOOK)
 
     def test_knows_no_webhook_without_an_agent(self, api: Client, account: Account, webhook: Webhook) -> None:
         shared = builders.a_webhook(account)
 
-        check(api.get(f"/api/v1/agents/{webhook.agent_id}/webhooks/{shared.pk}"), 404, NO_WEBHOOK)
+        for method, rest in BELOW:
+            path = f"/api/v1/agents/{webhook.agent_id}/webhooks/{shared.pk}{rest}"
+            check(api.generic(method, path), 404, NO_WEBHOOK)
 
     def test_knows_no_deleted_webhook(self, api: Client, webhook: Webhook) -> None:
         Webhook.objects.update(enabled=False, deleted_at=builders.NOW)
 
-        check(api.get(path_of(webhook)), 404, NO_WEBHOOK)
-        check(api.get(f"{path_of(webhook)}/logs"), 404, NO_WEBHOOK)
+        for method, rest in BELOW:
+            check(api.generic(method, f"{path_of(webhook)}{rest}"), 404, NO_WEBHOOK)
 
     def test_knows_no_log_of_another_webhook(self, api: Client, webhook: Webhook) -> None:
         attempt = builders.a_failed_delivery(builders.a_webhook(agent=webhook.agent)).attempts.get()
@@ -156,7 +176,11 @@ class TestOtherRefusals:
         [
             ("DELETE", "", "GET, HEAD, POST"),
             ("OPTIONS", "", "GET, HEAD, POST"),
-            ("POST", f"/{UNKNOWN}", "GET, HEAD"),
+            ("POST", f"/{UNKNOWN}", "GET, HEAD, PUT, DELETE"),
+            ("PATCH", f"/{UNKNOWN}", "GET, HEAD, PUT, DELETE"),
+            ("POST", f"/{UNKNOWN}/toggle", "PATCH"),
+            ("GET", f"/{UNKNOWN}/test", "POST"),
+            ("PUT", f"/{UNKNOWN}/rotate_secret", "POST"),
             ("POST", f"/{UNKNOWN}/logs", "GET, HEAD"),
             ("GET", f"/{UNKNOWN}/logs/{UNKNOWN}/retry", "POST"),
         ],

@@ -136,6 +136,14 @@ class TestCreate:
         assert (webhook.timeout, webhook.max_retries, webhook.enabled) == (30, 3, True)
         assert (webhook.http_method, webhook.authorization_scheme, webhook.secret) == ("POST", "none", None)
 
+    @pytest.mark.parametrize("slash", ["", "/"])
+    def test_says_where_it_is(self, api: Client, path: str, slash: str) -> None:
+        response = api.post(f"{path}{slash}", LEAST, content_type="application/json")
+
+        webhook = response.json()["data"]
+        assert response.headers["Location"] == f"{path}/{webhook['id']}"
+        assert api.get(response.headers["Location"]).json()["data"] == webhook
+
     def test_makes_a_webhook_of_everything(self, api: Client, path: str) -> None:
         everything = {
             **LEAST,

@@ -17,8 +17,14 @@ from rest_framework.serializers import Serializer
 
 from deliveries.api.failures import schema as failures
 from deliveries.api.failures.serializers import FailureSerializer
+from deliveries.api.failures.serializers import WebhookSerializer as FailuresWebhookSerializer
 from deliveries.api.logs import schema as logs
-from deliveries.api.logs.serializers import LogSerializer, WebhookFieldsSerializer, WebhookSerializer
+from deliveries.api.logs.serializers import (
+    LogSerializer,
+    RotationSerializer,
+    WebhookFieldsSerializer,
+    WebhookSerializer,
+)
 from deliveries.api.native import schema as native
 from deliveries.api.native.serializers.agents import AgentDraftSerializer, AgentSerializer
 from deliveries.api.native.serializers.attempts import AttemptSerializer, AttemptSummarySerializer
@@ -282,8 +288,11 @@ class TestTruth:
         ("contract", "name", "serializer"),
         [
             ("failures", "WebhookFailure", FailureSerializer),
+            ("failures", "Webhook", FailuresWebhookSerializer),
             ("logs", "Webhook", WebhookSerializer),
             ("logs", "NewWebhook", WebhookFieldsSerializer),
+            ("logs", "WebhookChanges", WebhookFieldsSerializer),
+            ("logs", "Rotation", RotationSerializer),
             ("logs", "Log", LogSerializer),
             ("native", "EventDraft", EventDraftSerializer),
             ("native", "Publication", PublicationSerializer),

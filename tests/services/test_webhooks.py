@@ -1,11 +1,13 @@
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 
-from deliveries.models import Account, Delivery, Failure, Webhook, WebhookHealth
+from deliveries.models import Account, AuditEntry, Delivery, Failure, Webhook, WebhookHealth
 from deliveries.services import webhooks
-from deliveries.services.webhooks import InvalidWebhook
+from deliveries.services.webhooks import InvalidWebhook, NotRotatable, WebhookChanged
 from tests import builders
 
 pytestmark = pytest.mark.django_db
@@ -123,6 +125,116 @@ class TestChange:
             webhooks.change(webhook, by="a test", now=now, enabled=True)
         assert Delivery.objects.get().status == Delivery.Status.PENDING
         assert doorbell_rings == ["ring"]
+
+    def test_leaves_a_missing_credential_alone_unless_it_is_touched(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        Webhook.objects.update(authorization_scheme="bearer")
+
+        assert webhooks.change(webhook, by="a test", now=now, name="New").name == "New"
+        with pytest.raises(InvalidWebhook):
+            webhooks.change(webhook, by="a test", now=now, authorization_scheme="basic")
+
+    def test_goes_by_the_webhook_as_it_is_and_not_as_it_was_read(self, now: datetime) -> None:
+        webhook = builders.a_webhook(authorization_scheme="bearer", authorization_credential="c")
+        stale = Webhook.objects.get()
+        webhooks.change(
+            webhook, by="a test", now=now, authorization_scheme="none", authorization_credential=None
+        )
+
+        with pytest.raises(InvalidWebhook):
+            webhooks.change(stale, by="a test", now=now, authorization_scheme="basic")
+
+    def test_changes_nothing_without_fields(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+
+        assert webhooks.change(webhook, by="a test", now=now + timedelta(hours=1)).updated_at == now
+
+
+CHANGES: dict[str, Callable[..., object]] = {
+    "change": partial(webhooks.change, name="New"),
+    "toggle": webhooks.toggle,
+    "rotate_secret": partial(webhooks.rotate_secret, overlap=timedelta(hours=1)),
+    "delete": webhooks.delete,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+class TestUnchangedSince:
+    def test_lets_a_change_of_what_was_read_through(
+        self, now: datetime, change: Callable[..., object]
+    ) -> None:
+        webhook = builders.a_webhook()
+
+        change(webhook, by="a test", now=now + timedelta(hours=1), unchanged_since=webhook.updated_at)
+
+        webhook.refresh_from_db()
+        assert webhook.updated_at == now + timedelta(hours=1)
+
+    def test_refuses_the_change_of_what_somebody_has_changed_since(
+        self, now: datetime, change: Callable[..., object]
+    ) -> None:
+        webhook = builders.a_webhook()
+        stale = Webhook.objects.get()
+        webhooks.change(webhook, by="a test", now=now + timedelta(hours=1), name="Theirs")
+        before = Webhook.objects.values().get()
+
+        with pytest.raises(WebhookChanged):
+            change(stale, by="a test", now=now + timedelta(hours=2), unchanged_since=stale.updated_at)
+
+        assert Webhook.objects.values().get() == before
+        assert AuditEntry.objects.filter(subject_id=str(webhook.pk)).count() == 2
+
+    def test_refuses_every_change_of_what_is_deleted(
+        self, now: datetime, change: Callable[..., object]
+    ) -> None:
+        webhook = builders.a_webhook()
+        stale = Webhook.objects.get()
+        webhooks.delete(webhook, by="a test", now=now)
+
+        with pytest.raises(WebhookChanged):
+            change(stale, by="a test", now=now)
+
+
+class TestRotateSecret:
+    HOUR = timedelta(hours=1)
+
+    def rotate(self, webhook: Webhook, overlap: timedelta, now: datetime) -> str:
+        return webhooks.rotate_secret(webhook, overlap=overlap, by="a test", now=now).secret
+
+    def test_keeps_every_earlier_secret_for_its_own_time(self, now: datetime) -> None:
+        webhook = builders.a_webhook(secret="first")
+        second = self.rotate(webhook, 3 * self.HOUR, now)
+        third = self.rotate(webhook, self.HOUR, now)
+        fourth = self.rotate(webhook, 0 * self.HOUR, now)
+
+        webhook.refresh_from_db()
+        assert webhook.reveal_previous_secrets() == [
+            (second, now + self.HOUR),
+            ("first", now + 3 * self.HOUR),
+        ]
+        assert webhook.secrets_at(now) == [fourth, second, "first"]
+        assert webhook.secrets_at(now + self.HOUR) == [fourth, "first"]
+        assert third not in webhook.secrets_at(now)
+
+    def test_drops_those_whose_time_is_over(self, now: datetime) -> None:
+        webhook = builders.a_webhook(secret="first")
+        second = self.rotate(webhook, self.HOUR, now)
+        self.rotate(webhook, self.HOUR, now + self.HOUR)
+
+        webhook.refresh_from_db()
+        assert webhook.reveal_previous_secrets() == [(second, now + 2 * self.HOUR)]
+
+    def test_has_room_again_when_the_oldest_has_expired(self, now: datetime) -> None:
+        webhook = builders.a_webhook(secret="first")
+        for minutes in range(4):
+            self.rotate(webhook, self.HOUR, now + timedelta(minutes=minutes))
+
+        with pytest.raises(NotRotatable):
+            self.rotate(webhook, self.HOUR, now + timedelta(minutes=59))
+        self.rotate(webhook, self.HOUR, now + self.HOUR)
+
+        webhook.refresh_from_db()
+        assert len(webhook.secrets_at(now + self.HOUR)) == webhooks.MAX_SECRETS
 
 
 class TestDisable:

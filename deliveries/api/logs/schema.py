@@ -3,8 +3,9 @@
 from typing import Any
 
 from deliveries.api import openapi
+from deliveries.api.conditional import PreconditionFailed
 from deliveries.api.logs.pagination import DEFAULT_PER_PAGE, MOST_PER_PAGE
-from deliveries.api.logs.serializers import MAX_EVENTS
+from deliveries.api.logs.serializers import DEFAULT_OVERLAP_HOURS, MAX_EVENTS, MOST_OVERLAP_HOURS
 from deliveries.api.logs.views import LogsView, LogViewSet, WebhookViewSet
 from deliveries.api.openapi import Answer, Body, Contract, Json, Operation, Operations
 
@@ -132,6 +133,48 @@ _SCHEMAS: dict[str, Json] = {
         description="A webhook. Its secret, credential and header values are never returned.",
     ),
     "NewWebhook": openapi.obj(_FIELDS, required=["name", "webhook_url", "events"]),
+    "WebhookChanges": openapi.obj(
+        _FIELDS,
+        required=[],
+        description="What is left out stays as it is: the defaults are those of a new webhook.",
+    ),
+    "Rotation": openapi.obj(
+        {
+            "overlap_hours": openapi.integer(
+                minimum=0,
+                maximum=MOST_OVERLAP_HOURS,
+                description="For how long the present secret goes on signing beside the new one. "
+                f"Default: {DEFAULT_OVERLAP_HOURS}.",
+            )
+        },
+        required=[],
+    ),
+    "SecretRotated": _succeeded(
+        openapi.obj(
+            {
+                "webhook_secret": openapi.text(description="The new secret. It is never shown again."),
+                "previous_secret_expires_at": openapi.nullable(
+                    {**_MICROSECONDS, "description": "Null when no secret before it signs on."}
+                ),
+            }
+        ),
+        message=True,
+    ),
+    "TestOutcome": openapi.obj(
+        {
+            "success": {"type": "boolean", "description": "Whether the receiver answered 2xx."},
+            "message": openapi.text(
+                description='"Test webhook sent successfully", or why not: "Connection timeout", "HTTP 500".'
+            ),
+            "data": openapi.obj(
+                {
+                    "status_code": openapi.nullable(openapi.integer(description="Null without an answer.")),
+                    "response_time": openapi.integer(minimum=0, description="Milliseconds."),
+                }
+            ),
+        }
+    ),
+    "WebhookDeleted": openapi.obj({"success": _SUCCESS, "message": openapi.text()}),
     "WebhookAnswer": _succeeded(openapi.ref("Webhook")),
     "WebhookChanged": _succeeded(openapi.ref("Webhook"), message=True),
     "WebhookList": _succeeded(
@@ -226,6 +269,7 @@ _MESSAGES = {
     403: "This token may not do that.",
     406: "Could not satisfy the request Accept header.",
     411: "This server reads no chunks; send the body with a Content-Length.",
+    412: PreconditionFailed.default_detail,
     413: "The body takes more than 278,528 bytes.",
     415: 'Unsupported media type "text/plain" in request.',
     429: "Too many requests.",
@@ -269,6 +313,8 @@ _RESPONSES: dict[str, Json] = {
 }
 
 _PARAMETERS: dict[str, Json] = {
+    "IfMatch": openapi.IF_MATCH,
+    "IfNoneMatch": openapi.IF_NONE_MATCH,
     "page": openapi.query("page", openapi.integer(minimum=1, default=1), "Which page."),
     "per_page": openapi.query(
         "per_page", openapi.integer(minimum=1, maximum=MOST_PER_PAGE, default=DEFAULT_PER_PAGE), "How many."
@@ -323,6 +369,7 @@ _OPERATIONS: Operations = {
                 "The new webhook.",
                 "WebhookChanged",
                 {"success": True, "data": WEBHOOK, "message": "Webhook created successfully"},
+                headers=["ETag", "Location"],
             )
         },
         errors={404: "AgentNotFound"},
@@ -332,7 +379,123 @@ _OPERATIONS: Operations = {
         tag="Webhooks",
         summary="Get a webhook",
         description="One webhook.",
-        answers={200: _answer("The webhook.", "WebhookAnswer", {"success": True, "data": WEBHOOK})},
+        parameters=["IfMatch", "IfNoneMatch"],
+        answers={
+            200: _answer(
+                "The webhook.", "WebhookAnswer", {"success": True, "data": WEBHOOK}, headers=["ETag"]
+            ),
+            304: openapi.NOT_MODIFIED,
+        },
+        errors={404: "WebhookNotFound", 412: "PreconditionFailed"},
+    ),
+    (WebhookViewSet, "update"): Operation(
+        id="updateAgentWebhook",
+        tag="Webhooks",
+        summary="Change a webhook",
+        description="Changes the fields that are given, and no others. A new URL, method, header, credential "
+        "or timeout applies from the next attempt on. With `If-Match` nobody's change in between is "
+        "overwritten.",
+        parameters=["IfMatch"],
+        body=Body(
+            schema=openapi.ref("WebhookChanges"),
+            examples={"changes": {"timeout": 10, "max_retries": 5}},
+            required=False,
+        ),
+        answers={
+            200: _answer(
+                "The webhook as it is now.",
+                "WebhookChanged",
+                {"success": True, "data": WEBHOOK, "message": "Webhook updated successfully"},
+                headers=["ETag"],
+            )
+        },
+        errors={404: "WebhookNotFound", 412: "PreconditionFailed"},
+    ),
+    (WebhookViewSet, "destroy"): Operation(
+        id="deleteAgentWebhook",
+        tag="Webhooks",
+        summary="Delete a webhook",
+        description="Cancels what is queued for it and forgets its secrets. What was sent stays readable "
+        "through the failures API and the console.",
+        parameters=["IfMatch"],
+        answers={
+            200: _answer(
+                "It is gone.",
+                "WebhookDeleted",
+                {"success": True, "message": "Webhook deleted successfully"},
+            )
+        },
+        errors={404: "WebhookNotFound", 412: "PreconditionFailed"},
+    ),
+    (WebhookViewSet, "toggle"): Operation(
+        id="toggleAgentWebhook",
+        tag="Webhooks",
+        summary="Enable or disable a webhook",
+        description="Flips `enabled`. What is queued is held while a webhook is disabled, and goes on when "
+        "it is enabled again. A body is ignored.",
+        parameters=["IfMatch"],
+        answers={
+            200: _answer(
+                "The webhook as it is now.",
+                "WebhookChanged",
+                {"success": True, "data": WEBHOOK, "message": "Webhook enabled"},
+                headers=["ETag"],
+            )
+        },
+        errors={404: "WebhookNotFound", 412: "PreconditionFailed"},
+    ),
+    (WebhookViewSet, "rotate_secret"): Operation(
+        id="rotateAgentWebhookSecret",
+        tag="Webhooks",
+        summary="Replace a webhook's secret",
+        description="Makes a new secret and shows it this once. The present one goes on signing beside it "
+        "for a while, and so do those before it, each for its own time; at most five sign at once. To end "
+        "all of them at once, set `webhook_secret`.",
+        parameters=["IfMatch"],
+        body=Body(
+            schema=openapi.ref("Rotation"), examples={"rotation": {"overlap_hours": 24}}, required=False
+        ),
+        answers={
+            200: _answer(
+                "The new secret.",
+                "SecretRotated",
+                {
+                    "success": True,
+                    "data": {
+                        "webhook_secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=",
+                        "previous_secret_expires_at": "2025-09-04T23:37:01.000000Z",
+                    },
+                    "message": "Webhook secret rotated successfully",
+                },
+            )
+        },
+        errors={404: "WebhookNotFound", 412: "PreconditionFailed"},
+    ),
+    (WebhookViewSet, "test"): Operation(
+        id="testAgentWebhook",
+        tag="Webhooks",
+        summary="Send a test event",
+        description="Sends `webhook.test` at once, signed and authorized like any delivery, also while the "
+        "webhook is disabled, and answers with what came of it. Waits as long as the webhook's timeout, 30 "
+        "seconds at most. Makes no log. A body is ignored. Ten a minute for an account.",
+        answers={
+            200: Answer(
+                description="What came of it.",
+                schema=openapi.ref("TestOutcome"),
+                examples={
+                    "arrived": {
+                        "success": True,
+                        "message": "Test webhook sent successfully",
+                        "data": {"status_code": 200, "response_time": 150},
+                    },
+                    "failed": {
+                        "success": False,
+                        "message": "Connection timeout",
+                        "data": {"status_code": None, "response_time": 5003},
+                    },
+                },
+            )
+        },
         errors={404: "WebhookNotFound"},
     ),
     (LogViewSet, "list"): Operation(

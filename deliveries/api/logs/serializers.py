@@ -1,6 +1,7 @@
 """The logs API's shapes."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from rest_framework import serializers
@@ -12,9 +13,13 @@ from deliveries.api.errors import messages
 from deliveries.api.logs import fields
 from deliveries.models import Webhook
 from deliveries.services import webhooks
+from deliveries.services.rehearsing import Rehearsal
 
 # More than any catalogue holds, and few enough for one query.
 MAX_EVENTS = 1000
+# For how long a secret signs beside the one that replaces it.
+DEFAULT_OVERLAP_HOURS = 24
+MOST_OVERLAP_HOURS = 7 * 24
 
 
 class WebhookSerializer(serializers.Serializer[Webhook]):
@@ -44,20 +49,8 @@ class WebhookSerializer(serializers.Serializer[Webhook]):
         return "active" if webhook.enabled else "disabled"
 
 
-class WebhookFieldsSerializer(serializers.Serializer[Webhook]):
-    """What a consumer decides about a webhook. `source` is our own name of a field."""
-
-    name = fields.Text(max_length=255)
-    webhook_url = fields.Text(max_length=500, source="url")
-    webhook_secret = fields.Text(max_length=255, source="secret", required=False, allow_null=True)
-    events = fields.Texts(max_items=MAX_EVENTS)
-    timeout = fields.WholeNumber(least=5, most=120, required=False)
-    max_retries = fields.WholeNumber(least=0, most=10, required=False)
-    enabled = fields.Flag(required=False)
-    http_method = fields.Choice(choices=Webhook.Method.values, required=False)
-    authorization_scheme = fields.Choice(choices=Webhook.Authorization.values, required=False)
-    authorization_credential = fields.Credential(max_length=1024, required=False, allow_null=True)
-    custom_headers = fields.Headers(required=False)
+class BodySerializer(serializers.Serializer[Any]):
+    """The body of a request: a JSON object with known fields only."""
 
     def run_validation(self, data: Any = empty) -> Any:
         """Return what `to_internal_value` returns.
@@ -82,13 +75,33 @@ class WebhookFieldsSerializer(serializers.Serializer[Webhook]):
             raise ValidationError(problems)
         return values
 
+
+class WebhookFieldsSerializer(BodySerializer):
+    """What a consumer decides about a webhook. `source` is our own name of a field."""
+
+    name = fields.Text(max_length=255)
+    webhook_url = fields.Text(max_length=500, source="url")
+    webhook_secret = fields.Text(max_length=255, source="secret", required=False, allow_null=True)
+    events = fields.Texts(max_items=MAX_EVENTS)
+    timeout = fields.WholeNumber(least=5, most=120, required=False)
+    max_retries = fields.WholeNumber(least=0, most=10, required=False)
+    enabled = fields.Flag(required=False)
+    http_method = fields.Choice(choices=Webhook.Method.values, required=False)
+    authorization_scheme = fields.Choice(choices=Webhook.Authorization.values, required=False)
+    authorization_credential = fields.Credential(max_length=1024, required=False, allow_null=True)
+    custom_headers = fields.Headers(required=False)
+
     def validate(self, attrs: Any) -> Any:
-        """Return the fields, which must fit together.
+        """Return the fields, which must fit together, and to what the webhook keeps of those left out.
 
         :raises ValidationError: for a scheme without the credential it sends.
         """
-        scheme = attrs.get("authorization_scheme")
-        if scheme in webhooks.NEED_A_CREDENTIAL and not attrs.get("authorization_credential"):
+        if not attrs.keys() & {"authorization_scheme", "authorization_credential"}:
+            return attrs
+        webhook = self.instance or Webhook()
+        scheme = attrs.get("authorization_scheme", webhook.authorization_scheme)
+        credential = attrs.get("authorization_credential", webhook.authorization_credential)
+        if scheme in webhooks.NEED_A_CREDENTIAL and not credential:
             raise ValidationError(
                 {
                     "authorization_credential": [
@@ -103,6 +116,32 @@ class WebhookFieldsSerializer(serializers.Serializer[Webhook]):
         """Return problems by the names of this contract, given those by our own."""
         names = {field.source: name for name, field in self.fields.items()}
         return {names[source]: messages for source, messages in problems.items()}
+
+
+class RotationSerializer(BodySerializer):
+    """How a secret is replaced."""
+
+    overlap_hours = fields.WholeNumber(least=0, most=MOST_OVERLAP_HOURS, default=DEFAULT_OVERLAP_HOURS)
+
+
+class RotatedSerializer(serializers.Serializer[webhooks.Rotated]):
+    """A new secret, shown this once."""
+
+    webhook_secret = serializers.CharField(source="secret")
+    previous_secret_expires_at = serializers.DateTimeField(
+        source="previous_expires_at", format=timestamps.MICROSECONDS, allow_null=True
+    )
+
+
+class RehearsalSerializer(serializers.Serializer[Rehearsal]):
+    """What came of a test event."""
+
+    status_code = serializers.IntegerField(source="http_status", allow_null=True)
+    response_time = serializers.SerializerMethodField(help_text="Milliseconds.")
+
+    def get_response_time(self, rehearsal: Rehearsal) -> int:
+        """Return how long it took in milliseconds."""
+        return rehearsal.duration // timedelta(milliseconds=1)
 
 
 class LogSerializer(serializers.Serializer[Any]):

@@ -1,0 +1,105 @@
+"""Rehearsing: a test event, sent to a webhook while its owner waits for the outcome.
+
+It leaves nothing behind: no delivery, no attempt, no failure, and the webhook's health stays as it is.
+Section "Test" of the logs API contract.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from deliveries import payloads
+from deliveries.identifiers import new_id
+from deliveries.models import Webhook
+from deliveries.reasons import Reason, describe
+from deliveries.secrets import Undecryptable
+from deliveries.services import composing, egress
+from deliveries.transport import Exchange, Reply, Request, RequestsTransport, TransportError
+
+logger = logging.getLogger(__name__)
+
+EVENT_TYPE = "webhook.test"
+# Somebody waits, and so does a thread of the web process.
+LONGEST = timedelta(seconds=30)
+# By how much an engine may miss its own deadline before we stop waiting for it.
+GRACE = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearsal:
+    """What came of it. `reason` is empty after a success; without an answer there is no status."""
+
+    reason: str
+    http_status: int | None
+    duration: timedelta
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the receiver took the event."""
+        return not self.reason
+
+
+def rehearse(webhook: Webhook, *, now: datetime) -> Rehearsal:
+    """Send a test event to a webhook, which may be disabled, and return what came of it.
+
+    It goes where a delivery would go, with everything a delivery carries, but only once. Takes as long as the
+    webhook's timeout at most, and never longer than `LONGEST`. Call it outside of a transaction.
+    """
+    try:
+        request = _request(webhook, now=now)
+    except (Undecryptable, ValueError):
+        logger.warning(
+            "No test request could be made",
+            extra={"event": "rehearsal.uncomposable", "webhook_id": webhook.pk},
+            exc_info=logger.isEnabledFor(logging.DEBUG),
+        )
+        return _failed(Reason.INVALID_REQUEST)
+    exchange = _send(request)
+    if exchange is None:
+        return _failed(Reason.RESPONSE_TOO_SLOW, duration=request.timeout)
+    if isinstance(exchange.outcome, TransportError):
+        return _failed(exchange.outcome.reason, duration=exchange.duration)
+    return _answered(exchange.outcome, duration=exchange.duration)
+
+
+def _request(webhook: Webhook, *, now: datetime) -> Request:
+    agent = webhook.agent
+    payload = {
+        "event": EVENT_TYPE,
+        "agent_id": str(agent.pk) if agent else None,
+        "agent_name": agent.name if agent else None,
+        "webhook_id": str(webhook.pk),
+        "webhook_name": webhook.name,
+        "timestamp": now.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z",
+        "test": True,
+    }
+    return composing.request_to(
+        webhook,
+        message_id=new_id(),
+        event_type=EVENT_TYPE,
+        attempt=1,
+        body=payloads.serialise(payload),
+        timeout=min(timedelta(seconds=webhook.timeout), LONGEST),
+        at=now,
+    )
+
+
+def _send(request: Request) -> Exchange | None:
+    """Return the exchange; None when the engine did not end it in time, which it should."""
+    # One for each: an engine belongs to one thread, and a web process has many.
+    transport = RequestsTransport(policy=egress.policy(), slots=1)
+    try:
+        transport.submit(new_id(), request)
+        return next(iter(transport.collect(request.timeout + GRACE)), None)
+    finally:
+        transport.close()
+
+
+def _answered(reply: Reply, *, duration: timedelta) -> Rehearsal:
+    taken = 200 <= reply.http_status < 300
+    reason = "" if taken else describe(Reason.HTTP_STATUS, reply.http_status)
+    return Rehearsal(reason=reason, http_status=reply.http_status, duration=duration)
+
+
+def _failed(reason: Reason, *, duration: timedelta = timedelta(0)) -> Rehearsal:
+    return Rehearsal(reason=describe(reason), http_status=None, duration=duration)
