@@ -108,6 +108,7 @@ class ApiKey(models.Model):
         if self.last_used_at is None or now - self.last_used_at >= self.LAST_USED_PRECISION:
             unnoted = Q(last_used_at=None) | Q(last_used_at__lte=now - self.LAST_USED_PRECISION)
             ApiKey.objects.filter(unnoted, pk=self.pk).update(last_used_at=now)
+            self.last_used_at = now
 
 
 def _digest(secret: str) -> str:
