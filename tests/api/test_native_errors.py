@@ -52,6 +52,7 @@ class TestForbidden:
             ("GET", f"{DELIVERIES}/{UNKNOWN}/attempts/{UNKNOWN}", Scope.EVENTS_READ),
             ("POST", f"{DELIVERIES}/{UNKNOWN}/retry", Scope.RECOVERIES_MANAGE),
             ("GET", "/api/v1/event_types", Scope.EVENTS_READ),
+            ("GET", "/api/v1/stats", Scope.EVENTS_READ),
             ("POST", AGENTS, Scope.AGENTS_MANAGE),
             ("GET", AGENTS, Scope.AGENTS_READ),
             ("GET", f"{AGENTS}/{UNKNOWN}", Scope.AGENTS_READ),

@@ -115,6 +115,7 @@ EXAMPLES = {
     "GET /api/v1/deliveries/{delivery_id}/attempts": Example(query={"page_size": "1"}),
     "GET /api/v1/deliveries/{delivery_id}/attempts/{attempt_id}": Example(),
     "GET /api/v1/event_types": Example(),
+    "GET /api/v1/stats": Example(query={"window": "1h", "bucket": "1m", "until": _MOMENT}),
     "GET /api/v1/whoami": Example(),
     "GET /api/v1/agents": Example(query={"page_size": "1"}),
     "POST /api/v1/agents": Example(201, {"name": "Reception"}),

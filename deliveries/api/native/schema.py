@@ -5,6 +5,7 @@ from typing import Any
 from deliveries.api import openapi
 from deliveries.api.native.errors import CONTENT_TYPE
 from deliveries.api.native.pagination import MOST_PER_PAGE
+from deliveries.api.native.serializers import statistics
 from deliveries.api.native.serializers.events import MOST_EVENTS
 from deliveries.api.native.views.agents import AgentViewSet
 from deliveries.api.native.views.base import NativeView
@@ -12,6 +13,7 @@ from deliveries.api.native.views.catalogue import EventTypeViewSet
 from deliveries.api.native.views.deliveries import AttemptViewSet, DeliveryViewSet
 from deliveries.api.native.views.events import EventBatchViewSet, EventViewSet
 from deliveries.api.native.views.recoveries import RecoveryViewSet
+from deliveries.api.native.views.statistics import StatisticsViewSet
 from deliveries.api.native.views.whoami import WhoamiViewSet
 from deliveries.api.openapi import Answer, Body, Contract, Json, Operation, Operations
 from deliveries.models import Recovery
@@ -84,6 +86,28 @@ WHOAMI: Json = {
         "expires_at": None,
         "last_used_at": "2026-03-15T10:44:31.000000Z",
     },
+}
+FIGURES: Json = {
+    "attempts": 4,
+    "succeeded": 3,
+    "failed": 1,
+    "given_up": 0,
+    "success_ratio": 0.75,
+    "duration_ms": {"average": 142, "p50": 150, "p95": 238},
+}
+STATISTICS: Json = {
+    "from": "2026-03-14T11:00:00.000000Z",
+    "to": "2026-03-15T11:00:00.000000Z",
+    "bucket": "1h",
+    "totals": FIGURES,
+    "groups": [
+        {
+            "webhook": _HOOK,
+            "totals": FIGURES,
+            "buckets": [{"from": "2026-03-15T10:00:00.000000Z", **FIGURES}],
+        }
+    ],
+    "truncated": False,
 }
 AGENT: Json = {"id": _AGENT_ID, "name": "Reception", "created_at": _CREATED_AT}
 _RECOVERY_ID = "0198c8f2-6c1e-7cc3-9a10-8d1f0b7e2a33"
@@ -212,6 +236,23 @@ _ATTEMPT_PROPERTIES: dict[str, Json] = {
     "started_at": _MOMENT,
     "duration_ms": openapi.integer(minimum=0),
 }
+_MILLISECONDS = openapi.nullable(openapi.integer(minimum=0))
+_FIGURES: dict[str, Json] = {
+    "attempts": openapi.integer(minimum=0, description="Those that ended in this time."),
+    "succeeded": openapi.integer(minimum=0),
+    "failed": openapi.integer(minimum=0),
+    "given_up": openapi.integer(minimum=0, description="Deliveries whose last attempt failed."),
+    "success_ratio": {
+        "type": ["number", "null"],
+        "minimum": 0,
+        "maximum": 1,
+        "description": "Null without attempts.",
+    },
+    "duration_ms": openapi.obj(
+        {"average": _MILLISECONDS, "p50": _MILLISECONDS, "p95": _MILLISECONDS},
+        description="Null without attempts. The percentiles are estimates from a histogram.",
+    ),
+}
 _HEADERS: Json = {"type": "object", "additionalProperties": openapi.text()}
 _SCHEMAS: dict[str, Json] = {
     "EventDraft": openapi.obj(_DRAFT_PROPERTIES, required=["event", "payload"]),
@@ -267,6 +308,34 @@ _SCHEMAS: dict[str, Json] = {
     ),
     "EventType": openapi.obj({"code": openapi.text(), "label": openapi.text()}),
     "EventTypePage": _page("EventType"),
+    "Figures": openapi.obj(_FIGURES),
+    "Bucket": openapi.obj({"from": _MOMENT, **_FIGURES}),
+    "Group": openapi.obj(
+        {
+            "webhook": openapi.ref("WebhookName"),
+            "event": openapi.text(),
+            "totals": openapi.ref("Figures"),
+            "buckets": openapi.array(openapi.ref("Bucket"), description="Those in which anything happened."),
+        },
+        required=["totals", "buckets"],
+        description="With `webhook` or `event`, as was asked.",
+    ),
+    "Statistics": openapi.obj(
+        {
+            "from": _MOMENT,
+            "to": _MOMENT,
+            "bucket": openapi.text(enum=list(statistics.BUCKETS)),
+            "totals": openapi.ref("Figures"),
+            "buckets": openapi.array(
+                openapi.ref("Bucket"), description="All of them, where nothing is grouped."
+            ),
+            "groups": openapi.array(
+                openapi.ref("Group"), description="The busiest 100, where `group_by` is given."
+            ),
+            "truncated": {"type": "boolean", "description": "Whether there are more groups than these."},
+        },
+        required=["from", "to", "bucket", "totals"],
+    ),
     "Whoami": openapi.obj(
         {
             "account": openapi.obj(
@@ -485,6 +554,20 @@ _PARAMETERS: dict[str, Json] = {
     "created_at_gte": openapi.query("created_at[gte]", _MOMENT_GIVEN, "From this moment on."),
     "created_at_lt": openapi.query("created_at[lt]", _MOMENT_GIVEN, "Before this moment."),
     "event": openapi.query("event", openapi.text(pattern="^[a-z0-9_.]{1,100}$"), "Only of this event type."),
+    "window": openapi.query(
+        "window",
+        openapi.text(enum=list(statistics.WINDOWS), default=statistics.DEFAULT_WINDOW),
+        "How far back.",
+    ),
+    "until": openapi.query("until", _MOMENT_GIVEN, "The window ends with the bucket of this moment; now."),
+    "bucket": openapi.query(
+        "bucket",
+        openapi.text(enum=list(statistics.BUCKETS)),
+        "How finely the window is cut; as fine as is usual for it. At most 1,500, with groups 300.",
+    ),
+    "group_by": openapi.query(
+        "group_by", openapi.text(enum=list(statistics.GROUPINGS)), "Figures for each of these."
+    ),
     "by_agent": openapi.query("agent_id", openapi.text(format="uuid"), "Only of this agent."),
     "by_webhook": openapi.query("webhook_id", openapi.text(format="uuid"), "Only to this webhook."),
     "by_event": openapi.query("event_id", openapi.text(format="uuid"), "Only of this event."),
@@ -766,6 +849,17 @@ _OPERATIONS: Operations = {
         },
         errors={422: "Invalid"},
     ),
+    (StatisticsViewSet, "retrieve"): Operation(
+        id="getStatistics",
+        tag="Statistics",
+        summary="Count attempts",
+        description="What was attempted in a window of time, cut into buckets, from counts by the minute. "
+        "Buckets start at multiples of their length, in UTC; the last one is still filling. Percentiles are "
+        "estimates: they are read off a histogram.",
+        parameters=["window", "bucket", "group_by", "until", "by_webhook", "event"],
+        answers={200: _answer("The figures.", "Statistics", STATISTICS)},
+        errors={422: "Invalid"},
+    ),
     (WhoamiViewSet, "retrieve"): Operation(
         id="whoami",
         tag="Key",
@@ -792,6 +886,7 @@ class Generator(openapi.Generator):
         tags={
             "Events": "What happened, and who was told.",
             "Deliveries": "Each event on its way to each webhook, and every request that was made.",
+            "Statistics": "How much was attempted, and with what success.",
             "Agents": "What webhooks belong to.",
             "Recoveries": "Sending many failures again, as one job.",
             "Key": "Who asks.",

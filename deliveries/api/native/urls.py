@@ -8,6 +8,7 @@ from deliveries.api.native.views.catalogue import EventTypeViewSet
 from deliveries.api.native.views.deliveries import AttemptViewSet, DeliveryViewSet
 from deliveries.api.native.views.events import EventBatchViewSet, EventViewSet
 from deliveries.api.native.views.recoveries import RecoveryViewSet
+from deliveries.api.native.views.statistics import StatisticsViewSet
 from deliveries.api.native.views.whoami import WhoamiViewSet
 
 urlpatterns = [
@@ -30,6 +31,7 @@ urlpatterns = [
         AttemptViewSet.as_view({"get": "retrieve"}),
     ),
     re_path(r"^event_types/?$", EventTypeViewSet.as_view({"get": "list"})),
+    re_path(r"^stats/?$", StatisticsViewSet.as_view({"get": "retrieve"})),
     re_path(r"^whoami/?$", WhoamiViewSet.as_view({"get": "retrieve"})),
     re_path("", UnknownPath.as_view()),
 ]
