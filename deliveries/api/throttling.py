@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import limits
 from django.conf import settings
@@ -93,7 +93,7 @@ def structured_headers(standing: Standing) -> Mapping[str, str]:
     }
 
 
-def overview(key: ApiKey) -> dict[str, dict[str, Any]]:
+def overview(key: ApiKey) -> dict[str, dict[str, int]]:
     """Return where a key stands with every limit there is, by group. Nothing is counted."""
     return {
         str(group): {

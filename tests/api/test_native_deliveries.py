@@ -275,6 +275,12 @@ class TestWhoami:
             ("expires_at", None),
             ("last_used_at", key.last_used_at and key.last_used_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")),
         ]
+        assert answer["limits"] == {
+            "read": {"limit": 1200, "window_seconds": 60, "remaining": 1199},
+            "publish": {"limit": 120_000, "window_seconds": 60, "remaining": 120_000},
+            "manage": {"limit": 600, "window_seconds": 60, "remaining": 600},
+            "test": {"limit": 10, "window_seconds": 60, "remaining": 10},
+        }
         assert key.digest not in str(answer)
 
     def test_asks_for_a_key(self, db: None, client: Client) -> None:

@@ -86,6 +86,12 @@ WHOAMI: Json = {
         "expires_at": None,
         "last_used_at": "2026-03-15T10:44:31.000000Z",
     },
+    "limits": {
+        "read": {"limit": 1200, "window_seconds": 60, "remaining": 1199},
+        "publish": {"limit": 120_000, "window_seconds": 60, "remaining": 120_000},
+        "manage": {"limit": 600, "window_seconds": 60, "remaining": 600},
+        "test": {"limit": 10, "window_seconds": 60, "remaining": 10},
+    },
 }
 FIGURES: Json = {
     "attempts": 4,
@@ -352,6 +358,18 @@ _SCHEMAS: dict[str, Json] = {
                     "last_used_at": openapi.nullable({**_MOMENT, "description": "To the minute."}),
                 }
             ),
+            "limits": {
+                "type": "object",
+                "description": "Where the key stands, by kind of request: `read`, `publish`, `manage`, and "
+                "`test`, which all keys of the account share. A kind without a limit is left out.",
+                "additionalProperties": openapi.obj(
+                    {
+                        "limit": openapi.integer(minimum=1),
+                        "window_seconds": openapi.integer(minimum=1),
+                        "remaining": openapi.integer(minimum=0),
+                    }
+                ),
+            },
         }
     ),
     "WebhookName": openapi.obj({"id": _UUID, "name": openapi.text()}),

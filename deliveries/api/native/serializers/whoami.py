@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from deliveries.api import timestamps
+from deliveries.api import throttling, timestamps
 from deliveries.models import Account, ApiKey
 
 
@@ -33,3 +33,8 @@ class WhoamiSerializer(serializers.Serializer[Any]):
 
     account = AccountSerializer()
     key = KeySerializer(source="*")
+    limits = serializers.SerializerMethodField()
+
+    def get_limits(self, key: ApiKey) -> dict[str, dict[str, int]]:
+        """Return where the key stands with each limit."""
+        return throttling.overview(key)
