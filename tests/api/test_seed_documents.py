@@ -1,8 +1,7 @@
 """The pages the first two contracts were taken from, played word for word.
 
 The pages lie in `seeds/` as they were published. Their commands are sent as they are printed, host, key and
-ids of examples exchanged for ours; their answers are compared with ours. The 429 they print is left out:
-throttling is not part of this version yet.
+ids of examples exchanged for ours; their answers are compared with ours.
 """
 
 import json
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import limits
 import pytest
 from django.test import Client
 
@@ -21,7 +21,6 @@ from tests import builders
 from tests.api.conftest import ClientWith
 
 SEEDS = Path(__file__).parent / "seeds"
-THROTTLED = 429
 
 _COMMAND = re.compile(
     r'^curl (?:-X (?P<method>[A-Z]+) )?"(?P<url>[^"]+)"(?P<rest>(?: \\\n.*)*)', re.MULTILINE
@@ -58,7 +57,7 @@ def page(name: str) -> Page:
         text=text,
         commands=[_command(match) for match in _COMMAND.finditer(text)],
         answers=[decoder.raw_decode(text, match.start())[0] for match in _ANSWER.finditer(text)],
-        codes={int(code) for code in _CODE.findall(text)} - {THROTTLED},
+        codes={int(code) for code in _CODE.findall(text)},
     )
 
 
@@ -89,8 +88,8 @@ class TestPages:
     @pytest.mark.parametrize(
         ("name", "commands", "answers", "codes"),
         [
-            ("list_webhook_failures", 2, 1, {401, 403, 422}),
-            ("retrigger_webhook_failure", 1, 1, {401, 403, 404, 409}),
+            ("list_webhook_failures", 2, 1, {401, 403, 422, 429}),
+            ("retrigger_webhook_failure", 1, 1, {401, 403, 404, 409, 429}),
             ("list_webhook_delivery_logs", 2, 2, set()),
         ],
     )
@@ -135,14 +134,16 @@ class TestListWebhookFailures:
         assert shape(response.json()) == shape(self.read.answers[0])
 
     def test_answers_with_every_code_it_prints(
-        self, db: None, client: Client, api: Client, client_with: ClientWith
+        self, client: Client, api: Client, client_with: ClientWith, settings: Any
     ) -> None:
+        settings.WEBHOOKS_LIMIT_READ = limits.parse("1/minute")
         command = self.read.commands[1]
         invalid = command._replace(path=command.path.replace("2026-03-01T00:00:00Z", "yesterday"))
 
         codes = {
             play(client, command).status_code,
             play(client_with(), command).status_code,
+            play(api, invalid).status_code,
             play(api, invalid).status_code,
         }
 
@@ -164,8 +165,14 @@ class TestRetriggerWebhookFailure:
         assert shape(response.json()) == shape(self.read.answers[0])
 
     def test_answers_with_every_code_it_prints(
-        self, client: Client, api: Client, client_with: ClientWith, printed_failure: Failure
+        self,
+        client: Client,
+        api: Client,
+        client_with: ClientWith,
+        printed_failure: Failure,
+        settings: Any,
     ) -> None:
+        settings.WEBHOOKS_LIMIT_MANAGE = limits.parse("3/minute")
         (command,) = self.read.commands
         unknown = command._replace(path=command.path.replace("aabbcc", "ccbbaa"))
         play(api, command)
@@ -174,6 +181,7 @@ class TestRetriggerWebhookFailure:
             play(client, command).status_code,
             play(client_with(), command).status_code,
             play(api, unknown).status_code,
+            play(api, command).status_code,
             play(api, command).status_code,
         }
 
