@@ -13,7 +13,7 @@ production := env -i PATH="$$PATH" HOME="$$HOME" DEBUG=false HTTPS=true ALLOWED_
 	ENCRYPTION_KEYS=bm90LWEtc2VjcmV0LW9ubHktZm9yLW1ha2UtY2hlY2s= \
 	DATABASE_URL=postgres://nobody@database.example.com/webhooks REDIS_URL=redis://redis.example.com/0
 
-.PHONY: help run hello test check fix schema clean lock product tools
+.PHONY: help run hello test fuzz check fix schema clean lock product tools
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ hello: product ## publish one event to the running service and follow it (DATA=f
 
 test: tools ## run every test, on SQLite and on PostgreSQL (ARGS="-k retry")
 	@exec $(python) -m tests.run $(ARGS)
+
+fuzz: tools ## send 20,000 requests nobody would think of, on both databases (SEED=1 CASES=100)
+	@seed=$${SEED:-$$(date +%s)}; echo "make fuzz SEED=$$seed sends the same again."; \
+	exec $(python) -m tests.run tests/fuzz --fuzz-cases $${CASES:-20000} --fuzz-seed $$seed
 
 check: tools ## format, lint, types, import contracts, migrations, production settings
 	$(python) -m ruff format --check .

@@ -15,6 +15,12 @@ from deliveries.models import Account
 from tests import builders
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take how much `tests/fuzz` sends, and what it sends: the same for the same seed."""
+    parser.addoption("--fuzz-cases", type=int, default=1500)
+    parser.addoption("--fuzz-seed", type=int, default=0)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def closed_network() -> Iterator[None]:
     """No test reaches anything but this machine: neither an address nor a name server."""

@@ -3,9 +3,10 @@
 import re
 from datetime import UTC, datetime
 
-# Formats for DRF's DateTimeField. What a form has no room for is cut off, never rounded up.
-SECONDS = "%Y-%m-%dT%H:%M:%SZ"
-MICROSECONDS = "%Y-%m-%dT%H:%M:%S.%fZ"
+# Formats for DRF's DateTimeField. What a form has no room for is cut off, never rounded up. `%Y` alone would
+# leave out the zeros of the year 519.
+SECONDS = "%4Y-%m-%dT%H:%M:%SZ"
+MICROSECONDS = "%4Y-%m-%dT%H:%M:%S.%fZ"
 
 # Python reads more than this: weeks, ordinal days, hours alone.
 _ISO_8601 = re.compile(

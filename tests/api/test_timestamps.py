@@ -47,3 +47,12 @@ class TestParse:
     def test_refuses_anything_else(self, text: str) -> None:
         with pytest.raises(timestamps.NotATimestamp):
             timestamps.parse(text)
+
+
+class TestFormats:
+    @pytest.mark.parametrize("year", [1, 519, 2026, 9999])
+    def test_write_what_is_read_again(self, year: int) -> None:
+        moment = datetime(year, 3, 15, 10, 0, 0, 123456, tzinfo=UTC)
+
+        assert timestamps.parse(moment.strftime(timestamps.MICROSECONDS)) == moment
+        assert timestamps.parse(moment.strftime(timestamps.SECONDS)) == moment.replace(microsecond=0)
