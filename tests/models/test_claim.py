@@ -115,8 +115,12 @@ class TestClaim:
         assert len(claimed) == 5
         assert other in claimed
 
-    def test_goes_round_the_webhooks(self, now: datetime) -> None:
-        for _ in range(3):
+    def test_goes_round_the_webhooks_whatever_the_planner_knows(self, now: datetime) -> None:
+        builders.a_backlog(builders.a_webhook(), 5)
+        with connection.cursor() as cursor:
+            # Told of one webhook only, PostgreSQL would like to begin with the webhooks, not with the walk.
+            cursor.execute("ANALYZE")
+        for _ in range(2):
             builders.a_backlog(builders.a_webhook(), 5)
         after = START
         order = []
