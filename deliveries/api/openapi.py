@@ -88,6 +88,14 @@ HEADERS: dict[str, Json] = {
         "description": "Where the new resource is.",
         "schema": {"type": "string", "format": "uri-reference"},
     },
+    "RateLimit": {
+        "description": "What is left (`r`) of which limit, and in how many seconds (`t`) there is more.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {
+        "description": "The limit: how many requests (`q`) in how many seconds (`w`).",
+        "schema": {"type": "string"},
+    },
     "Retry-After": {
         "description": "Whole seconds to wait, at least 1.",
         "schema": {"type": "integer", "minimum": 1},
@@ -193,6 +201,7 @@ class Contract:
     :param view: what all views of the contract are.
     :param operations: by view and action.
     :param path_parameters: by their names in the URLs.
+    :param headers: of `HEADERS`, those of every answer of this contract beside the common ones.
     """
 
     title: str
@@ -204,6 +213,7 @@ class Contract:
     parameters: Mapping[str, Json]
     responses: Mapping[str, Json]
     schemas: Mapping[str, Json]
+    headers: Sequence[str] = ()
 
     def settings(self) -> Json:
         """Return drf-spectacular's settings for this document."""
@@ -218,7 +228,10 @@ class Contract:
             "APPEND_COMPONENTS": {
                 "headers": HEADERS,
                 "parameters": {"XRequestId": REQUEST_ID, **self.parameters, **self._named_path_parameters()},
-                "responses": self.responses,
+                "responses": {
+                    name: {**response, "headers": {**response["headers"], **_headers(self.headers)}}
+                    for name, response in self.responses.items()
+                },
                 "schemas": self.schemas,
                 "securitySchemes": {"Bearer": SECURITY_SCHEME},
             },
@@ -283,7 +296,9 @@ class _Declared(AutoSchema):  # type: ignore[misc]
     def _responses(self, declared: Operation) -> Json:
         usual = (*OF_ALL, *OF_BODIES) if declared.body else OF_ALL
         errors = {**{status: _NAMES[status] for status in usual}, **declared.errors}
-        found = {status: _answer(answer) for status, answer in declared.answers.items()}
+        found = {
+            status: _answer(answer, self.contract.headers) for status, answer in declared.answers.items()
+        }
         found |= {status: ref(name, "responses") for status, name in errors.items()}
         return {str(status): found[status] for status in sorted(found)}
 
@@ -408,8 +423,11 @@ def header(name: str, schema: Json, description: str) -> Json:
     return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
 
 
-def _answer(answer: Answer) -> Json:
-    described: Json = {"description": answer.description, "headers": _headers(answer.headers)}
+def _answer(answer: Answer, headers: Sequence[str]) -> Json:
+    described: Json = {
+        "description": answer.description,
+        "headers": _headers([*answer.headers, *headers]),
+    }
     if answer.schema is not None:
         described["content"] = content(answer.schema, answer.examples)
     return described

@@ -8,6 +8,7 @@ from typing import Any
 from wsgiref.util import setup_testing_defaults
 
 import hypothesis
+import limits
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
@@ -71,7 +72,8 @@ def application(plain_http: None) -> Iterator[WSGIHandler]:
 @pytest.fixture
 def tenant(account: Account, monkeypatch: pytest.MonkeyPatch) -> Tenant:
     """An account with a row of each kind, which may ask for as much as it likes."""
-    monkeypatch.setattr("deliveries.api.throttling._limit", lambda group: None)
+    plenty = limits.parse("1000000/minute")
+    monkeypatch.setattr("deliveries.api.throttling._limit", lambda group: plenty)
     agent = builders.an_agent(account)
     webhook = builders.a_webhook(agent=agent, secret="whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0IQ==")
     disabled = builders.a_webhook(agent=agent, enabled=False)

@@ -30,6 +30,17 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
+# Sent with every answer, whatever it is.
+OF_THE_SERVER = {
+    "allow",
+    "content-length",
+    "content-type",
+    "cross-origin-opener-policy",
+    "referrer-policy",
+    "vary",
+    "x-content-type-options",
+    "x-frame-options",
+}
 OPERATIONS = list(operations())
 # Of all the cases; the rest is garbage.
 SHARE = 0.7
@@ -55,7 +66,9 @@ def test_answers_as_documented(
         for name in set(case.path_parameters or ()):
             case.path_parameters[name] = ids[name] or case.path_parameters[name]
         with undone():
-            case.call_and_validate(headers={"Authorization": f"Bearer {tenant.key}"}, checks=CHECKS)
+            answer = case.call_and_validate(headers={"Authorization": f"Bearer {tenant.key}"}, checks=CHECKS)
+        documented = {name.lower() for name in operation.responses[answer.status_code]["headers"]}
+        assert set(answer.headers) - OF_THE_SERVER <= documented
 
     fuzz(answers, SHARE / len(OPERATIONS))
 

@@ -920,4 +920,5 @@ class Generator(openapi.Generator):
         parameters=_PARAMETERS,
         responses=_RESPONSES,
         schemas=_SCHEMAS,
+        headers=["RateLimit", "RateLimit-Policy"],
     )
