@@ -73,6 +73,10 @@ class TestBanner:
     def test_says_what_sending_again_takes(self, service: Service) -> None:
         assert "Send the newest of them again (there must be one in the list)" in commands(service)
 
+    def test_leads_to_the_documents_of_the_apis(self, service: Service) -> None:
+        assert f"  APIs       {service.papers['url']}/docs/   " in service.output
+        assert visit(service, "/docs/")[0] == 200
+
     def test_says_hello_to_the_folder_it_runs_on(self, service: Service) -> None:
         assert f"  Try        make hello DATA={service.data_dir}   " in service.output
 
@@ -80,7 +84,7 @@ class TestBanner:
 class TestAddresses:
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     @pytest.mark.parametrize(
-        ("typed", "meant"), [("/", "/demo/"), ("/demo", "/demo/"), ("/admin", "/admin/")]
+        ("typed", "meant"), [("/", "/demo/"), ("/demo", "/demo/"), ("/admin", "/admin/"), ("/docs", "/docs/")]
     )
     def test_may_be_typed(self, service: Service, method: str, typed: str, meant: str) -> None:
         assert visit(service, typed, method=method) == (302, meant)

@@ -29,6 +29,7 @@ def lines(place: Place, credentials: Credentials, *, new: bool, logs: str | None
     else:
         yield f"  Console    {place.url}/admin/"
         yield f"  API key    and the operator's password: see {file}"
+    yield f"  APIs       {place.url}/docs/   read and try them: Authorize takes the key"
     if place.demo:
         yield f"  Receiver   {place.receiver_url}   watch deliveries arrive"
         yield f"  Try        {words.hello(place.data_dir)}   publish an event and follow it"
