@@ -36,9 +36,8 @@ class FailureQuerySet(models.QuerySet["Failure"]):
     def mark_retriggered(
         self, delivery_ids: list[UUID], *, now: datetime, recovery: Recovery | None = None
     ) -> int:
-        """Note which of the deliveries have been queued again, by a person or by their recovery."""
-        queued = self.filter(delivery__in=delivery_ids, delivery__status=Delivery.Status.PENDING)
-        return queued.update(
+        """Note that deliveries have been queued again, by a person or by their recovery."""
+        return self.filter(delivery__in=delivery_ids).update(
             status=Failure.Status.PENDING,
             reason="",
             reason_code="",

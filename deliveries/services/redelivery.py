@@ -1,6 +1,6 @@
 """Redelivery: a person sends again what has failed. One attempt, and no automatic retries after it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -66,8 +66,18 @@ def queue(due_at: Mapping[UUID, datetime], *, now: datetime, recovery: Recovery 
     :param recovery: the one that sends them, if it is no person.
     """
     moved = Delivery.objects.requeue(due_at, now=now)
-    Failure.objects.mark_retriggered(list(due_at), now=now, recovery=recovery)
+    queued = list(due_at) if moved == len(due_at) else _pending(due_at)
+    Failure.objects.mark_retriggered(queued, now=now, recovery=recovery)
     return moved
+
+
+def _pending(ids: Iterable[UUID]) -> list[UUID]:
+    """Return which of the deliveries are in the queue.
+
+    Compared here: asked for pending rows, a database that believes the queue empty reads all of it.
+    """
+    states = Delivery.objects.filter(pk__in=list(ids)).values_list("pk", "status")
+    return [pk for pk, status in states if status == Delivery.Status.PENDING]
 
 
 def _queue_all(deliveries: DeliveryQuerySet, *, now: datetime) -> int:

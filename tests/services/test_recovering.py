@@ -1,5 +1,6 @@
 import logging
 import random
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -738,7 +739,7 @@ class Dispatcher:
 class TestFarAlong:
     def test_reads_only_what_is_ahead(self) -> None:
         webhook = builders.a_webhook()
-        a_long_list_of_failures(webhook)
+        a_long_list_of_failures(webhook, 50_000)
         recovery = create(webhook.account)
         passed = Failure.objects.order_by("-created_at")[500]
         Recovery.objects.update(passed_created_at=passed.created_at, passed_failure_id=passed.pk)
@@ -758,15 +759,36 @@ class TestFarAlong:
         assert len(queued()) == 15
 
 
-def a_long_list_of_failures(webhook: Webhook) -> None:
-    """Make 50,000 failures, a millisecond apart; by SQL, because models would take half a minute."""
+@pytest.mark.postgresql
+class TestFullQueue:
+    def test_is_read_by_no_slice_whatever_the_planner_knows_of_it(self, account: Account) -> None:
+        webhook = builders.a_webhook(account)
+        a_long_list_of_failures(webhook, 2000)
+        builders.a_backlog(webhook, 2000)
+        recovery = create(account, rate=50)
+
+        with CaptureQueriesContext(connection) as queries:
+            recovering.advance([recovery.pk], now=LATER)
+
+        (update,) = [each["sql"] for each in queries if each["sql"].startswith('UPDATE "deliveries_failure"')]
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF) {update}")
+            plan = [line for (line,) in cursor.fetchall()]
+        read = [int(count) for count in re.findall(r"actual rows=(\d+)", "\n".join(plan))]
+        # A row changed twice in a transaction counts twice.
+        assert sum(read) <= 100, plan
+        assert Failure.objects.filter(recovery=recovery, status="pending").count() == 15
+
+
+def a_long_list_of_failures(webhook: Webhook, size: int) -> None:
+    """Make many failures, a millisecond apart, and have the planner know them; by SQL, which is faster."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
             WITH events AS (
                 INSERT INTO deliveries_event (id, account_id, type, body, occurred_at, created_at)
                 SELECT gen_random_uuid(), %(account)s, 'call.ended', '{}', %(now)s, %(now)s
-                  FROM generate_series(1, 50000)
+                  FROM generate_series(1, %(size)s)
                 RETURNING id
             ), failed AS (
                 INSERT INTO deliveries_delivery
@@ -784,7 +806,7 @@ def a_long_list_of_failures(webhook: Webhook) -> None:
                    %(now)s + row_number() OVER () * interval '1 millisecond', %(now)s
               FROM failed
             """,
-            {"account": webhook.account_id, "webhook": webhook.pk, "now": NOW},
+            {"account": webhook.account_id, "webhook": webhook.pk, "now": NOW, "size": size},
         )
         for table in ("failure", "delivery", "webhook"):
             cursor.execute(f"ANALYZE deliveries_{table}")

@@ -76,3 +76,14 @@ class TestRedeliverAll:
 
         assert Failure.objects.get(delivery=off).status == Failure.Status.INACTIVE
         assert Failure.objects.filter(status=Failure.Status.PENDING).count() == 5
+
+
+class TestQueue:
+    def test_says_nothing_of_what_a_webhook_disabled_meanwhile_kept_back(self, now: datetime) -> None:
+        left, taken = builders.a_failed_delivery(), builders.a_failed_delivery()
+        Webhook.objects.filter(pk=left.webhook_id).update(enabled=False)
+
+        assert redelivery.queue({left.pk: now, taken.pk: now}, now=now) == 1
+
+        states = dict(Failure.objects.values_list("delivery", "status"))
+        assert states == {left.pk: Failure.Status.INACTIVE, taken.pk: Failure.Status.PENDING}
