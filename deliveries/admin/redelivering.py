@@ -55,7 +55,12 @@ class Redelivering(History[Row]):
             )
             return
         deliveries = Delivery.objects.filter(pk__in=self.delivery_ids(rows))
-        queued = redelivery.redeliver_all(deliveries, by=str(request.user), now=timezone.now())
+        queued = redelivery.redeliver_all(
+            deliveries,
+            selected=f"{len(rows)} chosen of the {self.opts.verbose_name_plural}",
+            by=str(request.user),
+            now=timezone.now(),
+        )
         note(request, rows)
         level = messages.SUCCESS if queued else messages.WARNING
         messages.add_message(request, level, _report(queued, skipped=len(rows) - queued))

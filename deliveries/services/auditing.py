@@ -18,15 +18,17 @@ def note(
     subject: object = "",
     why: str = "",
     **details: Any,
-) -> None:
+) -> AuditEntry:
     """Write down an act, in the caller's transaction, so that the note is there if and only if the act is.
+
+    Returns the row, to which an act of several transactions adds with each.
 
     :param by: who did it, as people know them: the name of an API key, a user of the console, a command.
     :param account: whose it was; None for an act on several accounts at once.
     :param subject: the id of what it was done to.
     :param details: what else to remember; JSON, and nothing secret.
     """
-    AuditEntry.objects.create(
+    return AuditEntry.objects.create(
         account_id=account.pk if isinstance(account, Account) else account,
         created_at=now,
         by=by[:MAX_BY],

@@ -1,6 +1,7 @@
 """Redelivery: a person sends again what has failed. One attempt, and no automatic retries after it."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -12,6 +13,8 @@ from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.services import auditing
 
 BATCH = 500
+# How many of the deliveries the note of an act names.
+SAMPLE = 10
 
 
 class NotRedeliverable(Exception):
@@ -27,7 +30,7 @@ def redeliver(delivery: Delivery, *, by: str, now: datetime) -> Delivery:
     """
     # In one transaction, so that what is read back is what was queued, however fast a worker is.
     with transaction.atomic():
-        if not _queue_all(Delivery.objects.filter(pk=delivery.pk), now=now):
+        if not _queue_some(Delivery.objects.filter(pk=delivery.pk), now=now).moved:
             raise NotRedeliverable("Only a failed delivery to an enabled webhook can be sent again.")
         auditing.note(
             AuditEntry.Action.DELIVERIES_REDELIVERED,
@@ -40,16 +43,23 @@ def redeliver(delivery: Delivery, *, by: str, now: datetime) -> Delivery:
     return delivery
 
 
-def redeliver_all(deliveries: DeliveryQuerySet, *, by: str, now: datetime) -> int:
+def redeliver_all(deliveries: DeliveryQuerySet, *, selected: str, by: str, now: datetime) -> int:
     """Queue one attempt for each of the deliveries that can be sent again, and return how many.
 
-    Goes on in batches, each in a transaction of its own, so that an interruption keeps what was done. Each
-    delivery is queued at most once, also when it fails again before the last batch.
+    Goes on in batches, each in a transaction of its own, so that an interruption keeps what was done, and the
+    note of it. Each delivery is queued at most once, also when it fails again before the last batch.
+
+    :param selected: what was asked for, in words for the note.
     """
-    queued = _queue_all(deliveries, now=now)
-    if queued:
-        auditing.note(AuditEntry.Action.DELIVERIES_REDELIVERED, by=by, now=now, queued=queued)
-    return queued
+    act = _Act(selected=selected, by=by, now=now)
+    last = UUID(int=0)
+    while True:
+        with transaction.atomic():
+            batch = _queue_some(deliveries.filter(pk__gt=last), now=now)
+            act.note(batch)
+        if len(batch.accounts) < BATCH:
+            return act.queued
+        last = max(batch.accounts)
 
 
 def redeliverable(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
@@ -80,17 +90,49 @@ def _pending(ids: Iterable[UUID]) -> list[UUID]:
     return [pk for pk, status in states if status == Delivery.Status.PENDING]
 
 
-def _queue_all(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
-    queued = 0
-    last = UUID(int=0)
-    candidates = redeliverable(deliveries).values_list("pk", flat=True).order_by("pk")
-    while True:
-        with transaction.atomic():
-            batch = list(candidates.filter(pk__gt=last).select_for_update(of=("self",))[:BATCH])
-            moved = queue(dict.fromkeys(batch, now), now=now)
-            if moved:
-                doorbell.ring_on_commit()
-        queued += moved
-        if len(batch) < BATCH:
-            return queued
-        last = batch[-1]
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """What was done in one transaction: the deliveries, each with its account, and how many moved."""
+
+    accounts: Mapping[UUID, UUID]
+    moved: int
+
+
+def _queue_some(deliveries: DeliveryQuerySet, *, now: datetime) -> _Batch:
+    candidates = redeliverable(deliveries).select_for_update(of=("self",)).order_by("pk")
+    accounts = dict(candidates.values_list("pk", "account")[:BATCH])
+    moved = queue(dict.fromkeys(accounts, now), now=now)
+    if moved:
+        doorbell.ring_on_commit()
+    return _Batch(accounts=accounts, moved=moved)
+
+
+class _Act:
+    """One act of somebody, in batches: its row begins with the first of them and grows with each."""
+
+    def __init__(self, *, selected: str, by: str, now: datetime) -> None:
+        self.queued = 0
+        self._selected, self._by, self._now = selected, by, now
+        self._entry: AuditEntry | None = None
+
+    def note(self, batch: _Batch) -> None:
+        """Write down a batch, in its transaction; the account too, where all the deliveries have the same."""
+        if not batch.moved:
+            return
+        self.queued += batch.moved
+        accounts = set(batch.accounts.values())
+        if self._entry is None:
+            self._entry = auditing.note(
+                AuditEntry.Action.DELIVERIES_REDELIVERED,
+                by=self._by,
+                now=self._now,
+                account=accounts.pop() if len(accounts) == 1 else None,
+                selected=self._selected,
+                first=[str(pk) for pk in list(batch.accounts)[:SAMPLE]],
+                queued=self.queued,
+            )
+            return
+        if accounts != {self._entry.account_id}:
+            self._entry.account_id = None
+        self._entry.details["queued"] = self.queued
+        self._entry.save(update_fields=["account", "details"])

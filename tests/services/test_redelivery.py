@@ -1,8 +1,9 @@
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from deliveries.models import Delivery, Failure, Webhook
+from deliveries.models import Account, AuditEntry, Delivery, Failure, Webhook
 from deliveries.services import redelivery, webhooks
 from tests import builders
 
@@ -72,10 +73,68 @@ class TestRedeliverAll:
         off = builders.a_failed_delivery()
         Webhook.objects.filter(pk=off.webhook_id).update(enabled=False)
 
-        assert redelivery.redeliver_all(Delivery.objects.all(), by="a test", now=now) == 5
+        assert redelivery.redeliver_all(Delivery.objects.all(), selected="all", by="a test", now=now) == 5
 
         assert Failure.objects.get(delivery=off).status == Failure.Status.INACTIVE
         assert Failure.objects.filter(status=Failure.Status.PENDING).count() == 5
+
+    def test_leaves_one_row_that_says_what_and_whose(
+        self, now: datetime, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(redelivery, "BATCH", 2)
+        monkeypatch.setattr(redelivery, "SAMPLE", 1)
+        webhook = builders.a_webhook(account)
+        first, *_ = [builders.a_failed_delivery(webhook) for _ in range(5)]
+
+        redelivery.redeliver_all(Delivery.objects.all(), selected="all of it", by="a test", now=now)
+
+        entry = AuditEntry.objects.get(action="deliveries.redelivered")
+        assert (entry.account, entry.by, entry.created_at) == (account, "a test", now)
+        assert entry.details == {"selected": "all of it", "first": [str(first.pk)], "queued": 5}
+
+    @pytest.mark.parametrize("batch", [1, 2, 500])
+    def test_gives_its_row_to_no_account_where_several_are_concerned(
+        self, batch: int, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(redelivery, "BATCH", batch)
+        webhook = builders.a_webhook()
+        for target in (webhook, webhook, None, None):
+            builders.a_failed_delivery(target)
+
+        redelivery.redeliver_all(Delivery.objects.all(), selected="all", by="a test", now=now)
+
+        entry = AuditEntry.objects.get(action="deliveries.redelivered")
+        assert (entry.account, entry.details["queued"]) == (None, 4)
+
+    def test_leaves_no_row_of_nothing(self, now: datetime) -> None:
+        assert redelivery.redeliver_all(Delivery.objects.all(), selected="all", by="a test", now=now) == 0
+
+        assert not AuditEntry.objects.exists()
+
+    @pytest.mark.parametrize("interrupted", [1, 2, 3])
+    def test_has_noted_what_was_moved_when_it_is_interrupted(
+        self, interrupted: int, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(redelivery, "BATCH", 2)
+        webhook = builders.a_webhook()
+        for _ in range(6):
+            builders.a_failed_delivery(webhook)
+        queue, calls = redelivery.queue, iter(range(1, 10))
+
+        def queue_or_end(*args: Any, **kwargs: Any) -> int:
+            moved = queue(*args, **kwargs)
+            if next(calls) == interrupted:
+                raise KeyboardInterrupt
+            return moved
+
+        monkeypatch.setattr(redelivery, "queue", queue_or_end)
+        with pytest.raises(KeyboardInterrupt):
+            redelivery.redeliver_all(Delivery.objects.all(), selected="all", by="a test", now=now)
+
+        noted = AuditEntry.objects.filter(action="deliveries.redelivered")
+        moved = Delivery.objects.filter(status=Delivery.Status.PENDING).count()
+        assert moved == 2 * (interrupted - 1)
+        assert [entry.details["queued"] for entry in noted] == ([moved] if moved else [])
 
 
 class TestQueue:

@@ -58,7 +58,12 @@ class Command(BaseCommand):
         if dry_run:
             count = redelivery.redeliverable(deliveries).count()
         else:
-            count = redelivery.redeliver_all(deliveries, by="manage.py redeliver", now=timezone.now())
+            count = redelivery.redeliver_all(
+                deliveries,
+                selected=", ".join(f"{name}={value}" for name, value in filters.items()),
+                by="manage.py redeliver",
+                now=timezone.now(),
+            )
         if event_type and not count:
             self._wonder(event_type)
         return f"{'Would queue' if dry_run else 'Queued'} {_some(count)}."
