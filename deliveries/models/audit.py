@@ -11,8 +11,9 @@ from deliveries.models.account import Account
 class AuditEntry(models.Model):
     """One for each act of a person or of a program on its behalf, however many rows the act changed.
 
-    Written in the transaction of the act. An act of several transactions adds to its row in each; when the act
-    is over, nothing changes it. It holds no secret: of a changed webhook it names the fields, not their values.
+    Written in the transaction of the act. An act of several transactions adds to its row in each; when it is
+    over, nothing changes the row. It holds no secret: of a changed webhook it names the fields, not their
+    values.
     """
 
     class Action(models.TextChoices):
