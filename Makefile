@@ -43,7 +43,7 @@ fix: tools ## format, and repair what ruff can repair
 	$(python) -m ruff format .
 	$(python) -m ruff check --fix .
 
-schema: tools ## write docs/openapi/*.yaml anew, from the URLs and deliveries/api/*/schema.py
+schema: tools ## write docs/openapi/*.yaml anew, from the URLs and deliveries/api/*/schema
 	@for contract in failures logs native; do \
 		$(production) $(python) manage.py spectacular --validate --fail-on-warn \
 			--generator-class deliveries.api.$$contract.schema.Generator \

@@ -41,8 +41,7 @@ class Answer:
 
 @pytest.fixture
 def fuzz(request: pytest.FixtureRequest) -> Fuzz:
-    """Runs a test made with `hypothesis.given` on a share of all the cases, each in a transaction of "
-    "its own."""
+    """Runs a test made with `hypothesis.given` on a share of all the cases, each in its own transaction."""
     cases, seed = request.config.getoption("--fuzz-cases"), request.config.getoption("--fuzz-seed")
 
     def run(test: Callable[..., None], share: float) -> None:

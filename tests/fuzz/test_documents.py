@@ -75,8 +75,7 @@ def test_answers_as_documented(
 
 @cache
 def schema_of(contract: str) -> Any:
-    """Return a document that speaks of no keys: otherwise most cases bring a wrong one, and get no "
-    "further."""
+    """Return a document that speaks of no keys: else most cases bring a wrong one, and get no further."""
     document = copy.deepcopy(DOCUMENTS[contract])
     del document["components"]["securitySchemes"]
     for methods in document["paths"].values():

@@ -49,8 +49,7 @@ _SCHEMAS: dict[str, Json] = {
             "status": openapi.text(
                 enum=["pending", "inactive", "delivered"],
                 description="`pending`: an attempt is outstanding. `inactive`: nothing happens any more "
-                "unless "
-                "somebody retriggers it. `delivered`: a later attempt succeeded.",
+                "unless somebody retriggers it. `delivered`: a later attempt succeeded.",
             ),
             "reason": openapi.nullable(
                 openapi.text(
@@ -166,8 +165,7 @@ _OPERATIONS: Operations = {
         tag="Webhook failures",
         summary="List webhook failures",
         description="The failures that need attention (status `inactive`), newest first. Parameters not "
-        "named "
-        "here are ignored, except another operator on `created_at`, which is refused.\n\n"
+        "named here are ignored, except another operator on `created_at`, which is refused.\n\n"
         "```\n"
         'curl "http://127.0.0.1:8000/api/v4/tasks/webhook_failures'
         "?created_at%5Bgte%5D=2026-03-01T00:00:00Z&created_at%5Blt%5D=2026-04-01T00:00:00Z"
@@ -258,8 +256,7 @@ class Generator(openapi.Generator):
         title="Failures API",
         description="Deliveries that failed and need a person, and sending them again.\n\n"
         "Every path works with and without one slash at its end. Paths under `/api/v4` that are not "
-        "listed here "
-        'answer 404 with `{"error": "Not found"}`; a method that a path does not have, 405 with '
+        'listed here answer 404 with `{"error": "Not found"}`; a method that a path does not have, 405 with '
         '`{"error": "Method Not Allowed"}` and an `Allow` header.',
         view=FailuresView,
         tags={

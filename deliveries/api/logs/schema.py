@@ -76,8 +76,7 @@ _FIELDS: dict[str, Json] = {
             maxLength=255,
             writeOnly=True,
             description="Signs every delivery. One that starts with `whsec_` is base64; any other is "
-            "taken as "
-            "it is. Null or an empty string clears it.",
+            "taken as it is. Null or an empty string clears it.",
         )
     ),
     "events": openapi.array(
@@ -94,9 +93,7 @@ _FIELDS: dict[str, Json] = {
     "authorization_scheme": {
         **_SCHEMES,
         "description": "Default: `none`. `bearer` and `basic` send the credential in `Authorization`, "
-        "`api_key` in "
-        "`X-API-Key`; "
-        "`custom` sends `custom_headers` only.",
+        "`api_key` in `X-API-Key`; `custom` sends `custom_headers` only.",
     },
     "authorization_credential": openapi.nullable(
         openapi.text(
@@ -307,8 +304,7 @@ _RESPONSES: dict[str, Json] = {
         openapi.ref("NotRetriable"),
         {"error": {**_failed("Log cannot be retried"), "code": "LOG_NOT_RETRIABLE"}},
         description="The log is not `failed`, too old, its delivery has an attempt outstanding or has "
-        "meanwhile "
-        "succeeded, or the webhook is disabled.",
+        "meanwhile succeeded, or the webhook is disabled.",
     ),
 }
 
@@ -544,10 +540,8 @@ class Generator(openapi.Generator):
         title="Logs API",
         description="The webhooks of an agent, and a log of every attempt.\n\n"
         "Every path works with and without one slash at its end. Paths below an agent's webhooks that "
-        "are not "
-        'listed here answer 404 with `{"success": false, "message": "..."}`; a method that a path does '
-        "not have, "
-        "405 in the same shape and an `Allow` header.",
+        'are not listed here answer 404 with `{"success": false, "message": "..."}`; a method that a path '
+        "does not have, 405 in the same shape and an `Allow` header.",
         view=LogsView,
         tags={"Webhooks": "Where the events of an agent go.", "Logs": "What was sent, and what came back."},
         operations=_OPERATIONS,
