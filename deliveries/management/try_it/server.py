@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import logging
+import re
 import socketserver
 import threading
 from collections.abc import Iterable
@@ -18,6 +19,9 @@ from deliveries.management.try_it.obstacles import Obstacle
 from webhooks_project.patience import PatientSocket
 
 _FIRST_UNPRIVILEGED_PORT = 1024
+# RFC 9110, section 8.6. No body is so long that it takes more digits, and Python does not read any number of
+# them.
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class WebServer:
@@ -104,6 +108,20 @@ class _Handler(WSGIRequestHandler):
         self.rfile.peek(1)  # type: ignore[attr-defined]  # it is a BufferedReader
         self.connection.expect_request()
         super().handle_one_request()
+
+    def parse_request(self) -> bool:
+        """Read the head, and tell whether there is a request to answer.
+
+        Where nobody can say for sure where a request ends, what follows would be read as another one.
+        """
+        if not super().parse_request():
+            return False
+        lengths = self.headers.get_all("Content-Length", [])
+        if self.headers.defects or len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
+            # Ends the connection, too.
+            self.send_error(400)
+            return False
+        return True
 
     def get_environ(self) -> WSGIEnvironment:
         """Add the socket, so that the receiver that never answers notices when its sender hangs up."""
