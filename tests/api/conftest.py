@@ -26,6 +26,7 @@ def patient_counting() -> Iterator[None]:
     """On a machine that has other things to do, Redis is not taken for away so soon."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(counting, "_TIMEOUT", 10.0)
+        patch.setattr(counting, "_SLOW", 10.0)
         yield
 
 

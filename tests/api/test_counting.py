@@ -4,13 +4,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import limits
 import pytest
 import redis
+from django.test import Client
 from limits.storage import memory
 
 from deliveries.api import counting
@@ -23,6 +25,7 @@ WIDE = limits.parse("1000000/minute")
 # A request must not be slower by more than this for Redis being away.
 MOST = 0.1
 TIMEOUT = counting._TIMEOUT
+SLOW = counting._SLOW
 
 
 @pytest.fixture
@@ -43,6 +46,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis is given as much time as in production."""
     monkeypatch.setattr(counting, "_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(counting, "_SLOW", SLOW)
 
 
 @pytest.fixture
@@ -200,9 +204,11 @@ class TestRedis:
         assert all(0 < seconds <= 120 for seconds in kept.values())
 
     def test_asks_once_for_each_request(self, url: str, who: str, client: Any) -> None:
+        # A Redis that has just begun knows no script.
+        client.script_flush()
         counter = Counter(url)
-        counter.take(WIDE, who)
         with client.monitor() as monitor:
+            counter.take(WIDE, who)
             counter.take(WIDE, who)
             client.echo("end")
             commands = []
@@ -212,7 +218,7 @@ class TestRedis:
                 if command["client_type"] != "lua" and who in command["command"]:
                     commands.append(command["command"].split()[0])
 
-        assert commands == ["EVALSHA"]
+        assert commands == ["EVAL", "EVAL"]
 
 
 class _Rude(socketserver.BaseRequestHandler):
@@ -233,6 +239,41 @@ def answering(line: bytes) -> Iterator[str]:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield f"redis://127.0.0.1:{server.server_address[1]}/0"
+        server.shutdown()
+
+
+@dataclass
+class Slow:
+    """A Redis that answers after a time, and allows everything."""
+
+    seconds: float
+    url: str = ""
+    commands: list[str] = field(default_factory=list)
+
+    def answer(self, command: bytes) -> bytes:
+        """Return the answer to a command, in a while."""
+        self.commands.append(command.split(b"\r\n")[2].decode())
+        time.sleep(self.seconds)
+        counts = b"*2\r\n:1\r\n*4\r\n:0\r\n:0\r\n:1\r\n:60000\r\n"
+        return counts if self.commands[-1] == "EVAL" else b"+OK\r\n"
+
+
+@contextmanager
+def slow(seconds: float, *, password: str = "", database: int = 0) -> Iterator[Slow]:
+    """Such a Redis."""
+    redis = Slow(seconds)
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(ConnectionError):
+                while command := self.request.recv(65_536):
+                    self.request.sendall(redis.answer(command))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        redis.url = f"redis://{password}127.0.0.1:{server.server_address[1]}/{database}"
+        yield redis
         server.shutdown()
 
 
@@ -297,6 +338,43 @@ class TestRedisAway:
         assert all(count.allowed for count in counts)
         assert max(seconds) < MOST
         assert sum(seconds[1:]) < MOST  # only the first asked
+
+    @pytest.mark.parametrize("password", ["", ":secret@"])
+    @pytest.mark.parametrize("database", [0, 3])
+    @pytest.mark.parametrize("seconds", [0.02, 0.045])
+    def test_is_no_reason_to_wait_where_it_is_slow(
+        self, who: str, password: str, database: int, seconds: float
+    ) -> None:
+        with slow(seconds, password=password, database=database) as server:
+            counter = Counter(server.url)
+            counts, took = zip(*[timed(lambda: counter.take(WIDE, who)) for _ in range(5)], strict=True)
+
+        assert all(count.allowed for count in counts)
+        assert max(took) < MOST
+
+    def test_is_found_by_one_request_where_all_its_answers_together_are_slow(
+        self, who: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with slow(0.02, password=":secret@", database=3) as server:
+            counter = Counter(server.url)
+            for _ in range(5):
+                counter.take(WIDE, who)
+
+        assert server.commands in (["AUTH", "SELECT", "EVAL"], ["AUTH", "SELECT"], ["AUTH"])
+        assert len([record for record in caplog.records if "limits.no_redis" in str(vars(record))]) == 1
+
+    @pytest.mark.parametrize("password", ["", ":secret@"])
+    def test_is_waited_for_once_by_who_asks_for_all_limits(
+        self, api: Client, settings: Any, password: str
+    ) -> None:
+        for name in ("READ", "PUBLISH", "MANAGE"):
+            setattr(settings, f"WEBHOOKS_LIMIT_{name}", WIDE)
+        with slow(0.045, password=password) as server:
+            settings.REDIS_URL = server.url
+            answer = api.get("/api/v1/whoami")
+
+        assert len(answer.json()["limits"]) == 4
+        assert len(server.commands) == 1
 
     def test_leaves_the_counting_to_this_process(self, away: str, who: str) -> None:
         limit, counter = limits.parse("3/minute"), Counter(away)
