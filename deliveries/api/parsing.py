@@ -1,9 +1,10 @@
 """Reading what a request brings: its JSON body, and the numbers and ids in its path and query."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from typing import IO, Any
 from uuid import UUID
 
@@ -37,6 +38,9 @@ _MAX_DIGITS = 100
 _CHARSETS = {"utf-8", "utf8", "us-ascii"}
 _NUMBER = re.compile(r"[0-9]+")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# A body may hold hundreds of thousands of names; an answer shows as many as help, and as much of each.
+_MOST_NAMES = 10
+_NAME_LENGTH = 50
 
 
 class BodyTooLarge(APIException):
@@ -149,6 +153,14 @@ def ends_with_its_input(environ: Mapping[str, Any]) -> bool:
     Gunicorn does. Under Django's own server the input goes on with whatever comes next on the connection.
     """
     return bool(environ.get("wsgi.input_terminated"))
+
+
+def unknown_names(data: Mapping[str, object], known: Collection[str]) -> tuple[list[str], int]:
+    """Return the first few names of an object that are not known, cut short, and how many more there are."""
+    names = [
+        name[:_NAME_LENGTH] for name in islice((name for name in data if name not in known), _MOST_NAMES)
+    ]
+    return names, len(data) - sum(name in data for name in known) - len(names)
 
 
 def whole_number(text: str, *, least: int, most: int | None = None) -> int:

@@ -269,6 +269,14 @@ class TestCreate:
         assert response.json() == {"message": "The given data was invalid.", "errors": {field: [message]}}
         assert not Webhook.objects.exists()
 
+    def test_tells_the_first_ten_unknown_fields_and_counts_the_rest(self, api: Client, path: str) -> None:
+        unknown = {f"k{number}": 1 for number in range(5000)}
+
+        response = api.post(path, {**LEAST, **unknown}, content_type="application/json")
+
+        assert list(response.json()["errors"]) == [*(f"k{number}" for number in range(10)), "body"]
+        assert response.json()["errors"]["body"] == ["4,990 more fields are unknown."]
+
     @pytest.mark.parametrize("scheme", ["bearer", "basic", "api_key"])
     @pytest.mark.parametrize("credential", [{}, {"authorization_credential": ""}])
     def test_wants_the_credential_a_scheme_sends(

@@ -143,6 +143,28 @@ class TestBadItems:
         assert all(isinstance(message, str) for messages in found.values() for message in messages)
         assert not Event.objects.exists()
 
+    def test_with_many_unknown_fields_tell_the_first_ten_and_count_the_rest(self, api: Client) -> None:
+        found = errors(publish(api, [{**ITEM, **{f"k{number}": 1 for number in range(5000)}}]))
+
+        assert list(found) == [*(f"events[0].k{number}" for number in range(10)), "events[0]"]
+        assert found["events[0]"] == ["4,990 more fields are unknown."]
+
+    @pytest.mark.parametrize(
+        "item",
+        [
+            {"event": 5, "agent_id": 5, "occurred_at": 5, "idempotency_key": 5},
+            {f"{number}" + "\x01" * 60: 1 for number in range(12)},
+            {**ITEM, "event": "call.exploded"},
+            5,
+        ],
+        ids=["fields", "unknown fields", "event", "number"],
+    )
+    def test_are_named_all_in_a_short_answer(self, item: Any, api: Client) -> None:
+        response = publish(api, [item] * 500)
+
+        assert {name.split(".")[0] for name in errors(response)} == {f"events[{n}]" for n in range(500)}
+        assert len(response.content) < 100_000
+
     def test_are_named_also_where_only_the_service_finds_them(self, api: Client) -> None:
         assert list(errors(publish(api, [ITEM, {**ITEM, "event": "call.exploded"}]))) == ["events[1].event"]
         assert not Event.objects.exists()

@@ -45,6 +45,19 @@ class TestUuid:
         assert parsing.uuid(text) is None
 
 
+class TestUnknownNames:
+    def test_are_those_that_are_not_known(self) -> None:
+        assert parsing.unknown_names({"a": 1, "b": 2}, ["a", "c"]) == (["b"], 0)
+
+    def test_are_told_up_to_ten_and_then_counted(self) -> None:
+        names = [f"n{number}" for number in range(13)]
+
+        assert parsing.unknown_names(dict.fromkeys(["a", *names, "b"]), ["a", "b"]) == (names[:10], 3)
+
+    def test_are_cut_short(self) -> None:
+        assert parsing.unknown_names({"x" * 60: 1}, []) == (["x" * 50], 0)
+
+
 class TestStrictJSONParser:
     def test_reads_json(self) -> None:
         assert parsing.StrictJSONParser().parse(BytesIO(b'{"a": [1]}')) == {"a": [1]}

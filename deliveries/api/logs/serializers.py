@@ -8,7 +8,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 
-from deliveries.api import timestamps
+from deliveries.api import parsing, timestamps
 from deliveries.api.errors import messages
 from deliveries.api.logs import fields
 from deliveries.models import Webhook
@@ -64,9 +64,12 @@ class BodySerializer(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         """Return the fields by our own names.
 
-        :raises ValidationError: listing every field that is wrong, missing or unknown.
+        :raises ValidationError: listing every field that is wrong or missing, and the first few unknown ones.
         """
-        problems = {name: [f"The {name} field is unknown."] for name in data if name not in self.fields}
+        unknown, more = parsing.unknown_names(data, self.fields)
+        problems = {name: [f"The {name} field is unknown."] for name in unknown}
+        if more:
+            problems.setdefault("body", []).append(f"{more:,} more fields are unknown.")
         try:
             values = super().to_internal_value(data)
         except ValidationError as error:

@@ -14,6 +14,9 @@ from deliveries.services.publishing import Draft
 
 Problems = Mapping[int, Mapping[str, Any]]
 
+# How many problems an answer tells of; of 500 items, each may have as many as it has fields, and more.
+_MOST_PROBLEMS = 200
+
 
 def read(items: Sequence[Any], *, account: Account) -> list[Draft]:
     """Return the drafts that the items of a batch spell, in their order.
@@ -27,21 +30,26 @@ def read(items: Sequence[Any], *, account: Account) -> list[Draft]:
         try:
             drafts[place] = Draft(**item.run_validation(each))
         except ValidationError as error:
-            problems[place] = messages(error) if isinstance(each, dict) else {"": ["Must be a JSON object."]}
+            problems[place] = messages(error)
     if problems:
         raise invalid({**_judged(drafts, account), **problems})
     return list(drafts.values())
 
 
 def invalid(problems: Problems) -> ValidationError:
-    """Return the error that names a field as `events[3].payload`, and a whole item as `events[3]`."""
-    return ValidationError(
-        {
-            _name(place, field): found
-            for place, fields in sorted(problems.items())
-            for field, found in fields.items()
-        }
-    )
+    """Return the error that names a field as `events[3].payload`, and a whole item as `events[3]`.
+
+    Every bad item is in it; of those whose problems would make it too long, only that they are bad.
+    """
+    told: dict[str, Any] = {}
+    problems_told = 0
+    for place, fields in sorted(problems.items()):
+        problems_told += len(fields)
+        if problems_told > _MOST_PROBLEMS:
+            told[_name(place, "")] = ["Not valid either."]
+        else:
+            told.update({_name(place, field): found for field, found in fields.items()})
+    return ValidationError(told)
 
 
 def key_names(places: Sequence[int]) -> list[str]:

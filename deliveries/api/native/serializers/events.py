@@ -50,7 +50,9 @@ class EventBatchSerializer(StrictSerializer):
 
 
 class BatchedEventDraftSerializer(EventDraftSerializer):
-    """One event of a batch."""
+    """One event of a batch. An error names it by its place alone."""
+
+    whole = ""
 
     idempotency_key = StringField(required=False, allow_null=True, max_length=128)
 

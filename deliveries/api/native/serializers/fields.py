@@ -144,7 +144,12 @@ def _names_an_agent(draft: Any) -> bool:
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """What a consumer sends, and nothing else beside it."""
+    """What a consumer sends, and nothing else beside it.
+
+    `whole` is how an error names the object itself.
+    """
+
+    whole = "body"
 
     def run_validation(self, data: Any = empty) -> Any:
         """Return what `to_internal_value` returns.
@@ -152,15 +157,18 @@ class StrictSerializer(serializers.Serializer[Any]):
         :raises ValidationError: also for a body that is no JSON object.
         """
         if not isinstance(data, dict):
-            raise ValidationError({"body": ["Must be a JSON object."]})
+            raise ValidationError({self.whole: ["Must be a JSON object."]})
         return super().run_validation(data)
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the values by our own names.
 
-        :raises ValidationError: listing every field that is wrong, missing or unknown.
+        :raises ValidationError: listing every field that is wrong or missing, and the first few unknown ones.
         """
-        problems = {name: ["Unknown field."] for name in data if name not in self.fields}
+        unknown, more = parsing.unknown_names(data, self.fields)
+        problems = {name: ["Unknown field."] for name in unknown}
+        if more:
+            problems.setdefault(self.whole, []).append(f"{more:,} more fields are unknown.")
         try:
             values = super().to_internal_value(data)
         except ValidationError as error:
