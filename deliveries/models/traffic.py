@@ -59,7 +59,7 @@ class TrafficMinute(models.Model):
     """The attempts of one webhook and event type that ended in one minute. The recorder adds to it."""
 
     # Upper bounds of the columns below, in milliseconds; what takes longer is in `over_30000`.
-    BOUNDS: ClassVar = (50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000)
+    BOUNDS: ClassVar = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000)
 
     id = models.BigAutoField(primary_key=True)
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="traffic", db_index=False)
@@ -70,6 +70,9 @@ class TrafficMinute(models.Model):
     failed = models.PositiveIntegerField(default=0)
     given_up = models.PositiveIntegerField(default=0, help_text="Deliveries whose last attempt failed.")
     duration_ms = models.PositiveBigIntegerField(default=0, help_text="Of all attempts together.")
+    upto_5 = models.PositiveIntegerField(default=0)
+    upto_10 = models.PositiveIntegerField(default=0)
+    upto_25 = models.PositiveIntegerField(default=0)
     upto_50 = models.PositiveIntegerField(default=0)
     upto_100 = models.PositiveIntegerField(default=0)
     upto_250 = models.PositiveIntegerField(default=0)

@@ -11,11 +11,12 @@ import pytest
 from django.db import DataError, connection
 from django.test.utils import CaptureQueriesContext
 
-from deliveries.models import Attempt, Delivery, TrafficMinute, Webhook
+from deliveries.models import Account, Attempt, Delivery, TrafficMinute, Webhook
 from deliveries.models.traffic import TrafficQuerySet
 from deliveries.reasons import Reason
-from deliveries.services import composing, recording, redelivery
+from deliveries.services import composing, recording, redelivery, statistics
 from deliveries.services.recording import Result
+from deliveries.services.statistics import Period
 from deliveries.transport import Reply, TransportError
 from tests import builders
 from tests.services.fakes import a_reply
@@ -78,7 +79,18 @@ class TestRecord:
         first, second = TrafficMinute.objects.order_by("minute")
         assert (first.succeeded, first.failed, first.duration_ms) == (2, 1, 50 + 51 + 30_001)
         assert (first.upto_50, first.upto_100, first.over_30000) == (1, 1, 1)
-        assert (second.minute - first.minute, second.succeeded, second.upto_50) == (1, 1, 1)
+        assert (second.minute - first.minute, second.succeeded, second.upto_5) == (1, 1, 1)
+
+    def test_counts_fast_receivers_finely_enough_for_their_percentiles(self, account: Account) -> None:
+        webhook = builders.a_webhook(account, max_in_flight=100)
+        period = Period.until(builders.NOW, window=timedelta(hours=1), bucket=timedelta(hours=1))
+
+        record(*(a_result(delivery, a_reply(), took=4) for delivery in claimed(webhook, 10)))
+
+        found = statistics.report(account=account, period=period).totals
+        assert found.average_ms == 4
+        assert 0 < (found.percentile_ms(0.5) or 0) <= 5
+        assert 0 < (found.percentile_ms(0.95) or 0) <= 5
 
     def test_keeps_webhooks_and_event_types_apart(self) -> None:
         webhook = builders.a_webhook()

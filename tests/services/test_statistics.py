@@ -52,10 +52,11 @@ class TestFigures:
     @pytest.mark.parametrize(
         ("columns", "p50", "p95"),
         [
-            ({"upto_50": 10}, 25, 48),
+            ({"upto_5": 10}, 2, 5),
+            ({"upto_50": 10}, 38, 49),
             ({"upto_250": 10}, 175, 242),
             ({"upto_50": 5, "upto_1000": 5}, 50, 950),
-            ({"upto_50": 99, "over_30000": 1}, 25, 48),
+            ({"upto_50": 99, "over_30000": 1}, 38, 49),
             ({"over_30000": 2}, 75_000, 115_500),
         ],
     )
@@ -63,6 +64,18 @@ class TestFigures:
         some = figures(succeeded=sum(columns.values()), **columns)
 
         assert (some.percentile_ms(0.5), some.percentile_ms(0.95)) == (p50, p95)
+
+    @pytest.mark.parametrize("part", [0.001, 0.5, 0.95, 1.0])
+    @pytest.mark.parametrize(
+        ("milliseconds", "least", "most"),
+        [(0, 0, 5), (4, 0, 5), (5, 0, 5), (6, 5, 10), (25, 10, 25), (26, 25, 50), (30_000, 10_000, 30_000)],
+    )
+    def test_keep_percentiles_inside_of_the_column_the_attempts_are_in(
+        self, milliseconds: int, least: int, most: int, part: float
+    ) -> None:
+        some = figures(succeeded=7, **{TrafficMinute.column(milliseconds): 7})
+
+        assert least <= (some.percentile_ms(part) or 0) <= most
 
 
 @pytest.mark.django_db

@@ -5,6 +5,7 @@ from deliveries.api.native.schema.common import HOOK, MOMENT, MOMENT_GIVEN, Reso
 from deliveries.api.native.serializers import statistics
 from deliveries.api.native.views.statistics import StatisticsViewSet
 from deliveries.api.openapi import Json, Operation
+from deliveries.models import TrafficMinute
 
 _EXAMPLE_FIGURES: Json = {
     "attempts": 4,
@@ -29,6 +30,7 @@ _EXAMPLE: Json = {
     "truncated": False,
 }
 
+_BOUNDS = ", ".join(f"{bound}" for bound in TrafficMinute.BOUNDS)
 _MILLISECONDS = openapi.nullable(openapi.integer(minimum=0))
 _FIGURES: dict[str, Json] = {
     "attempts": openapi.integer(minimum=0, description="Those that ended in this time."),
@@ -43,7 +45,7 @@ _FIGURES: dict[str, Json] = {
     },
     "duration_ms": openapi.obj(
         {"average": _MILLISECONDS, "p50": _MILLISECONDS, "p95": _MILLISECONDS},
-        description="Null without attempts. The percentiles are estimates from a histogram.",
+        description="Null without attempts. The percentiles are estimates.",
     ),
 }
 
@@ -56,7 +58,8 @@ STATISTICS = Resource(
             summary="Count attempts",
             description="What was attempted in a window of time, cut into buckets, from counts by the "
             "minute. Buckets start at multiples of their length, in UTC; the last one is still filling. "
-            "Percentiles are estimates: they are read off a histogram.",
+            "Percentiles are estimates, read off counts of the attempts that took up to "
+            f"{_BOUNDS} milliseconds, and longer.",
             parameters=["window", "bucket", "group_by", "until", "by_webhook", "event"],
             answers={200: answer("The figures.", "Statistics", _EXAMPLE)},
             errors={422: "Invalid"},
