@@ -201,6 +201,7 @@ def a_recovery(account: Account | None = None, **changes: Any) -> Recovery:
             "rate": 50,
             "total": 1,
             "created_at": NOW,
+            "covers_until": NOW,
             "next_slot_at": NOW,
             **changes,
         }

@@ -175,7 +175,9 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
-    "recover": {"task": "deliveries.recover", "schedule": 1.0, "options": {"expires": 1}},
+    # Kept for longer than its interval, so that recoveries go on when busy workers are free again. While
+    # one works on recoveries, the others return at once.
+    "recover": {"task": "deliveries.recover", "schedule": 1.0, "options": {"expires": 5}},
     "settle": {"task": "deliveries.settle", "schedule": 30.0, "options": {"expires": 30}},
     "expire-idempotency-keys": {
         "task": "deliveries.expire_idempotency_keys",

@@ -45,6 +45,7 @@ class RecoveryAdmin(History[Recovery]):
         "failed_from",
         "failed_before",
         "rate",
+        "covers_until",
         "total",
         "queued",
         "skipped",

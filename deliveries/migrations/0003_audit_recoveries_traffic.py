@@ -125,9 +125,13 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField()),
                 ("finished_at", models.DateTimeField(null=True)),
                 (
+                    "covers_until",
+                    models.DateTimeField(help_text="What has changed after this moment, it leaves alone."),
+                ),
+                (
                     "total",
                     models.PositiveIntegerField(
-                        help_text="How many failures the filter selected at the start."
+                        help_text="How many can be sent of what the filter selected."
                     ),
                 ),
                 (

@@ -66,7 +66,8 @@ class Recovery(models.Model):
     status = models.CharField(max_length=9, choices=Status.choices, default=Status.RUNNING)
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
-    total = models.PositiveIntegerField(help_text="How many failures the filter selected at the start.")
+    covers_until = models.DateTimeField(help_text="What has changed after this moment, it leaves alone.")
+    total = models.PositiveIntegerField(help_text="How many can be sent of what the filter selected.")
     queued = models.PositiveIntegerField(default=0, help_text="How many have been put in the queue so far.")
     skipped = models.PositiveIntegerField(
         default=0, help_text="How many needed no more sending, or could not be sent, when their turn came."

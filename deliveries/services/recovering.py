@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Max, Q
 
 from deliveries.models import Account, AuditEntry, Delivery, Failure, Recovery
 from deliveries.models.databases import exclusively
@@ -30,10 +30,18 @@ SAMPLE = 10
 AHEAD = timedelta(seconds=0.3)
 # What one slice queues at most, whatever the rate.
 BATCH = 500
+# By how much the clocks of workers may differ: within it a recovery waits, and keeps its pace.
+TOLERANCE = timedelta(seconds=2)
+# How many recoveries of an account may be unfinished. Each has a slice of its own ten times a second.
+MAX_UNFINISHED = 10
 
 
 class StateConflict(Exception):
     """The recovery's state does not allow it; the message says which it is in."""
+
+
+class TooMany(Exception):
+    """As many recoveries of the account as there may be are unfinished; the message says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +123,14 @@ def create(
     """Make a recovery of what is selected now and return it; one that has nothing to send is completed.
 
     :param rate: how many deliveries may leave in a second.
+    :raises TooMany: when `MAX_UNFINISHED` of the account's are unfinished.
     """
     with transaction.atomic():
-        selected = selection.failures(account).filter(updated_at__lte=now)
-        count, sample = _count_and_sample(selected.of_enabled_webhooks(account))
+        _make_room(account)
+        sendable = selection.failures(account).of_enabled_webhooks(account)
+        count, sample = _count_and_sample(sendable)
+        # The clock of the worker that recorded it may be ahead of ours.
+        newest = sendable.aggregate(newest=Max("updated_at"))["newest"]
         disabled = account.webhooks.existing().filter(enabled=False).values_list("pk", flat=True)
         recovery = Recovery.objects.create(
             account=account,
@@ -129,6 +141,7 @@ def create(
             status=Recovery.Status.RUNNING if count else Recovery.Status.COMPLETED,
             created_at=now,
             finished_at=None if count else now,
+            covers_until=max(now, newest or now),
             total=count,
             sample=[failure.pk for failure in sample],
             left_out=[str(pk) for pk in disabled],
@@ -240,7 +253,7 @@ def _advance(pk: UUID, *, now: datetime) -> bool:
         recovery = locked.running().select_related("account").filter(pk=pk).first()
         if recovery is None:
             return False
-        first = max(recovery.next_slot_at, now)
+        first = _next_slot(recovery, now=now)
         slots = min(math.ceil((now + AHEAD - first).total_seconds() * recovery.rate), BATCH)
         if slots <= 0:
             return True
@@ -249,13 +262,19 @@ def _advance(pk: UUID, *, now: datetime) -> bool:
         )
         if failures:
             _queue(recovery, failures, first=first, now=now)
-        elif recovery.next_slot_at <= now:
+        elif first <= now:
             skipped = max(recovery.total - recovery.queued, 0)
             Recovery.objects.filter(pk=pk).move(
                 Recovery.Status.COMPLETED, allowed_from=[Recovery.Status.RUNNING], now=now, skipped=skipped
             )
             return False
         return True
+
+
+def _next_slot(recovery: Recovery, *, now: datetime) -> datetime:
+    """Return when the next may be sent: not before now, and now where a wrong clock wrote the row."""
+    furthest = now + AHEAD + timedelta(seconds=1 / recovery.rate) + TOLERANCE
+    return now if recovery.next_slot_at > furthest else max(recovery.next_slot_at, now)
 
 
 def _queue(recovery: Recovery, failures: list[Failure], *, first: datetime, now: datetime) -> None:
@@ -276,13 +295,27 @@ def _ahead(recovery: Recovery) -> FailureQuerySet:
 
     What has changed since the recovery was made has been sent by somebody else, and failed again at most.
     """
-    selected = Selection.of(recovery).failures(recovery.account).filter(updated_at__lte=recovery.created_at)
+    selected = Selection.of(recovery).failures(recovery.account).filter(updated_at__lte=recovery.covers_until)
     failures = selected.of_enabled_webhooks(recovery.account).exclude(webhook_id__in=recovery.left_out)
     if recovery.passed_created_at is None:
         return failures
     # The first condition alone is what an index can follow.
     behind = Q(created_at__gt=recovery.passed_created_at) | Q(pk__gt=recovery.passed_failure_id)
     return failures.filter(behind, created_at__gte=recovery.passed_created_at)
+
+
+def _make_room(account: Account) -> None:
+    """Make sure that the account may have one more; until the transaction ends, nobody else does.
+
+    :raises TooMany: when it may not.
+    """
+    # Not so strictly that it keeps anybody from publishing.
+    Account.objects.select_for_update(no_key=True).get(pk=account.pk)
+    if Recovery.objects.filter(account=account, status__in=Recovery.UNFINISHED).count() >= MAX_UNFINISHED:
+        raise TooMany(
+            f"The account has {MAX_UNFINISHED} unfinished recoveries. "
+            "Wait until one is finished, or cancel one."
+        )
 
 
 def _count_and_sample(failures: FailureQuerySet) -> tuple[int, list[Failure]]:

@@ -156,6 +156,25 @@ class TestCreate:
         assert (entry.action, entry.why, entry.account) == ("recovery.created", "It was down.", account)
         assert entry.subject_id == str(Recovery.objects.get().pk)
 
+    def test_refuses_the_eleventh_that_is_unfinished(self, api: Client, account: Account) -> None:
+        for _ in range(10):
+            builders.a_recovery(account)
+
+        response = api.post(PATH, BODY, content_type="application/json")
+
+        assert response.status_code == 409
+        assert response.json() == {
+            "type": "about:blank",
+            "title": "Conflict",
+            "status": 409,
+            "detail": "The account has 10 unfinished recoveries. Wait until one is finished, or cancel one.",
+            "instance": f"urn:uuid:{response.headers['X-Request-Id']}",
+            "code": "too_many_recoveries",
+            "errors": {},
+        }
+        assert Recovery.objects.count() == 10
+        assert api.post(PATH, {**BODY, "dry_run": True}, content_type="application/json").status_code == 200
+
     @pytest.mark.parametrize(
         "body",
         [

@@ -1,4 +1,5 @@
 import logging
+import math
 import random
 import re
 import threading
@@ -199,6 +200,44 @@ class TestCreate:
         assert (entry.by, entry.why, entry.account) == ("a test", "It was down.", account)
         assert entry.details == {"total": 1, "rate": 50}
 
+    @pytest.mark.parametrize("ahead", [-5, 0, 5], ids=["behind", "at once", "ahead"])
+    def test_covers_what_the_preview_showed_whatever_the_clock_of_who_recorded_it(
+        self, ahead: int, account: Account
+    ) -> None:
+        made = some_failures(builders.a_webhook(account), 3)
+        skewed = LATER + timedelta(seconds=ahead)
+        Failure.objects.filter(delivery=made[1]).update(updated_at=skewed)
+
+        previewed = recovering.preview(account=account, selection=CALLS).count
+        recovery = create(account)
+
+        assert recovery.total == previewed == 3
+        assert recovery.covers_until == max(skewed, LATER)
+        assert (run(recovery).queued, recovery.skipped) == (3, 0)
+
+    def test_does_not_cover_longer_for_what_it_does_not_select(self, account: Account) -> None:
+        some_failures(builders.a_webhook(account), 1)
+        disabled = builders.a_failed_delivery(builders.a_webhook(account))
+        Webhook.objects.filter(pk=disabled.webhook_id).update(enabled=False)
+        Failure.objects.filter(delivery=disabled).update(updated_at=LATER + SLICE)
+
+        assert create(account).covers_until == LATER
+
+    def test_refuses_more_than_can_be_looked_after(self, account: Account) -> None:
+        some_failures(builders.a_webhook(account), 1)
+        for status in ("running", "paused") * 5:
+            builders.a_recovery(account, status=status)
+        builders.a_recovery(account, status="completed", finished_at=NOW)
+        builders.a_recovery(status="running")
+
+        with pytest.raises(recovering.TooMany, match="10 unfinished recoveries.*cancel one"):
+            create(account)
+        assert Recovery.objects.filter(account=account).count() == 11
+        assert not AuditEntry.objects.filter(action="recovery.created").exists()
+
+        recovering.cancel(Recovery.objects.filter(account=account)[0], by="a person", now=LATER)
+        assert create(account).status == "running"
+
     def test_is_done_at_once_when_there_is_nothing_to_do(self, account: Account) -> None:
         recovery = create(account)
 
@@ -256,6 +295,31 @@ class TestAdvance:
         assert {delivery.due_at for delivery in queued()[15:]} == {
             LATER + timedelta(minutes=5, seconds=number / 50) for number in range(15)
         }
+
+    @pytest.mark.parametrize("rate", [1, 50])
+    def test_goes_on_after_a_worker_whose_clock_is_an_hour_ahead(self, rate: int, account: Account) -> None:
+        some_failures(builders.a_webhook(account), 40)
+        recovery = create(account, rate=rate)
+        recovering.advance([recovery.pk], now=LATER + timedelta(hours=1))
+        before = len(queued())
+
+        assert recovering.advance([recovery.pk], now=LATER + SLICE) == [recovery.pk]
+
+        assert len(queued()) == before + math.ceil(AHEAD.total_seconds() * rate)
+        assert queued()[0].due_at == LATER + SLICE
+        run(recovery, at=LATER + 2 * SLICE)
+        assert (recovery.status, recovery.queued) == ("completed", 40)
+
+    @pytest.mark.parametrize("rate", [1, 50])
+    def test_keeps_its_distance_where_a_clock_is_a_second_behind(self, rate: int, account: Account) -> None:
+        some_failures(builders.a_webhook(account), 40)
+        recovery = create(account, rate=rate)
+        recovering.advance([recovery.pk], now=LATER)
+        before = len(queued())
+
+        recovering.advance([recovery.pk], now=LATER - timedelta(seconds=1))
+
+        assert len(queued()) == before
 
     @pytest.mark.parametrize("rate", [1, 7, 50, 1000])
     def test_keeps_its_distance_however_it_is_called(self, rate: int, account: Account) -> None:
@@ -647,10 +711,41 @@ class TestAtOnce:
         some_failures(webhook, 1)
         create(webhook.account)
 
+        def go_on() -> bool:
+            raise AssertionError("It was to return at once.")
+
         with exclusively("deliveries.recover"):
-            in_threads(1, lambda: recovering.work(clock=lambda: LATER, go_on=lambda: False))
+            in_threads(1, lambda: recovering.work(clock=lambda: LATER, go_on=go_on))
 
         assert not queued()
+
+    def test_of_two_for_the_last_place_one_is_made(self) -> None:
+        webhook = builders.a_webhook()
+        some_failures(webhook, 1)
+        for _ in range(recovering.MAX_UNFINISHED - 1):
+            builders.a_recovery(webhook.account)
+        together = threading.Barrier(4)
+
+        def try_to() -> bool:
+            together.wait(10)
+            try:
+                create(webhook.account)
+            except recovering.TooMany:
+                return False
+            return True
+
+        assert sorted(in_threads(4, try_to)) == [False, False, False, True]
+        assert Recovery.objects.count() == recovering.MAX_UNFINISHED
+
+    @pytest.mark.postgresql
+    def test_keeps_nobody_from_publishing_while_one_is_made(self) -> None:
+        account = builders.an_account()
+
+        with transaction.atomic():
+            create(account)
+            (event,) = in_threads(1, lambda: builders.an_event(account))
+
+        assert Event.objects.get() == event
 
     @pytest.mark.parametrize("act", [recovering.pause, recovering.cancel], ids=["pause", "cancel"])
     def test_of_two_acts_one_is_done(self, act: Callable[..., Recovery]) -> None:
@@ -716,7 +811,7 @@ class TestTask:
     def test_is_called_every_second_and_is_over_by_then(self) -> None:
         entry = settings.CELERY_BEAT_SCHEDULE["recover"]
 
-        assert entry == {"task": tasks.recover.name, "schedule": 1.0, "options": {"expires": 1}}
+        assert entry == {"task": tasks.recover.name, "schedule": 1.0, "options": {"expires": 5}}
         assert timedelta(seconds=1) > tasks.RECOVERING
         # What is queued ahead lasts until the next turn begins.
         assert timedelta(seconds=1) - tasks.RECOVERING + tasks.SLICE <= AHEAD

@@ -36,6 +36,12 @@ class RecoveryStateConflict(Conflict):
     default_code = "recovery_state_conflict"
 
 
+class TooManyRecoveries(Conflict):
+    """As many of the account's recoveries as there may be are unfinished."""
+
+    default_code = "too_many_recoveries"
+
+
 class NotRedeliverable(Conflict):
     """The delivery has not failed, or its webhook takes nothing."""
 

@@ -100,7 +100,8 @@ RECOVERIES = Resource(
             summary="Send many failures again",
             description="Selects the failures that are inactive now and whose webhooks are enabled, and "
             "sends each once more, oldest first, at most `rate` a second. What has meanwhile succeeded, or "
-            "was sent by somebody else, is skipped. With `dry_run` nothing is changed.",
+            "was sent by somebody else, is skipped. With `dry_run` nothing is changed. An account may have "
+            f"{recovering.MAX_UNFINISHED} unfinished recoveries; one more is 409 `too_many_recoveries`.",
             body=Body(
                 schema=openapi.ref("RecoveryDraft"),
                 examples={
@@ -112,6 +113,7 @@ RECOVERIES = Resource(
                 200: answer("What would be sent: `dry_run` was true.", "RecoveryPreview", _PREVIEW),
                 202: answer("The new recovery.", "Recovery", _RECOVERY, headers=["Location"]),
             },
+            errors={409: "TooManyRecoveries"},
         ),
         (RecoveryViewSet, "list"): listing(
             "listRecoveries",
@@ -155,7 +157,8 @@ RECOVERIES = Resource(
                 "rate": openapi.integer(
                     minimum=1,
                     maximum=recovering.MAX_RATE,
-                    description=f"Deliveries a second, at most. Default: {recovering.DEFAULT_RATE}.",
+                    description=f"Deliveries a second, at most. Default: {recovering.DEFAULT_RATE}. It is "
+                    "this recovery's own: those that run beside each other add up.",
                 ),
                 "why": openapi.nullable(openapi.text(maxLength=500, description="For the audit.")),
             },
@@ -235,5 +238,10 @@ RECOVERIES = Resource(
     path_parameters=path_ids(recovery_id="a recovery"),
     responses={
         "RecoveryConflict": conflict("recovery_state_conflict", "The recovery is completed."),
+        "TooManyRecoveries": conflict(
+            "too_many_recoveries",
+            f"The account has {recovering.MAX_UNFINISHED} unfinished recoveries. "
+            "Wait until one is finished, or cancel one.",
+        ),
     },
 )

@@ -18,7 +18,7 @@ from deliveries.api.native.serializers.recoveries import (
     RecoveryDraftSerializer,
     RecoverySerializer,
 )
-from deliveries.api.native.views.base import NativeViewSet
+from deliveries.api.native.views.base import BASE_PATH, NativeViewSet
 from deliveries.models import Recovery, Scope
 from deliveries.services import recovering
 
@@ -45,6 +45,7 @@ class RecoveryViewSet(NativeViewSet[Recovery]):
         """Make a recovery of the failures selected, or say with `dry_run` which those would be.
 
         :raises ValidationError: when a field of the body breaks a rule, and when the filter is empty.
+        :raises TooManyRecoveries: when the account has as many unfinished ones as it may.
         """
         draft = RecoveryDraftSerializer(data=request.data)
         draft.is_valid(raise_exception=True)
@@ -52,11 +53,14 @@ class RecoveryViewSet(NativeViewSet[Recovery]):
         if wanted.pop("dry_run"):
             preview = recovering.preview(account=self.account, selection=wanted["selection"])
             return Response(PreviewSerializer(preview).data)
-        recovery = recovering.create(account=self.account, by=self.caller, now=timezone.now(), **wanted)
+        try:
+            recovery = recovering.create(account=self.account, by=self.caller, now=timezone.now(), **wanted)
+        except recovering.TooMany as error:
+            raise errors.TooManyRecoveries(str(error)) from error
         return Response(
             _shown([recovery])[0],
             status=status.HTTP_202_ACCEPTED,
-            headers={"Location": f"/api/v1/recoveries/{recovery.pk}"},
+            headers={"Location": f"{BASE_PATH}/recoveries/{recovery.pk}"},
         )
 
     def list(self, request: Request) -> Response:
