@@ -30,8 +30,8 @@ class Limits:
 
 
 ONE_EVENT = Limits(bytes=MAX_BODY_BYTES, levels=payloads.MAX_DEPTH + ENVELOPE_LEVELS)
-# The object, its list and the event in it lie around each payload.
-MANY_EVENTS = Limits(bytes=8 * 1024 * 1024, levels=payloads.MAX_DEPTH + 3)
+# The object, its list and the event in it lie around each payload. As much as is read in about a second.
+MANY_EVENTS = Limits(bytes=4 * 1024 * 1024, levels=payloads.MAX_DEPTH + 3)
 
 # Python reads no more than 4,300 digits; a number of more than these counts as the smallest such number.
 _MAX_DIGITS = 100

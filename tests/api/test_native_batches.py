@@ -78,11 +78,23 @@ class TestPublish:
         assert publish(api, [{**ITEM, "payload": nested}]).status_code == 202
         assert publish(api, [{**ITEM, "payload": {"a": nested}}]).status_code == 400
 
-    def test_reads_no_more_than_8_mib(self, api: Client) -> None:
+    def test_reads_no_more_than_4_mib(self, api: Client) -> None:
         response = publish(api, ["x" * parsing.MANY_EVENTS.bytes])
 
         assert response.status_code == 413
-        assert response.json()["detail"] == "The body takes more than 8,388,608 bytes."
+        assert response.json()["detail"] == "The body takes more than 4,194,304 bytes."
+
+    def test_keeps_numbers_no_float_keeps(self, api: Client) -> None:
+        body = '{"pi":3.14159265358979323846,"tiny":[1e-400]}'
+        item = f'{{"event": "call.ended", "payload": {body}}}'
+
+        response = api.post(PATH, f'{{"events": [{item}]}}', content_type="application/json")
+
+        assert response.status_code == 202
+        event = Event.objects.get()
+        assert bytes(event.body) == body.encode()
+        shown = api.get(f"/api/v1/events/{event.pk}").json()
+        assert shown["payload"] == {"pi": 3.141592653589793, "tiny": [0.0]}
 
     def test_stores_nothing_without_a_commit(
         self, api: Client, account: Account, database_fails: DatabaseFails

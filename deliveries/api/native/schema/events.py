@@ -105,7 +105,7 @@ EVENTS = Resource(
             id="publishEvents",
             tag="Events",
             summary="Publish up to 500 events",
-            description="All of them or none, in 8 MiB at most. `errors` names what is wrong with which: "
+            description="All of them or none, in 4 MiB at most. `errors` names what is wrong with which: "
             "`events[3].payload` a field, `events[3]` a whole item, counted from 0. Each event may have its "
             "own `idempotency_key`; a key for the whole batch in the header is refused. "
             "`Idempotency-Replayed: true` says that all of them were there before.",
