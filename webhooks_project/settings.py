@@ -260,6 +260,8 @@ LOGGING = {
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
+        # Whoever asks may be refused as often as they like; our own faults are errors.
+        "django.request": {"level": "ERROR"},
         # A full pool of kept connections is no news either.
         "urllib3": {"level": "ERROR"},
     },

@@ -56,4 +56,6 @@ class HasScope(BasePermission):
         if request.auth is None:
             return False
         scope = cast(Scoped, view).required_scope()
+        # For the contracts that say which.
+        self.message = f"The key lacks the scope `{scope}`."
         return scope is None or scope in cast(ApiKey, request.auth).scopes

@@ -15,6 +15,7 @@ from rest_framework import status
 from rest_framework.exceptions import (
     APIException,
     AuthenticationFailed,
+    NotAcceptable,
     ParseError,
     Throttled,
     ValidationError,
@@ -62,6 +63,8 @@ def known(error: Exception, request: Request) -> APIException:
             return error
         case Throttled():
             return TooManyRequests(getattr(error, "wait", None))
+        case NotAcceptable():
+            return NotAcceptable("The answers are JSON: send `Accept: application/json`.")
         case APIException():
             return error
         case OperationalError() | InterfaceError():
@@ -69,7 +72,10 @@ def known(error: Exception, request: Request) -> APIException:
                 "The database failed a request", extra={"event": "request.no_database"}, exc_info=error
             )
             return DatabaseAway()
-        case SuspiciousOperation() | BadRequest() | UnreadablePostError():
+        case UnreadablePostError():
+            # Whoever has gone does not read this.
+            return ParseError("The body did not arrive in time.")
+        case SuspiciousOperation() | BadRequest():
             return ParseError("The request cannot be read.")
     logger.error(
         "A request failed",

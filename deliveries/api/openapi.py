@@ -65,7 +65,10 @@ _ERROR_HEADERS: dict[int, Sequence[str]] = {
     429: ["Retry-After"],
     503: ["Retry-After"],
 }
-_COMMON_HEADERS = ["Cache-Control", "X-Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining"]
+_COMMON_HEADERS = ("Cache-Control", "X-Request-Id")
+_LIMIT_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining")
+# Who is refused with these has not been counted.
+_UNCOUNTED = (401, 403)
 
 HEADERS: dict[str, Json] = {
     "Cache-Control": {
@@ -201,7 +204,7 @@ class Contract:
     :param view: what all views of the contract are.
     :param operations: by view and action.
     :param path_parameters: by their names in the URLs.
-    :param headers: of `HEADERS`, those of every answer of this contract beside the common ones.
+    :param headers: of `HEADERS`, those in which this contract tells a limit beside the common ones.
     """
 
     title: str
@@ -229,13 +232,17 @@ class Contract:
                 "headers": HEADERS,
                 "parameters": {"XRequestId": REQUEST_ID, **self.parameters, **self._named_path_parameters()},
                 "responses": {
-                    name: {**response, "headers": {**response["headers"], **_headers(self.headers)}}
-                    for name, response in self.responses.items()
+                    name: self._with_its_headers(response) for name, response in self.responses.items()
                 },
                 "schemas": self.schemas,
                 "securitySchemes": {"Bearer": SECURITY_SCHEME},
             },
         }
+
+    def _with_its_headers(self, response: Json) -> Json:
+        """Return a response with this contract's headers as well, where it tells a limit."""
+        counted = _LIMIT_HEADERS[0] in response["headers"]
+        return {**response, "headers": response["headers"] | _headers(self.headers if counted else ())}
 
     def _named_path_parameters(self) -> dict[str, Json]:
         return {
@@ -364,7 +371,9 @@ def error(
     """Return an error as an answer."""
     return {
         "description": description or _DESCRIPTIONS[status],
-        "headers": _headers(_ERROR_HEADERS.get(status, ())),
+        "headers": _headers(
+            [*_ERROR_HEADERS.get(status, ()), *(() if status in _UNCOUNTED else _LIMIT_HEADERS)]
+        ),
         "content": content(schema, examples, media_type),
     }
 
@@ -426,7 +435,7 @@ def header(name: str, schema: Json, description: str) -> Json:
 def _answer(answer: Answer, headers: Sequence[str]) -> Json:
     described: Json = {
         "description": answer.description,
-        "headers": _headers([*answer.headers, *headers]),
+        "headers": _headers([*answer.headers, *_LIMIT_HEADERS, *headers]),
     }
     if answer.schema is not None:
         described["content"] = content(answer.schema, answer.examples)

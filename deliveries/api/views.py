@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, UnsupportedMediaType
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -42,6 +42,15 @@ class Negotiation(DefaultContentNegotiation):
         header = request.headers.get("Accept", "")
         return super().get_accept_list(request) if header.strip() else ["*/*"]
 
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        """Return the parser that reads the body; None for a media type there is none for.
+
+        :raises UnsupportedMediaType: when the body is not declared to be anything.
+        """
+        if not (request.content_type or "").strip():
+            raise UnsupportedMediaType("", "The body has no type: send `Content-Type: application/json`.")
+        return super().select_parser(request, parsers)
+
 
 class ContractView(APIView):
     """A view that asks for key, scope and limit, in this order, and only then looks at anything else."""
@@ -66,9 +75,8 @@ class ContractView(APIView):
 
     @property
     def default_response_headers(self) -> dict[str, str]:
-        """The headers of every answer, errors included. `Allow` is left out where it would be empty."""
-        headers = {**super().default_response_headers, **COMMON_HEADERS}
-        return {name: value for name, value in headers.items() if value}
+        """The headers of every answer, errors included."""
+        return dict(COMMON_HEADERS)
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer the request."""
@@ -77,6 +85,16 @@ class ContractView(APIView):
             for name, value in self.limit_headers(self.standing).items():
                 response.headers[name] = value
         return last_of_its_connection(request, response.render())
+
+    def http_method_not_allowed(  # type: ignore[override]  # as DRF does
+        self, request: Request, *args: Any, **kwargs: Any
+    ) -> Response:
+        """Answer 405, and name the methods the path has.
+
+        :raises MethodNotAllowed: always.
+        """
+        self.headers["Allow"] = ", ".join(self.allowed_methods)
+        return super().http_method_not_allowed(request, *args, **kwargs)
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         """Return the request as one that knows how to read its body."""

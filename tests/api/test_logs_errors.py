@@ -196,7 +196,11 @@ class TestOtherRefusals:
     def test_answers_406_when_json_is_not_wanted(self, api: Client, webhook: Webhook) -> None:
         response = api.get(path_of(webhook), headers={"accept": "application/xml"})
 
-        check(response, 406, {"success": False, "message": "Could not satisfy the request Accept header."})
+        check(
+            response,
+            406,
+            {"success": False, "message": "The answers are JSON: send `Accept: application/json`."},
+        )
 
     def test_takes_an_empty_accept_header_for_none(self, api: Client, webhook: Webhook) -> None:
         assert api.get(path_of(webhook), headers={"accept": ""}).status_code == 200
@@ -209,7 +213,10 @@ class TestOtherRefusals:
 
         response = api.generic("POST", path, '{"name": "x"}', content_type=content_type)
 
-        message = f'Unsupported media type "{content_type}" in request.'
+        if content_type:
+            message = f'Unsupported media type "{content_type}" in request.'
+        else:
+            message = "The body has no type: send `Content-Type: application/json`."
         check(response, 415, {"success": False, "message": message})
 
     @pytest.mark.parametrize("body", ["{", '{"a": 1, "a": 2}', '{"a": NaN}', '{"name": "\\u0000"}'])

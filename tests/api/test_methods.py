@@ -48,6 +48,8 @@ class TestEveryPath:
             assert (answer.status_code == 405) is (method not in allowed), method
             if method not in allowed:
                 assert answer.headers["Allow"] == ", ".join(allowed), method
+            else:
+                assert "Allow" not in answer.headers
 
     def test_says_how_to_bring_a_key(self, db: None, client: Client, path: str) -> None:
         for method in METHODS + OTHERS:

@@ -1,4 +1,5 @@
 import logging
+from io import BytesIO
 from typing import Any
 
 import limits
@@ -36,6 +37,13 @@ class TestUnauthorized:
         check(invalid, 401, "authentication_failed")
         assert missing.headers["WWW-Authenticate"] == "Bearer"
         assert invalid.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+        assert missing.json()["detail"] == "Send the key as `Authorization: Bearer <key>`."
+        assert invalid.json()["detail"] == "The key is unknown, revoked or expired."
+
+    def test_fills_no_log(self, db: None, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+        assert client.get(AGENTS).status_code == 401
+
+        assert not [record for record in caplog.records if record.levelno >= logging.INFO]
 
 
 class TestForbidden:
@@ -120,7 +128,10 @@ class TestOtherRefusals:
         assert response.headers["Allow"] == allow
 
     def test_answers_406_when_json_is_not_wanted(self, api: Client) -> None:
-        check(api.get(AGENTS, headers={"accept": "text/csv"}), 406, "not_acceptable")
+        response = api.get(AGENTS, headers={"accept": "text/csv"})
+
+        check(response, 406, "not_acceptable")
+        assert response.json()["detail"] == "The answers are JSON: send `Accept: application/json`."
 
     def test_takes_an_empty_accept_header_for_none(self, api: Client) -> None:
         assert api.get(AGENTS, headers={"accept": ""}).status_code == 200
@@ -138,6 +149,27 @@ class TestOtherRefusals:
 
     def test_answers_415_to_a_body_that_is_not_json(self, api: Client) -> None:
         check(api.post(EVENTS, "event=x", content_type="text/plain"), 415, "unsupported_media_type")
+
+    def test_says_how_to_declare_a_body(self, api: Client) -> None:
+        response = api.generic("POST", EVENTS, "{}", content_type="")
+
+        check(response, 415, "unsupported_media_type")
+        assert response.json()["detail"] == "The body has no type: send `Content-Type: application/json`."
+
+    def test_answers_400_to_a_body_that_does_not_arrive_in_time(self, api: Client) -> None:
+        class Late(BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                raise ConnectionResetError
+
+        request: dict[str, Any] = {
+            "wsgi.input": Late(),
+            "CONTENT_LENGTH": 10,
+            "CONTENT_TYPE": "application/json",
+        }
+        response = api.generic("POST", EVENTS, **request)
+
+        check(response, 400, "parse_error")
+        assert response.json()["detail"] == "The body did not arrive in time."
 
     @pytest.mark.parametrize(
         "body", ["{", '{"event": NaN}', '{"payload": {"a": 1, "a": 2}}', '{"event": "\\ud800"}', "[" * 100]

@@ -365,7 +365,10 @@ class TestList:
     def test_names_the_parameter_that_was_meant(self, api: Client) -> None:
         assert errors(api.get(f"{PATH}?created_at[gte=x&type=y")) == {
             "created_at[gte": ['Unknown parameter. Did you mean "created_at[gte]"?'],
-            "type": ["Unknown parameter."],
+            "type": [
+                "Unknown parameter. Known are: "
+                "agent_id, created_at[gte], created_at[lt], cursor, event, page_size."
+            ],
         }
 
     def test_costs_the_same_for_one_as_for_a_hundred(

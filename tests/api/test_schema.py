@@ -262,7 +262,10 @@ class TestOperations:
     def test_give_every_answer_its_headers_and_body(self, operation: Documented) -> None:
         for status, answer in operation.responses.items():
             headers = set(answer["headers"])
-            assert {"Cache-Control", "X-Request-Id", "X-RateLimit-Limit"} <= headers
+            assert {"Cache-Control", "X-Request-Id"} <= headers
+            counted = status not in (401, 403)
+            assert ("X-RateLimit-Limit" in headers, "X-RateLimit-Remaining" in headers) == (counted, counted)
+            assert ("RateLimit" in headers) == (counted and operation.contract == "native")
             assert ("Retry-After" in headers) == (status in (429, 503))
             assert ("WWW-Authenticate" in headers) == (status == 401)
             problem = operation.contract == "native" and status >= 400

@@ -62,7 +62,7 @@ def forbidden(endpoint: str) -> object:
         "type": "about:blank",
         "title": "Forbidden",
         "status": 403,
-        "detail": "You do not have permission to perform this action.",
+        "detail": f"The key lacks the scope `{NEEDED[endpoint]}`.",
         "instance": f"#{worlds.REQUEST_ID}",
         "code": "permission_denied",
         "errors": {},

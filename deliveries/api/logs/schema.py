@@ -264,7 +264,7 @@ def _not_found(**examples: object) -> Json:
 _MESSAGES = {
     400: "Invalid JSON.",
     403: "This token may not do that.",
-    406: "Could not satisfy the request Accept header.",
+    406: "The answers are JSON: send `Accept: application/json`.",
     411: "This server reads no chunks; send the body with a Content-Length.",
     412: PreconditionFailed.default_detail,
     413: "The body takes more than 278,528 bytes.",

@@ -5,7 +5,12 @@ from http import HTTPStatus
 from typing import Any
 
 from rest_framework import status
-from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.exceptions import (
+    APIException,
+    AuthenticationFailed,
+    NotAuthenticated,
+    ValidationError,
+)
 from rest_framework.response import Response
 
 from deliveries import request_ids
@@ -63,7 +68,7 @@ def handler(error: Exception, context: dict[str, Any]) -> Response:
         "type": "about:blank",
         "title": HTTPStatus(known.status_code).phrase,
         "status": known.status_code,
-        "detail": "Some of what was sent is not valid." if invalid else known.detail,
+        "detail": _detail(known),
         "instance": _instance(request_ids.current()),
         "code": known.default_code,
         "errors": known.detail if invalid else getattr(known, "errors", {}),
@@ -71,6 +76,18 @@ def handler(error: Exception, context: dict[str, Any]) -> Response:
     return Response(
         problem, status=known.status_code, headers=dict(errors.headers(known)), content_type=CONTENT_TYPE
     )
+
+
+def _detail(error: APIException) -> Any:
+    match error:
+        case NotAuthenticated():
+            return "Send the key as `Authorization: Bearer <key>`."
+        case AuthenticationFailed():
+            return "The key is unknown, revoked or expired."
+        case ValidationError():
+            return "Some of what was sent is not valid."
+        case _:
+            return error.detail
 
 
 def _instance(request_id: str) -> str:

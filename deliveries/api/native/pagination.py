@@ -1,12 +1,11 @@
 """The native API's pages: by the key of the last row, so that a page costs the same wherever it lies."""
 
-import base64
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
+from django.core.signing import BadSignature, Signer
 from django.db.models import Model, Q, QuerySet
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
@@ -15,11 +14,13 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
-from deliveries.api import parsing, timestamps
+from deliveries.api import parsing
 
 Row = TypeVar("Row", bound=Model)
 
 MOST_PER_PAGE = 100
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -30,26 +31,30 @@ class Cursor:
     created_at: datetime
     id: UUID
 
-    def encode(self) -> str:
-        """Return the cursor as it stands in a link."""
-        words = ("newer" if self.backwards else "older", self.created_at.isoformat(), str(self.id))
-        return base64.urlsafe_b64encode(" ".join(words).encode()).decode().rstrip("=")
+    def encode(self, path: str) -> str:
+        """Return the cursor as it stands in a link of the list with this path."""
+        microseconds = (self.created_at - _EPOCH) // _MICROSECOND
+        return _signer(path).sign(f"{'n' if self.backwards else 'o'}{self.id.hex}{microseconds}")
 
     @classmethod
-    def decode(cls, text: str) -> Self:
-        """Return the cursor a link carried. Everybody can make one; it leads to nothing but their own rows.
+    def decode(cls, text: str, path: str) -> Self:
+        """Return the cursor a link of the list with this path carried.
 
-        :raises ValueError: for any text that is none.
+        :raises ValueError: for any other text, also for one that says the same in another way.
         """
-        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-        direction, moment, key = base64.urlsafe_b64decode(padded).decode("ascii").split(" ")
-        created_at, row_id = timestamps.parse(moment), parsing.uuid(key)
-        if direction not in ("newer", "older") or row_id is None:
-            raise ValueError("Not a cursor.")
-        return cls(direction == "newer", created_at, row_id)
+        try:
+            place = _signer(path).unsign(text)
+        except BadSignature as error:
+            raise ValueError("Not a cursor of this list.") from error
+        return cls(place[0] == "n", _EPOCH + int(place[33:]) * _MICROSECOND, UUID(place[1:33]))
 
 
-def problems(query: Mapping[str, str]) -> dict[str, list[str]]:
+def _signer(path: str) -> Signer:
+    # The slash at the end of a path is optional.
+    return Signer(salt=f"deliveries.api.native.pagination:{path.rstrip('/')}", sep=".")
+
+
+def problems(request: Request) -> dict[str, list[str]]:
     """Return what is wrong with `cursor` and `page_size`, by parameter."""
     found = {}
     for name, read, message in (
@@ -57,7 +62,7 @@ def problems(query: Mapping[str, str]) -> dict[str, list[str]]:
         ("page_size", _size, f"Must be a whole number from 1 to {MOST_PER_PAGE}."),
     ):
         try:
-            read(query)
+            read(request)
         except ValueError:
             found[name] = [message]
     return found
@@ -73,11 +78,11 @@ class KeysetPagination(BasePagination):
 
         :raises ValidationError: listing what is wrong with the parameters of the page.
         """
-        found = problems(request.query_params)
+        found = problems(request)
         if found:
             raise ValidationError(found)
-        cursor, size = _cursor(request.query_params), _size(request.query_params)
-        self._url = request.build_absolute_uri()
+        cursor, size = _cursor(request), _size(request)
+        self._path, self._url = request.path, request.build_absolute_uri()
         backwards = cursor is not None and cursor.backwards
         # One more than asked for tells whether there are more.
         rows = list(_beyond(queryset, cursor)[: size + 1])
@@ -100,15 +105,18 @@ class KeysetPagination(BasePagination):
 
     def _link(self, *, backwards: bool) -> str:
         row = self._page[0 if backwards else -1]
-        return replace_query_param(self._url, "cursor", Cursor(backwards, row.created_at, row.pk).encode())
+        cursor = Cursor(backwards, row.created_at, row.pk).encode(self._path)
+        return replace_query_param(self._url, "cursor", cursor)
 
 
-def _cursor(query: Mapping[str, str]) -> Cursor | None:
-    return Cursor.decode(query["cursor"]) if "cursor" in query else None
+def _cursor(request: Request) -> Cursor | None:
+    text = request.query_params.get("cursor")
+    return None if text is None else Cursor.decode(text, request.path)
 
 
-def _size(query: Mapping[str, str]) -> int:
-    return parsing.whole_number(query.get("page_size", str(MOST_PER_PAGE)), least=1, most=MOST_PER_PAGE)
+def _size(request: Request) -> int:
+    text = request.query_params.get("page_size", str(MOST_PER_PAGE))
+    return parsing.whole_number(text, least=1, most=MOST_PER_PAGE)
 
 
 def _beyond(queryset: QuerySet[Row], cursor: Cursor | None) -> QuerySet[Row]:

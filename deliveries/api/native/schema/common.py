@@ -102,10 +102,10 @@ def fetching(id: str, summary: str, *, tag: str, description: str, found: Answer
 # Code and detail, by status.
 _PROBLEMS = {
     400: ("parse_error", "Malformed JSON."),
-    401: ("not_authenticated", "Authentication credentials were not provided."),
-    403: ("permission_denied", "You do not have permission to perform this action."),
+    401: ("not_authenticated", "Send the key as `Authorization: Bearer <key>`."),
+    403: ("permission_denied", "The key lacks the scope `events.read`."),
     404: ("not_found", "Not found."),
-    406: ("not_acceptable", "Could not satisfy the request Accept header."),
+    406: ("not_acceptable", "The answers are JSON: send `Accept: application/json`."),
     409: ("idempotency_conflict", "The idempotency key stands for another event."),
     411: ("length_required", "This server reads no chunks; send the body with a Content-Length."),
     413: ("body_too_large", "The body takes more than 278,528 bytes."),

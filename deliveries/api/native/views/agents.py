@@ -10,7 +10,6 @@ from deliveries.api.native.pagination import KeysetPagination
 from deliveries.api.native.serializers.agents import AgentDraftSerializer, AgentSerializer
 from deliveries.api.native.views.base import BASE_PATH, PAGE, NativeViewSet
 from deliveries.models import Agent, Scope
-from deliveries.services import agents
 
 
 class AgentViewSet(NativeViewSet[Agent]):
@@ -32,9 +31,7 @@ class AgentViewSet(NativeViewSet[Agent]):
         """
         draft = AgentDraftSerializer(data=request.data)
         draft.is_valid(raise_exception=True)
-        agent = agents.create(
-            account=self.account, by=self.caller, now=timezone.now(), **draft.validated_data
-        )
+        agent = Agent.objects.create(account=self.account, created_at=timezone.now(), **draft.validated_data)
         return Response(
             self.get_serializer(agent).data,
             status=status.HTTP_201_CREATED,

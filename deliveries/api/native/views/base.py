@@ -70,7 +70,7 @@ class NativeViewSet(NativeView, ContractViewSet[Row]):
         try:
             matching = self.filter_queryset(rows)
         except ValidationError as error:
-            problems = pagination.problems(self.request.query_params)
+            problems = pagination.problems(self.request)
             raise ValidationError({**messages(error), **problems}) from error
         page = self.paginate_queryset(matching)
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
@@ -92,5 +92,9 @@ class UnknownPath(NativeView, UnknownPathView):
 
 
 def _unknown(name: str, known: Collection[str]) -> str:
+    if not known:
+        return "Unknown parameter. This path takes no parameters."
     near = difflib.get_close_matches(name[:100], known, n=1)
-    return f'Unknown parameter. Did you mean "{near[0]}"?' if near else "Unknown parameter."
+    if near:
+        return f'Unknown parameter. Did you mean "{near[0]}"?'
+    return f"Unknown parameter. Known are: {', '.join(sorted(known))}."
