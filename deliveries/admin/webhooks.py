@@ -13,7 +13,7 @@ from django.utils import timezone
 from deliveries.admin import columns
 from deliveries.admin.tables import History, Table
 from deliveries.admin.webhook_form import WebhookForm
-from deliveries.models import Delivery, Webhook, WebhookHealth
+from deliveries.models import Delivery, Webhook, WebhookHealth, WebhookRevision
 from deliveries.secrets import Undecryptable
 from deliveries.services import webhooks
 
@@ -189,3 +189,13 @@ class WebhookHealthAdmin(History[WebhookHealth]):
     list_select_related = ("webhook",)
     search_fields = ("webhook",)
     fields = readonly_fields = ("webhook", *_HEALTH)
+
+
+@admin.register(WebhookRevision)
+class WebhookRevisionAdmin(History[WebhookRevision]):
+    """What webhooks were, and from when on."""
+
+    list_display = ("id", "valid_from", columns.cut("webhook.name", "webhook"), "enabled")
+    list_select_related = ("webhook",)
+    search_fields = ("id", "webhook")
+    fields = readonly_fields = ("id", "webhook", "valid_from", "enabled", "events")

@@ -10,7 +10,7 @@ from deliveries.models.failure import Failure
 from deliveries.models.fields import Sealed
 from deliveries.models.recovery import Recovery
 from deliveries.models.traffic import TrafficMinute
-from deliveries.models.webhook import Webhook, WebhookHealth
+from deliveries.models.webhook import Webhook, WebhookHealth, WebhookRevision
 
 __all__ = [
     "Account",
@@ -29,4 +29,5 @@ __all__ = [
     "TrafficMinute",
     "Webhook",
     "WebhookHealth",
+    "WebhookRevision",
 ]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, F, Max, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce
 
 from deliveries.identifiers import new_id
@@ -27,6 +27,10 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
     def enabled(self) -> Self:
         """Keep those that get events."""
         return self.existing().filter(enabled=True)
+
+    def existing_at(self, moment: datetime) -> Self:
+        """Keep those that had been made by a moment and were deleted, if at all, only after it."""
+        return self.filter(Q(deleted_at=None) | Q(deleted_at__gt=moment), created_at__lte=moment)
 
 
 class Webhook(models.Model):
@@ -104,11 +108,7 @@ class Webhook(models.Model):
 
     def wants(self, event_type: str) -> bool:
         """Tell whether an event of this type matches: exactly, by `*`, or by a pattern such as `call.*`."""
-        return any(
-            pattern in ("*", event_type)
-            or (pattern.endswith(".*") and event_type.startswith(pattern.removesuffix("*")))
-            for pattern in self.events
-        )
+        return _is_wanted(event_type, self.events)
 
     def secrets_at(self, moment: datetime) -> list[str]:
         """Return what signs a request made at this moment, readable: the secret, then those before it.
@@ -144,6 +144,64 @@ class Webhook(models.Model):
     def seal_headers(headers: Mapping[str, str]) -> Sealed | None:
         """Return headers in the form the column takes."""
         return Sealed.of(json.dumps(dict(headers))) if headers else None
+
+
+class WebhookRevisionQuerySet(models.QuerySet["WebhookRevision"]):
+    """Revisions of webhooks."""
+
+    def note(self, webhook: Webhook, *, at: datetime) -> None:
+        """Write down what a webhook is from a moment on, in the transaction that makes it so.
+
+        The caller holds the webhook's row. Acts that waited for it may bring the moment at which they began:
+        none is written before the one it follows.
+        """
+        before = self.filter(webhook=webhook).aggregate(latest=Max("valid_from"))["latest"]
+        self.create(
+            webhook=webhook,
+            valid_from=max(before, at) if before else at,
+            enabled=webhook.enabled,
+            events=webhook.events,
+        )
+
+    def of(self, webhooks: WebhookQuerySet, *, at: datetime) -> Self:
+        """Keep, for each of the webhooks, the one that was valid at a moment."""
+        begun = self.filter(webhook=OuterRef("pk"), valid_from__lte=at)
+        latest = begun.order_by("-valid_from", "-pk").values("pk")[:1]
+        return self.filter(pk__in=webhooks.order_by().values_list(Subquery(latest)))
+
+
+class WebhookRevision(models.Model):
+    """What a webhook was from a moment on, until its next revision: whether it was on, and what it wanted.
+
+    Its agent is not among it, because that never changes. Written by whatever makes the webhook, turns it on
+    or off, or changes its events; never changed.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="revisions", db_index=False)
+    valid_from = models.DateTimeField()
+    enabled = models.BooleanField()
+    events = models.JSONField()
+
+    objects = WebhookRevisionQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["webhook", "valid_from"], name="revisions_of_webhook")]
+
+    def __str__(self) -> str:
+        return f"{self.webhook_id} from {self.valid_from}"
+
+    def wants(self, event_type: str) -> bool:
+        """Tell whether the webhook matched an event of this type then, were it on or off."""
+        return _is_wanted(event_type, self.events)
+
+
+def _is_wanted(event_type: str, patterns: Sequence[str]) -> bool:
+    return any(
+        pattern in ("*", event_type)
+        or (pattern.endswith(".*") and event_type.startswith(pattern.removesuffix("*")))
+        for pattern in patterns
+    )
 
 
 class WebhookHealthQuerySet(models.QuerySet["WebhookHealth"]):

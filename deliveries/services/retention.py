@@ -9,7 +9,7 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 
-from deliveries.models import Attempt, Delivery, Event, IdempotencyKey, TrafficMinute
+from deliveries.models import Attempt, Delivery, Event, IdempotencyKey, TrafficMinute, WebhookRevision
 from deliveries.models.databases import exclusively
 
 BATCH = 1000
@@ -27,14 +27,15 @@ class Pruned:
     deliveries: int
     events: int
     minutes: int
+    revisions: int
 
 
 def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] = lambda: True) -> Pruned:
-    """Delete the attempts queued before a moment, the events from before it with all their deliveries, and
-    the minutes of traffic that were over by then.
+    """Delete the attempts queued before a moment, the events from before it with all their deliveries, the
+    minutes of traffic that were over by then, and the revisions of webhooks that no event needs any more.
 
     An event stays, with its deliveries and their failures, as long as one of them is unfinished or was
-    finished only after that moment.
+    finished only after that moment. A revision stays as long as there may be an event from its time.
 
     :param go_on: asked before each batch; what is left when it says no waits for the next time.
     :raises AlreadyPruning: when another process is at it.
@@ -49,6 +50,7 @@ def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] 
             deliveries=deliveries.count(),
             events=events.count(),
             minutes=minutes.count(),
+            revisions=_ended_revisions(before).count(),
         )
     with exclusively("deliveries.prune") as free:
         if not free:
@@ -56,11 +58,14 @@ def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] 
         deleted = _delete_in_batches(attempts, go_on)
         deleted += _delete_in_batches(events, go_on, recheck=lambda batch: _still_finished(batch, before))
         deleted += _delete_in_batches(minutes, go_on)
+        # Looked for only now: what events are left says how far back they go.
+        deleted += _delete_in_batches(_ended_revisions(before).order_by("pk"), go_on)
     return Pruned(
         attempts=deleted["deliveries.Attempt"],
         deliveries=deleted["deliveries.Delivery"],
         events=deleted["deliveries.Event"],
         minutes=deleted["deliveries.TrafficMinute"],
+        revisions=deleted["deliveries.WebhookRevision"],
     )
 
 
@@ -71,8 +76,26 @@ def expire_idempotency_keys(*, now: datetime) -> int:
 
 
 def _finished_events(before: datetime) -> "models.QuerySet[Event]":
-    kept = Delivery.objects.filter(Q(finished_at=None) | Q(finished_at__gte=before), event=OuterRef("pk"))
-    return Event.objects.filter(~Exists(kept), created_at__lt=before)
+    return Event.objects.filter(~_has_kept_deliveries(before), created_at__lt=before)
+
+
+def _has_kept_deliveries(before: datetime) -> Exists:
+    return Exists(
+        Delivery.objects.filter(Q(finished_at=None) | Q(finished_at__gte=before), event=OuterRef("pk"))
+    )
+
+
+def _ended_revisions(before: datetime) -> "models.QuerySet[WebhookRevision]":
+    """Return the revisions that another had followed before the first event that is kept."""
+    kept = Event.objects.filter(_has_kept_deliveries(before), created_at__lt=before)
+    first = kept.order_by("created_at").values_list("created_at", flat=True).first() or before
+    later = WebhookRevision.objects.filter(
+        Q(valid_from__gt=OuterRef("valid_from"))
+        | Q(valid_from=OuterRef("valid_from"), pk__gt=OuterRef("pk")),
+        webhook=OuterRef("webhook"),
+        valid_from__lte=first,
+    )
+    return WebhookRevision.objects.filter(Exists(later), valid_from__lte=first)
 
 
 def _still_finished(batch: Sequence[Any], before: datetime) -> list[Any]:

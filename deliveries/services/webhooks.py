@@ -18,6 +18,7 @@ from deliveries.models import (
     Sealed,
     Webhook,
     WebhookHealth,
+    WebhookRevision,
 )
 from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.models.event import TYPE_FORM
@@ -98,6 +99,7 @@ def create(
             account=account, agent=agent, created_at=now, updated_at=now, **columns
         )
         WebhookHealth.objects.create(webhook=webhook)
+        WebhookRevision.objects.note(webhook, at=now)
         _note(AuditEntry.Action.WEBHOOK_CREATED, webhook, by=by, now=now)
     return webhook
 
@@ -188,6 +190,7 @@ def disable(webhook_id: UUID, *, reason: str, by: str, now: datetime, url: str |
         if turned_off:
             _follow(webhook_id, enabled=False, now=now)
             webhook = Webhook.objects.get(pk=webhook_id)
+            WebhookRevision.objects.note(webhook, at=now)
             _note(AuditEntry.Action.WEBHOOK_DISABLED, webhook, by=by, now=now, why=reason)
     return bool(turned_off)
 
@@ -199,7 +202,7 @@ def delete(webhook: Webhook, *, by: str, now: datetime, unchanged_since: datetim
     :raises WebhookChanged: when it was deleted already, or changed since that moment.
     """
     with transaction.atomic():
-        _hold_row(webhook, unchanged_since)
+        held = _hold_row(webhook, unchanged_since)
         Webhook.objects.filter(pk=webhook.pk).update(
             enabled=False,
             disabled_reason="Deleted.",
@@ -210,6 +213,7 @@ def delete(webhook: Webhook, *, by: str, now: datetime, unchanged_since: datetim
             deleted_at=now,
             updated_at=now,
         )
+        _revise(held, {"enabled": False}, now=now)
         _cancel(Delivery.objects.filter(webhook=webhook), now=now)
         _note(AuditEntry.Action.WEBHOOK_DELETED, webhook, by=by, now=now)
     webhook.refresh_from_db()
@@ -251,9 +255,22 @@ def _apply(held: Webhook, fields: Fields, *, by: str, now: datetime) -> None:
     if columns.get("enabled"):
         columns["disabled_reason"] = ""
     Webhook.objects.filter(pk=held.pk).update(**columns, updated_at=now)
+    _revise(held, columns, now=now)
     if "enabled" in fields:
         _follow(held.pk, enabled=fields["enabled"], now=now)
     _note(AuditEntry.Action.WEBHOOK_CHANGED, held, by=by, now=now, fields=sorted(fields))
+
+
+def _revise(held: Webhook, columns: Mapping[str, Any], *, now: datetime) -> None:
+    """Write down what these new columns make of a webhook, where they turn it on or off or change its events.
+
+    :param held: the webhook as it was before; from here on as they make it.
+    """
+    before = held.enabled, held.events
+    held.enabled = columns.get("enabled", held.enabled)
+    held.events = list(columns.get("events", held.events))
+    if (held.enabled, held.events) != before:
+        WebhookRevision.objects.note(held, at=now)
 
 
 def _still_signing(webhook: Webhook, *, until: datetime, now: datetime) -> list[tuple[str, datetime]]:

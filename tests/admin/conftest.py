@@ -63,6 +63,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "trafficminute": builders.a_minute_of_traffic,
     "webhook": builders.a_webhook,
     "webhookhealth": lambda: builders.a_webhook().health,
+    "webhookrevision": lambda: builders.a_webhook().revisions.get(),
 }
 HISTORY = (
     "attempt",
@@ -74,5 +75,6 @@ HISTORY = (
     "recovery",
     "trafficminute",
     "webhookhealth",
+    "webhookrevision",
 )
 MADE_BY_HAND = tuple(sorted(set(MAKERS) - set(HISTORY)))

@@ -8,7 +8,8 @@ from django.db import OperationalError, connection
 from django.test import Client
 
 from deliveries.api.native.serializers.deliveries import STATUS_WORDS
-from deliveries.models import Account, Delivery, Event, Webhook
+from deliveries.models import Account, Delivery, Event
+from deliveries.services import webhooks
 from tests import builders
 from tests.api.conftest import DatabaseFails
 
@@ -225,12 +226,12 @@ class TestGet:
         builders.a_webhook(account)
         api.get(f"{PATH}/{event.pk}")  # notes the use of the key
 
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(5):
             api.get(f"{PATH}/{event.pk}")
         for _ in range(50):
             builders.a_delivery(builders.a_webhook(account), event=event)
             builders.a_webhook(account)
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(5):
             answer = api.get(f"{PATH}/{event.pk}").json()
         assert (len(answer["deliveries"]), len(answer["skipped"])) == (51, 51)
 
@@ -267,26 +268,81 @@ class TestSkipped:
 
         assert self.reasons(api, builders.an_event(account)) == {"agent's": "other_agent"}
 
-    def test_looks_at_the_webhook_as_it_is_now(self, api: Client, account: Account, now: datetime) -> None:
-        builders.a_webhook(account, name="enabled since")
-        builders.a_webhook(account, name="made since", now=now + timedelta(seconds=1))
-
-        assert self.reasons(api, builders.an_event(account)) == {
-            "enabled since": "disabled",
-            "made since": "not_subscribed",
-        }
-
-    def test_leaves_out_who_got_it_and_who_is_gone(
+    def test_judges_a_webhook_by_what_it_was_when_the_event_was_published(
         self, api: Client, account: Account, now: datetime
     ) -> None:
-        got_it = builders.a_webhook(account, name="got it")
-        builders.a_webhook(account, name="gone", enabled=False)
-        Webhook.objects.filter(name="gone").update(deleted_at=now)
+        deaf = builders.a_webhook(account, name="subscribed since", events=["message.*"])
+        off = builders.a_webhook(account, name="enabled since", enabled=False)
+        off_and_deaf_since = builders.a_webhook(account, name="enabled and unsubscribed since", enabled=False)
+        event = builders.an_event(account)
+
+        later = now + timedelta(microseconds=1)
+        webhooks.change(deaf, by="a test", now=later, events=["call.*"])
+        webhooks.toggle(off, by="a test", now=later)
+        webhooks.change(off_and_deaf_since, by="a test", now=later, enabled=True, events=["message.*"])
+
+        assert self.reasons(api, event) == {
+            "subscribed since": "not_subscribed",
+            "enabled since": "disabled",
+            "enabled and unsubscribed since": "disabled",
+        }
+
+    def test_takes_the_last_of_many_changes_before_the_event(
+        self, api: Client, account: Account, now: datetime
+    ) -> None:
+        restless = builders.a_webhook(account, name="restless", enabled=False, now=now - timedelta(hours=1))
+        subscriptions = [["message.*"], ["call.*"], ["message.*"], ["message.*", "call.*"]]
+        for minutes, events in enumerate(subscriptions):
+            at = now + timedelta(minutes=minutes)
+            webhooks.toggle(restless, by="a test", now=at)
+            webhooks.change(restless, by="a test", now=at, events=events)
+
+        found = [
+            self.reasons(api, builders.an_event(account, created_at=now + timedelta(minutes=minutes)))
+            for minutes in range(len(subscriptions))
+        ]
+
+        assert [each["restless"] for each in found] == [
+            "not_subscribed",
+            "disabled",
+            "not_subscribed",
+            "disabled",
+        ]
+
+    def test_leaves_out_what_was_not_there(self, api: Client, account: Account, now: datetime) -> None:
+        builders.a_webhook(account, name="made since", now=now + timedelta(microseconds=1))
+        gone = builders.a_webhook(account, name="gone before", enabled=False)
+        webhooks.delete(gone, by="a test", now=now)
         builders.a_webhook(name="another account's")
-        delivery = builders.a_delivery(got_it)
-        Webhook.objects.filter(pk=got_it.pk).update(enabled=False)
+
+        assert self.reasons(api, builders.an_event(account)) == {}
+
+    def test_keeps_what_was_deleted_since(self, api: Client, account: Account, now: datetime) -> None:
+        deaf = builders.a_webhook(account, name="gone since", events=["message.*"])
+        event = builders.an_event(account)
+
+        webhooks.delete(deaf, by="a test", now=now + timedelta(microseconds=1))
+
+        assert self.reasons(api, event) == {"gone since": "not_subscribed"}
+
+    def test_leaves_out_who_got_it_whatever_became_of_it(
+        self, api: Client, account: Account, now: datetime
+    ) -> None:
+        delivery = builders.a_delivery(builders.a_webhook(account))
+
+        webhooks.delete(delivery.webhook, by="a test", now=now + timedelta(hours=1))
 
         assert self.reasons(api, delivery.event) == {}
+
+    def test_calls_disabled_what_a_race_left_without_the_event(self, api: Client, account: Account) -> None:
+        builders.a_webhook(account, name="matches")
+
+        assert self.reasons(api, builders.an_event(account)) == {"matches": "disabled"}
+
+    def test_judges_a_webhook_without_revisions_as_it_is(self, api: Client, account: Account) -> None:
+        builders.a_webhook(account, name="deaf", events=["message.*"]).revisions.all().delete()
+
+        assert self.reasons(api, builders.an_event(account)) == {"deaf": "not_subscribed"}
 
 
 class TestList:

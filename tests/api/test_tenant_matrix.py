@@ -119,7 +119,12 @@ def us(api: Client, now: datetime) -> Client:
 
 def rows(of: Account) -> dict[str, Any]:
     """Return everything an account has, and itself."""
-    paths = {"Account": "pk", "Attempt": "delivery__account", "WebhookHealth": "webhook__account"}
+    paths = {
+        "Account": "pk",
+        "Attempt": "delivery__account",
+        "WebhookHealth": "webhook__account",
+        "WebhookRevision": "webhook__account",
+    }
     return {
         model.__name__: list(model._default_manager.filter(**{path: of.pk}).order_by("pk").values())
         for model in apps.get_app_config("deliveries").get_models()

@@ -9,6 +9,7 @@ from django.core.management import CommandError
 from django.utils import timezone
 
 from deliveries.models import Attempt, Delivery, Event
+from deliveries.services import webhooks
 from tests import builders
 from tests.commands.conftest import Run
 
@@ -36,12 +37,16 @@ def days_ago(days: int) -> datetime:
 
 class TestPruneLogs:
     def test_deletes_what_is_past_the_retention(self, run: Run) -> None:
-        builders.a_minute_of_traffic(delivered(days_ago(31)).webhook)
+        webhook = delivered(days_ago(31)).webhook
+        builders.a_minute_of_traffic(webhook)
+        webhooks.toggle(webhook, by="a test", now=days_ago(31))
         kept = delivered(days_ago(29))
 
         said = run("prune_logs")
 
-        assert said.stdout == "Deleted 1 attempts, 1 deliveries, 1 events, 1 minutes of traffic.\n"
+        assert (
+            said.stdout == "Deleted 1 attempts, 1 deliveries, 1 events, 1 minutes of traffic, 1 revisions.\n"
+        )
         assert list(Delivery.objects.all()) == [kept]
         assert list(Attempt.objects.all()) == list(kept.attempts.all())
 
@@ -56,7 +61,9 @@ class TestPruneLogs:
 
         said = run("prune_logs", "--dry-run")
 
-        assert said.stdout == "Would delete 1 attempts, 1 deliveries, 1 events, 0 minutes of traffic.\n"
+        assert said.stdout == (
+            "Would delete 1 attempts, 1 deliveries, 1 events, 0 minutes of traffic, 0 revisions.\n"
+        )
         assert Event.objects.count() == Attempt.objects.count() == 1
 
     @pytest.mark.parametrize("status", ["pending", "held"])

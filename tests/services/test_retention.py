@@ -7,8 +7,17 @@ import psycopg
 import pytest
 from django.db import connection
 
-from deliveries.models import Attempt, Delivery, Event, Failure, IdempotencyKey, TrafficMinute
-from deliveries.services import publishing, redelivery, retention
+from deliveries.models import (
+    Attempt,
+    Delivery,
+    Event,
+    Failure,
+    IdempotencyKey,
+    TrafficMinute,
+    Webhook,
+    WebhookRevision,
+)
+from deliveries.services import publishing, redelivery, retention, webhooks
 from tests import builders
 
 pytestmark = pytest.mark.django_db
@@ -28,6 +37,14 @@ def an_old_failed_delivery(now: datetime) -> Delivery:
     return delivery
 
 
+def a_webhook_changed_at(made: datetime, *moments: datetime) -> Webhook:
+    """Return a webhook that was turned off or on at each of the moments."""
+    webhook = builders.a_webhook(now=made)
+    for moment in moments:
+        webhooks.toggle(webhook, by="a test", now=moment)
+    return webhook
+
+
 class TestPrune:
     def test_deletes_what_is_past_its_time(self, now: datetime, before: datetime) -> None:
         an_old_failed_delivery(now)
@@ -43,11 +60,12 @@ class TestPrune:
         for _ in range(3):
             delivery = an_old_failed_delivery(now)
         builders.a_minute_of_traffic(delivery.webhook, minute=TrafficMinute.of(now - OLD))
+        a_webhook_changed_at(now - 2 * OLD, now - OLD)
 
         announced = retention.prune(before=before, dry_run=True)
 
         assert Attempt.objects.count() == 3
-        assert (announced.attempts, announced.minutes) == (3, 1)
+        assert (announced.attempts, announced.minutes, announced.revisions) == (3, 1, 1)
         assert retention.prune(before=before) == announced
 
     @pytest.mark.parametrize("status", [Delivery.Status.PENDING, Delivery.Status.HELD])
@@ -88,6 +106,38 @@ class TestPrune:
         assert retention.prune(before=before).minutes == 1
 
         assert list(TrafficMinute.objects.all()) == [kept]
+
+    def test_deletes_the_revisions_that_ended_before_what_is_kept(
+        self, now: datetime, before: datetime
+    ) -> None:
+        webhook = a_webhook_changed_at(now - 3 * OLD, now - 2 * OLD, before, now)
+        idle = builders.a_webhook(now=now - 3 * OLD)
+
+        assert retention.prune(before=before).revisions == 2
+
+        kept = webhook.revisions.order_by("valid_from").values_list("valid_from", flat=True)
+        assert list(kept) == [before, now]
+        assert idle.revisions.count() == 1
+
+    def test_keeps_the_revisions_from_the_time_of_an_event_that_is_kept(
+        self, now: datetime, before: datetime
+    ) -> None:
+        webhook = a_webhook_changed_at(now - 4 * OLD, now - 3 * OLD, now - OLD, now)
+        event = builders.an_event(created_at=now - 2 * OLD)
+        builders.a_delivery(event=event, created_at=now - 2 * OLD)
+        builders.an_event(created_at=now - 4 * OLD)
+
+        assert retention.prune(before=before).revisions == 1
+
+        kept = webhook.revisions.order_by("valid_from").values_list("valid_from", flat=True)
+        assert list(kept) == [now - 3 * OLD, now - OLD, now]
+
+    def test_keeps_one_of_the_revisions_of_one_moment(self, now: datetime, before: datetime) -> None:
+        webhook = a_webhook_changed_at(now - OLD, now - OLD, now - OLD)
+
+        assert retention.prune(before=before).revisions == 2
+
+        assert webhook.revisions.get() == WebhookRevision.objects.order_by("pk").last()
 
     def test_stops_when_it_is_told_to(self, now: datetime, before: datetime) -> None:
         an_old_failed_delivery(now)

@@ -2,10 +2,13 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
+from importlib import import_module
 
 import pytest
+from django.apps import apps
+from django.db import connection
 
-from deliveries.models import Account, AuditEntry, Delivery, Failure, Webhook, WebhookHealth
+from deliveries.models import Account, AuditEntry, Delivery, Failure, Webhook, WebhookHealth, WebhookRevision
 from deliveries.services import webhooks
 from deliveries.services.webhooks import InvalidWebhook, NotRotatable, WebhookChanged
 from tests import builders
@@ -314,3 +317,81 @@ class TestDelete:
             ("inactive", "Cancelled"),
             ("inactive", "Connection timeout"),
         }
+
+
+def revisions(webhook: Webhook) -> list[tuple[datetime, bool, list[str]]]:
+    """Return what the webhook was, from when on, in order."""
+    rows = webhook.revisions.order_by("valid_from", "pk")
+    return list(rows.values_list("valid_from", "enabled", "events"))
+
+
+class TestRevisions:
+    def test_say_what_a_webhook_was_after_each_act(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        first, second, third, fourth, last = (now + timedelta(hours=hours) for hours in range(1, 6))
+
+        webhooks.change(webhook, by="a test", now=first, events=["call.*"])
+        webhooks.toggle(webhook, by="a test", now=second)
+        webhooks.change(webhook, by="a test", now=third, enabled=True, events=["message.*"])
+        webhooks.disable(webhook.pk, reason="Gone.", by="a test", now=fourth)
+        webhooks.toggle(webhook, by="a test", now=fourth)
+        webhooks.delete(webhook, by="a test", now=last)
+
+        assert revisions(webhook) == [
+            (now, True, ["*"]),
+            (first, True, ["call.*"]),
+            (second, False, ["call.*"]),
+            (third, True, ["message.*"]),
+            (fourth, False, ["message.*"]),
+            (fourth, True, ["message.*"]),
+            (last, False, ["message.*"]),
+        ]
+
+    def test_are_not_written_of_what_stays_the_same(self, now: datetime) -> None:
+        webhook = builders.a_webhook(enabled=False)
+        later = now + timedelta(hours=1)
+
+        webhooks.change(webhook, by="a test", now=later, name="New", enabled=False, events=["*"])
+        webhooks.disable(webhook.pk, reason="Again.", by="a test", now=later)
+        webhooks.rotate_secret(webhook, overlap=timedelta(0), by="a test", now=later)
+        webhooks.delete(webhook, by="a test", now=later)
+
+        assert revisions(webhook) == [(now, False, ["*"])]
+
+    def test_follow_each_other_though_the_later_act_began_before(self, now: datetime) -> None:
+        webhook = builders.a_webhook(now=now - timedelta(hours=1))
+
+        webhooks.change(webhook, by="a test", now=now, events=["call.*"])
+        webhooks.change(webhook, by="a test", now=now - timedelta(seconds=1), events=["message.*"])
+
+        assert revisions(webhook)[1:] == [(now, True, ["call.*"]), (now, True, ["message.*"])]
+        (latest,) = WebhookRevision.objects.of(Webhook.objects.all(), at=now)
+        assert latest.events == ["message.*"]
+
+    def test_are_gone_with_an_act_that_failed(self, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+        webhook = builders.a_webhook()
+        before = revisions(webhook)
+
+        def fail(*args: object, **details: object) -> None:
+            raise RuntimeError
+
+        monkeypatch.setattr("deliveries.services.auditing.note", fail)
+        acts: list[Callable[[], object]] = [
+            partial(webhooks.toggle, webhook, by="a test", now=now),
+            partial(webhooks.disable, webhook.pk, reason="Gone.", by="a test", now=now),
+            partial(webhooks.delete, webhook, by="a test", now=now),
+        ]
+        for act in acts:
+            with pytest.raises(RuntimeError):
+                act()
+
+        assert revisions(webhook) == before
+
+    def test_begin_with_the_present_state_of_a_webhook_from_before_them(self, now: datetime) -> None:
+        webhook = builders.a_webhook(enabled=False, events=["call.*"])
+        WebhookRevision.objects.all().delete()
+        migration = import_module("deliveries.migrations.0003_audit_recoveries_traffic")
+
+        migration.write_first_revisions(apps, connection.schema_editor())
+
+        assert revisions(webhook) == [(now, False, ["call.*"])]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deliveries.models import Event, Webhook
+from deliveries.models import Event, Webhook, WebhookRevision
 
 OTHER_AGENT, NOT_SUBSCRIBED, DISABLED = "other_agent", "not_subscribed", "disabled"
 
@@ -16,21 +16,26 @@ class Skipped:
 
 
 def skipped(event: Event) -> list[Skipped]:
-    """Return the existing webhooks of the event's account that have no delivery of it, oldest first."""
-    webhooks = Webhook.objects.existing().filter(account=event.account_id)
-    without = webhooks.exclude(pk__in=event.deliveries.values("webhook")).order_by("created_at", "pk")
-    return [Skipped(webhook, _reason(webhook, event)) for webhook in without]
+    """Return the webhooks that its account had when the event was published, and that have no delivery of it.
+
+    Oldest first; those deleted since are among them. Two queries, however many there are.
+    """
+    there = Webhook.objects.filter(account=event.account_id).existing_at(event.created_at)
+    without = there.exclude(pk__in=event.deliveries.values("webhook")).order_by("created_at", "pk")
+    revisions = WebhookRevision.objects.of(without, at=event.created_at)
+    then = {revision.webhook_id: revision for revision in revisions}
+    # One made by the release before during the upgrade has no revision yet: it is judged as it is.
+    return [Skipped(webhook, _reason(webhook, then.get(webhook.pk, webhook), event)) for webhook in without]
 
 
-def _reason(webhook: Webhook, event: Event) -> str:
-    """Return why the webhook has no delivery of the event, judged by the webhook as it is now.
+def _reason(webhook: Webhook, then: WebhookRevision | Webhook, event: Event) -> str:
+    """Return why the webhook has no delivery of the event, judged by what it was when that was published.
 
-    Where several reasons hold it is the one that would be left when the others are dealt with. A webhook made
-    after the event was not subscribed to it. One that was there and would match today was changed since, as a
-    rule by enabling it: it counts as disabled.
+    Where several reasons hold it is the one that would be left when the others are dealt with. What was there
+    and subscribed, for every agent or this one, can only have been disabled. That is said even where the
+    revision says enabled: a change was committed in the very moment of publishing, or it was made before
+    revisions were written, as a rule by enabling the webhook.
     """
     if webhook.agent_id not in (None, event.agent_id):
         return OTHER_AGENT
-    if not webhook.wants(event.type) or webhook.created_at > event.created_at:
-        return NOT_SUBSCRIBED
-    return DISABLED
+    return DISABLED if then.wants(event.type) else NOT_SUBSCRIBED

@@ -14,7 +14,7 @@ from deliveries.services import retention
 class Command(BaseCommand):
     """The scheduler does the same every hour; this is for other ages, and for looking first."""
 
-    help = "Delete old attempts, old events with their finished deliveries, and old minutes of traffic."
+    help = "Delete old attempts, old events with their finished deliveries, minutes of traffic and revisions."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Say how old."""
@@ -35,5 +35,6 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         return (
             f"{'Would delete' if dry_run else 'Deleted'} {pruned.attempts} attempts, "
-            f"{pruned.deliveries} deliveries, {pruned.events} events, {pruned.minutes} minutes of traffic."
+            f"{pruned.deliveries} deliveries, {pruned.events} events, {pruned.minutes} minutes of traffic, "
+            f"{pruned.revisions} revisions."
         )

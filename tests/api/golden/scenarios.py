@@ -19,6 +19,7 @@ from deliveries.models import (
     Recovery,
     Webhook,
     WebhookHealth,
+    WebhookRevision,
 )
 from deliveries.reasons import Reason
 from deliveries.services import publishing, redelivery, webhooks
@@ -341,6 +342,7 @@ def _webhook_of(webhook_id: UUID, account: Account, **fields: Any) -> None:
     made = builders.a_webhook(account, **fields)
     Webhook.objects.filter(pk=made.pk).update(id=webhook_id)
     WebhookHealth.objects.filter(pk=made.pk).update(webhook=webhook_id)
+    WebhookRevision.objects.filter(webhook=made.pk).update(webhook=webhook_id)
 
 
 def _the_failure(delivery: Delivery) -> None:

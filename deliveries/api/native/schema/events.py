@@ -137,7 +137,7 @@ EVENTS = Resource(
             "getEvent",
             "Get an event",
             tag="Events",
-            description="The event, its deliveries, and every webhook of the account that did not get it.",
+            description="The event, its deliveries, and every webhook of the time that did not get it.",
             found=answer("The event.", "EventDetail", _EVENT_DETAIL),
         ),
     },
@@ -184,7 +184,8 @@ EVENTS = Resource(
                             ),
                         }
                     ),
-                    description="Every webhook of the account that did not get the event, and why.",
+                    description="Every webhook that the account had when the event was published and that"
+                    " did not get it, and why: judged as it was then, also if it has been deleted since.",
                 ),
             }
         ),
