@@ -12,6 +12,7 @@ from django.utils import timezone
 from deliveries.admin import columns
 from deliveries.admin.tables import Table
 from deliveries.models import ApiKey, Scope
+from deliveries.services import keys
 
 
 class ApiKeyForm(forms.ModelForm[ApiKey]):
@@ -62,12 +63,13 @@ class ApiKeyAdmin(Table[ApiKey]):
     def save_model(self, request: HttpRequest, obj: ApiKey, form: forms.Form, change: bool) -> None:
         """Make a key and show its text, which nobody can do again; or save the name and the expiry."""
         if change:
-            obj.save(update_fields=form.changed_data)
+            keys.change(obj, fields=form.changed_data, by=str(request.user), now=timezone.now())
             return
-        key, text = ApiKey.objects.issue(
+        key, text = keys.issue(
             account=obj.account,
             name=obj.name,
             scopes=[Scope(scope) for scope in form.cleaned_data["scopes"]],
+            by=str(request.user),
             now=timezone.now(),
             expires_at=obj.expires_at,
         )
@@ -78,7 +80,10 @@ class ApiKeyAdmin(Table[ApiKey]):
     @admin.action(description="Revoke", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         """Make keys useless at once. One that was revoked before keeps its moment."""
-        revoked = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
+        now = timezone.now()
+        revoked = sum(
+            keys.revoke(key, by=str(request.user), now=now) for key in queryset.filter(revoked_at=None)
+        )
         messages.success(request, f"Revoked {revoked} {'key' if revoked == 1 else 'keys'}.")
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:

@@ -59,6 +59,10 @@ class Migration(migrations.Migration):
                             ("webhook.deleted", "Webhook Deleted"),
                             ("webhook.secret_rotated", "Secret Rotated"),
                             ("deliveries.redelivered", "Deliveries Redelivered"),
+                            ("api_key.created", "Api Key Created"),
+                            ("api_key.changed", "Api Key Changed"),
+                            ("api_key.revoked", "Api Key Revoked"),
+                            ("agent.created", "Agent Created"),
                             ("recovery.created", "Recovery Created"),
                             ("recovery.paused", "Recovery Paused"),
                             ("recovery.resumed", "Recovery Resumed"),
@@ -69,9 +73,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "subject_id",
-                    models.CharField(
-                        blank=True, help_text="The webhook, delivery or recovery.", max_length=36
-                    ),
+                    models.CharField(blank=True, help_text="What it was done to.", max_length=36),
                 ),
                 ("why", models.CharField(blank=True, max_length=500)),
                 ("details", models.JSONField(default=dict)),

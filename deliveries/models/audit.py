@@ -25,6 +25,10 @@ class AuditEntry(models.Model):
         WEBHOOK_DELETED = "webhook.deleted"
         SECRET_ROTATED = "webhook.secret_rotated"  # noqa: S105 - the name of an act
         DELIVERIES_REDELIVERED = "deliveries.redelivered"
+        API_KEY_CREATED = "api_key.created"
+        API_KEY_CHANGED = "api_key.changed"
+        API_KEY_REVOKED = "api_key.revoked"
+        AGENT_CREATED = "agent.created"
         RECOVERY_CREATED = "recovery.created"
         RECOVERY_PAUSED = "recovery.paused"
         RECOVERY_RESUMED = "recovery.resumed"
@@ -37,7 +41,7 @@ class AuditEntry(models.Model):
     created_at = models.DateTimeField()
     by = models.CharField(max_length=300, help_text="An API key, somebody of the console, or a command.")
     action = models.CharField(max_length=32, choices=Action.choices)
-    subject_id = models.CharField(max_length=36, blank=True, help_text="The webhook, delivery or recovery.")
+    subject_id = models.CharField(max_length=36, blank=True, help_text="What it was done to.")
     why = models.CharField(max_length=500, blank=True)
     details: "models.JSONField[Any, Any]" = models.JSONField(default=dict)
 

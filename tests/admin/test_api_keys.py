@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from deliveries.models import Account, ApiKey
+from deliveries.models import Account, ApiKey, AuditEntry
 from tests import builders
 
 LIST = reverse("admin:deliveries_apikey_changelist")
@@ -47,6 +47,16 @@ class TestNewKey:
         add(console, account)
 
         assert LogEntry.objects.get().object_id == str(ApiKey.objects.get().pk)
+
+    def test_leaves_one_audit_row_without_its_text(self, console: Client, account: Account) -> None:
+        page = add(console, account)
+
+        entry = AuditEntry.objects.get()
+        assert (entry.action, entry.by, entry.account) == ("api_key.created", "operator", account)
+        assert entry.subject_id == str(ApiKey.objects.get().pk)
+        assert entry.details == {"name": "CRM", "scopes": ["events.publish", "events.read"]}
+        (text,) = re.findall(r"whk_[0-9a-f]{12}_[0-9a-f]{72}", page.content.decode())
+        assert text.split("_")[2] not in str(vars(entry))
 
     @pytest.mark.parametrize("scopes", [[], ["everything"]])
     def test_needs_scopes_that_exist(self, console: Client, account: Account, scopes: list[str]) -> None:
@@ -86,6 +96,9 @@ class TestKey:
         assert key.name == "Renamed"
         assert key.expires_at is not None
         assert ApiKey.objects.values("account", "scopes", "digest", "prefix").get() == before
+        entry = AuditEntry.objects.get()
+        assert (entry.action, entry.by, entry.account) == ("api_key.changed", "operator", key.account)
+        assert (entry.subject_id, entry.details) == (str(key.pk), {"fields": ["expires_at", "name"]})
 
     def test_is_renamed_also_when_it_has_expired(self, console: Client, key: ApiKey) -> None:
         ApiKey.objects.update(expires_at=builders.NOW)
@@ -111,3 +124,11 @@ class TestKey:
         revoked.refresh_from_db()
         assert key.revoked_at is not None
         assert revoked.revoked_at == long_ago
+        entry = AuditEntry.objects.get()
+        assert (entry.action, entry.by, entry.account) == ("api_key.revoked", "operator", account)
+        assert entry.subject_id == str(key.pk)
+
+    def test_leaves_no_audit_row_when_nothing_changes(self, console: Client, key: ApiKey) -> None:
+        console.post(page_of(key), {"name": key.name})
+
+        assert not AuditEntry.objects.exists()

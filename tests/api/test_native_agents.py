@@ -7,7 +7,7 @@ from django.test import Client
 
 from deliveries.api.native.pagination import Cursor
 from deliveries.identifiers import new_id
-from deliveries.models import Account, Agent
+from deliveries.models import Account, Agent, AuditEntry
 from tests import builders
 
 PATH = "/api/v1/agents"
@@ -42,6 +42,14 @@ class TestCreate:
         ]
         assert response.headers["Location"] == f"{PATH}/{agent.pk}"
         assert page(api, f"{PATH}/{agent.pk}/") == response.json()
+
+    def test_leaves_one_audit_row(self, api: Client, account: Account) -> None:
+        api.post(PATH, {"name": "Reception"}, content_type="application/json")
+
+        entry = AuditEntry.objects.get()
+        assert (entry.action, entry.account) == ("agent.created", account)
+        assert (entry.subject_id, entry.details) == (str(Agent.objects.get().pk), {})
+        assert entry.by.startswith("API key ")
 
     def test_keeps_the_name_as_it_was_sent(self, api: Client) -> None:
         response = api.post(PATH, {"name": " Reception "}, content_type="application/json")

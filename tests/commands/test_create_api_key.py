@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError
 from django.utils import timezone
 
-from deliveries.models import Account, ApiKey, Scope
+from deliveries.models import Account, ApiKey, AuditEntry, Scope
 from tests import builders
 from tests.commands.conftest import Run
 
@@ -23,6 +23,19 @@ class TestCreateApiKey:
         assert key.expires_at is None
         assert str(account) in said.stderr
         assert said.stdout.strip() not in said.stderr
+
+    def test_leaves_one_audit_row(self, run: Run, account: Account) -> None:
+        said = run("create_api_key", "--account", account.name, "--name", "CRM", "--scope", "events.read")
+
+        entry = AuditEntry.objects.get()
+        assert (entry.action, entry.by, entry.account) == (
+            "api_key.created",
+            "manage.py create_api_key",
+            account,
+        )
+        assert entry.subject_id == str(ApiKey.objects.get().pk)
+        assert entry.details == {"name": "CRM", "scopes": ["events.read"]}
+        assert said.stdout.strip().split("_")[2] not in str(vars(entry))
 
     def test_takes_an_account_s_id(self, run: Run, account: Account) -> None:
         builders.an_account(name=account.name)

@@ -10,7 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from deliveries.management import arguments
-from deliveries.models import Account, ApiKey, Scope
+from deliveries.models import Account, Scope
+from deliveries.services import keys
 
 
 class Command(BaseCommand):
@@ -58,10 +59,11 @@ class Command(BaseCommand):
             if not create_account or _as_id(account):
                 raise CommandError(f"No account has the id or the name {account}. {_HINT}")
             owner = Account.objects.create(name=account, created_at=now)
-        key, text = ApiKey.objects.issue(
+        key, text = keys.issue(
             account=owner,
             name=name,
             scopes=list(dict.fromkeys(scopes or Scope)),
+            by="manage.py create_api_key",
             now=now,
             expires_at=now + expires_in_days if expires_in_days else None,
         )

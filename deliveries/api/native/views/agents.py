@@ -10,6 +10,7 @@ from deliveries.api.native.pagination import KeysetPagination
 from deliveries.api.native.serializers.agents import AgentDraftSerializer, AgentSerializer
 from deliveries.api.native.views.base import BASE_PATH, PAGE, NativeViewSet
 from deliveries.models import Agent, Scope
+from deliveries.services import agents
 
 
 class AgentViewSet(NativeViewSet[Agent]):
@@ -31,7 +32,9 @@ class AgentViewSet(NativeViewSet[Agent]):
         """
         draft = AgentDraftSerializer(data=request.data)
         draft.is_valid(raise_exception=True)
-        agent = Agent.objects.create(account=self.account, created_at=timezone.now(), **draft.validated_data)
+        agent = agents.create(
+            account=self.account, by=self.caller, now=timezone.now(), **draft.validated_data
+        )
         return Response(
             self.get_serializer(agent).data,
             status=status.HTTP_201_CREATED,
