@@ -3,6 +3,7 @@
 import selectors
 import time
 from functools import partial
+from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
@@ -15,6 +16,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     Gunicorn's own wait for as long as a client likes. Connections without TLS only: the proxy speaks that.
     """
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        """Stop the start where gunicorn is to speak TLS itself.
+
+        :raises RuntimeError: because a patient socket in the place of an encrypted one would not be one.
+        """
+        if cfg.is_ssl:
+            raise RuntimeError("This worker knows no TLS: leave --certfile and --keyfile to the proxy.")
+        super().check_config(cfg, log)
 
     def enqueue_req(self, conn: TConn) -> None:
         """Have a thread serve a connection. A new one waits for its first byte without a thread."""

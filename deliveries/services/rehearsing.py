@@ -5,6 +5,7 @@ Section "Test" of the logs API contract.
 """
 
 import logging
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -23,6 +24,13 @@ EVENT_TYPE = "webhook.test"
 LONGEST = timedelta(seconds=30)
 # By how much an engine may miss its own deadline before we stop waiting for it.
 GRACE = timedelta(seconds=1)
+# So many at once in a process: each holds a thread that others want for their requests.
+MOST_AT_ONCE = 2
+_room = threading.BoundedSemaphore(MOST_AT_ONCE)
+
+
+class Busy(Exception):
+    """This process has as many rehearsals under way as it takes; nothing was sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +52,8 @@ def rehearse(webhook: Webhook, *, now: datetime) -> Rehearsal:
 
     It goes where a delivery would go, with everything a delivery carries, but only once. Takes as long as the
     webhook's timeout at most, and never longer than `LONGEST`. Call it outside of a transaction.
+
+    :raises Busy: when too many others are under way.
     """
     try:
         request = _request(webhook, now=now)
@@ -54,7 +64,12 @@ def rehearse(webhook: Webhook, *, now: datetime) -> Rehearsal:
             exc_info=logger.isEnabledFor(logging.DEBUG),
         )
         return _failed(Reason.INVALID_REQUEST)
-    exchange = _send(request)
+    if not _room.acquire(blocking=False):
+        raise Busy("Too many test events are under way.")
+    try:
+        exchange = _send(request)
+    finally:
+        _room.release()
     if exchange is None:
         return _failed(Reason.RESPONSE_TOO_SLOW, duration=request.timeout)
     if isinstance(exchange.outcome, TransportError):

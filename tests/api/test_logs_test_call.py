@@ -280,6 +280,27 @@ class TestHowOften:
         assert refused.status_code == 429
         assert refused.json() == {"success": False, "message": "Too many requests."}
 
+    def test_is_twice_at_once_in_a_process(
+        self, api: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answers = []
+        webhook = a_webhook(account, builders.URL)
+
+        def another(request: Request) -> Outcome:
+            # While one waits for its receiver the next one comes.
+            answers.append(api.post(f"/api/v1/agents/{webhook.agent_id}/webhooks/{webhook.pk}/test"))
+            return a_reply()
+
+        monkeypatch.setattr(rehearsing, "RequestsTransport", lambda policy, slots: FakeTransport(another))
+        first = api.post(f"/api/v1/agents/{webhook.agent_id}/webhooks/{webhook.pk}/test")
+
+        assert first.json()["success"]
+        third, second = answers
+        assert second.json()["success"]
+        assert third.status_code == 429
+        assert third.json() == {"success": False, "message": "Too many requests."}
+        assert int(third.headers["Retry-After"]) > 0
+
 
 class TestTheDatabase:
     def test_has_no_transaction_open_meanwhile(

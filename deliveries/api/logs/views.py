@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from deliveries.api import conditional, parsing, throttling, timestamps
+from deliveries.api.errors import TooManyRequests
 from deliveries.api.logs import entries, errors
 from deliveries.api.logs.entries import Log
 from deliveries.api.logs.pagination import PagePagination
@@ -184,8 +185,14 @@ class WebhookViewSet(BelowAgentViewSet[Webhook]):
         return Response({"success": True, "data": data, "message": "Webhook secret rotated successfully"})
 
     def test(self, request: Request, **path: str) -> Response:
-        """Send a test event and answer with what came of it. The request's body is not read."""
-        rehearsal = rehearsing.rehearse(self.webhook(), now=timezone.now())
+        """Send a test event and answer with what came of it. The request's body is not read.
+
+        :raises TooManyRequests: when this process has enough of them under way.
+        """
+        try:
+            rehearsal = rehearsing.rehearse(self.webhook(), now=timezone.now())
+        except rehearsing.Busy as error:
+            raise TooManyRequests(wait=None) from error
         message = "Test webhook sent successfully" if rehearsal.succeeded else rehearsal.reason
         data = RehearsalSerializer(rehearsal).data
         return Response({"success": rehearsal.succeeded, "message": message, "data": data})
