@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
@@ -122,7 +122,7 @@ def check(*, account: Account, drafts: Sequence[Draft]) -> list[bytes]:
     for place, draft in enumerate(drafts):
         found: dict[str, list[str]] = {}
         if draft.event_type not in known:
-            found["event"] = ["This is not a known event type."]
+            found["event"] = ["This is not a known event type; GET /api/v1/event_types lists those that are."]
         if draft.agent is not None and draft.agent.account_id != account.pk:
             found["agent_id"] = ["This is not an agent of the account."]
         if draft.idempotency_key is not None and not _KEY.fullmatch(draft.idempotency_key):
@@ -151,12 +151,18 @@ def _store(
         fingerprints = [_fingerprint(draft, body) for draft, body in zip(drafts, bodies, strict=True)]
         before = _published_before(account, drafts, fingerprints, now=now)
         webhooks = list(Webhook.objects.enabled().filter(account=account))
-        publications = [
-            before.get(draft.idempotency_key or "") or _new(account, draft, body, webhooks, now=now)
-            for draft, body in zip(drafts, bodies, strict=True)
-        ]
-        fresh = [publication for publication in publications if isinstance(publication, _Fresh)]
-        keys = [draft.idempotency_key or "" for draft in drafts]
+        publications: list[Publication] = []
+        fresh: list[_Fresh] = []
+        for draft, body, fingerprint in zip(drafts, bodies, fingerprints, strict=True):
+            key = draft.idempotency_key or ""
+            if key in before:
+                publications.append(before[key])
+                continue
+            made = _new(account, draft, body, webhooks, fingerprint, now=now)
+            fresh.append(made)
+            publications.append(Publication(event=made.event, matched=len(made.deliveries)))
+            if key:
+                before[key] = replace(publications[-1], replayed=True)
         Event.objects.bulk_create(publication.event for publication in fresh)
         Delivery.objects.bulk_create(
             (delivery for publication in fresh for delivery in publication.deliveries), batch_size=500
@@ -164,35 +170,36 @@ def _store(
         IdempotencyKey.objects.bulk_create(
             IdempotencyKey(
                 account=account,
-                key=key,
-                fingerprint=fingerprint,
-                event=publication.event,
+                key=made.key,
+                fingerprint=made.fingerprint,
+                event=made.event,
                 created_at=now,
             )
             # In one order for everybody: two batches that each wait for the other's key would stop for good.
-            for key, fingerprint, publication in sorted(
-                zip(keys, fingerprints, publications, strict=True), key=lambda row: row[0]
-            )
-            if key and isinstance(publication, _Fresh)
+            for made in sorted(fresh, key=lambda made: made.key)
+            if made.key
         )
         if any(publication.deliveries for publication in fresh):
             doorbell.ring_on_commit()
-    return [
-        Publication(event=publication.event, matched=len(publication.deliveries))
-        if isinstance(publication, _Fresh)
-        else publication
-        for publication in publications
-    ]
+    return publications
 
 
 @dataclass(frozen=True)
 class _Fresh:
+    key: str
+    fingerprint: str
     event: Event
     deliveries: list[Delivery]
 
 
 def _new(
-    account: Account, draft: Draft, body: bytes, webhooks: Iterable[Webhook], *, now: datetime
+    account: Account,
+    draft: Draft,
+    body: bytes,
+    webhooks: Iterable[Webhook],
+    fingerprint: str,
+    *,
+    now: datetime,
 ) -> _Fresh:
     event = Event(
         account=account,
@@ -216,7 +223,7 @@ def _new(
         for webhook in webhooks
         if webhook.agent_id in agents and webhook.wants(draft.event_type)
     ]
-    return _Fresh(event, deliveries)
+    return _Fresh(draft.idempotency_key or "", fingerprint, event, deliveries)
 
 
 def _published_before(
@@ -224,13 +231,16 @@ def _published_before(
 ) -> dict[str, Publication]:
     """Return, by key, what was published under the drafts' keys in the last 72 hours.
 
-    :raises IdempotencyConflict: when one of them was for something else, or two drafts share a key.
+    :raises IdempotencyConflict: when one of them was for something else, or stands for two things now.
     """
-    places = _places(drafts)
+    places = _places(drafts, fingerprints)
     if not places:
         return {}
     keys = IdempotencyKey.objects.filter(account=account, key__in=places)
-    keys.filter(created_at__lte=now - IdempotencyKey.KEPT).delete()
+    expired = keys.filter(created_at__lte=now - IdempotencyKey.KEPT).order_by("key").select_for_update()
+    # In one order for everybody, as they are made.
+    if ids := list(expired.values_list("pk", flat=True)):
+        IdempotencyKey.objects.filter(pk__in=ids).delete()
     found = list(keys.select_related("event"))
     others = [key for key in found if key.fingerprint != fingerprints[places[key.key]]]
     if others:
@@ -246,19 +256,21 @@ def _published_before(
     }
 
 
-def _places(drafts: Sequence[Draft]) -> dict[str, int]:
-    """Return where each idempotency key stands.
+def _places(drafts: Sequence[Draft], fingerprints: Sequence[str]) -> dict[str, int]:
+    """Return where each idempotency key stands first.
 
-    :raises IdempotencyConflict: when one stands in two places.
+    :raises IdempotencyConflict: when one stands for two publications.
     """
     places: dict[str, int] = {}
     again = []
     for place, draft in enumerate(drafts):
         key = draft.idempotency_key
-        if key and places.setdefault(key, place) != place:
+        if key and fingerprints[places.setdefault(key, place)] != fingerprints[place]:
             again.append(place)
     if again:
-        raise IdempotencyConflict("Two events of one call have the same idempotency key.", places=again)
+        raise IdempotencyConflict(
+            "Two different events of one call have the same idempotency key.", places=again
+        )
     return places
 
 

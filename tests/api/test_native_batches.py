@@ -228,10 +228,19 @@ class TestIdempotencyKeys:
         assert response.json()["code"] == "idempotency_conflict"
         assert Event.objects.count() == 1
 
-    def test_may_not_stand_twice(self, api: Client) -> None:
+    def test_make_one_event_of_two_alike(self, api: Client) -> None:
         keyed = {**ITEM, "idempotency_key": "k-1"}
 
-        assert list(errors(publish(api, [keyed, ITEM, keyed, keyed]), 409)) == [
+        first, second = publish(api, [keyed, keyed]).json()["events"]
+
+        assert second == {**first, "replayed": True}
+        assert Event.objects.count() == 1
+
+    def test_may_not_stand_for_two_events(self, api: Client) -> None:
+        keyed = {**ITEM, "idempotency_key": "k-1"}
+        other = {**keyed, "payload": {}}
+
+        assert list(errors(publish(api, [keyed, ITEM, other, other]), 409)) == [
             "events[2].idempotency_key",
             "events[3].idempotency_key",
         ]

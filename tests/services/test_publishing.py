@@ -75,7 +75,9 @@ class TestPublish:
     def test_keeps_to_the_catalogue_unless_the_account_is_open(self, account: Account) -> None:
         with pytest.raises(publishing.InvalidEvents) as caught:
             publish(account, event_type="my.own")
-        assert caught.value.problems == {0: {"event": ["This is not a known event type."]}}
+        assert caught.value.problems == {
+            0: {"event": ["This is not a known event type; GET /api/v1/event_types lists those that are."]}
+        }
 
         account.open_event_types = True
         assert publish(account, event_type="my.own").event.type == "my.own"
@@ -163,11 +165,36 @@ class TestIdempotencyKey:
         assert not again.replayed
         assert again.event != first.event
 
-    def test_serves_one_event_of_a_call(self, account: Account, now: datetime) -> None:
+    def test_makes_one_event_of_two_alike_in_a_call(self, account: Account, now: datetime) -> None:
+        builders.a_webhook(account)
         draft = Draft(event_type="call.ended", payload=PAYLOAD, idempotency_key="k-1")
 
-        with pytest.raises(publishing.IdempotencyConflict):
-            publishing.publish_many(account=account, drafts=[draft, draft], now=now)
+        first, second = publishing.publish_many(account=account, drafts=[draft, draft], now=now)
+
+        assert (first.event, first.matched, first.replayed) == (second.event, 1, False)
+        assert (second.matched, second.replayed) == (1, True)
+        assert Event.objects.count() == Delivery.objects.count() == IdempotencyKey.objects.count() == 1
+
+    def test_serves_no_two_different_events_of_a_call(self, account: Account, now: datetime) -> None:
+        drafts = [
+            Draft(event_type="call.ended", payload={"n": n}, idempotency_key="k-1") for n in (1, 1, 2, 1, 3)
+        ]
+
+        with pytest.raises(publishing.IdempotencyConflict) as caught:
+            publishing.publish_many(account=account, drafts=drafts, now=now)
+        assert caught.value.places == [2, 4]
+
+    @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks no rows")
+    def test_locks_those_expired_in_one_order(self, account: Account, now: datetime) -> None:
+        """Two calls that each wait for a key the other deletes would stop for good."""
+        publish(account, idempotency_key="k-1")
+
+        with CaptureQueriesContext(connection) as queries:
+            publish(account, idempotency_key="k-1", now=now + timedelta(hours=72))
+
+        about = [query["sql"] for query in queries if "deliveries_idempotencykey" in query["sql"]]
+        assert 'ORDER BY "deliveries_idempotencykey"."key" ASC FOR UPDATE' in about[0]
+        assert about[1].startswith('DELETE FROM "deliveries_idempotencykey"')
 
 
 @pytest.mark.django_db(transaction=True)
