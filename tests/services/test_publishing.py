@@ -184,7 +184,7 @@ class TestIdempotencyKey:
             publishing.publish_many(account=account, drafts=drafts, now=now)
         assert caught.value.places == [2, 4]
 
-    @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks no rows")
+    @pytest.mark.postgresql
     def test_locks_those_expired_in_one_order(self, account: Account, now: datetime) -> None:
         """Two calls that each wait for a key the other deletes would stop for good."""
         publish(account, idempotency_key="k-1")
