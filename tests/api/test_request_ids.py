@@ -124,16 +124,23 @@ class TestLogs:
         api.raise_request_exception = False
         with database_fails(ZeroDivisionError()):
             api.get(AGENTS, headers={NAME: "mine-1"})
-        api.get("/nowhere", headers={NAME: "mine-2"})
+            api.get(AGENTS, headers={NAME: "mine-2"})
         logging.getLogger("deliveries").warning("Later")
 
         told = [json.loads(line) for line in lines.getvalue().splitlines()]
         assert [(line["logger"], line.get("request_id")) for line in told] == [
             ("deliveries.api.errors", "mine-1"),
             ("django.request", "mine-1"),
+            ("deliveries.api.errors", "mine-2"),
             ("django.request", "mine-2"),
             ("deliveries", None),
         ]
+
+    @pytest.mark.parametrize("path", [AGENTS, "/nowhere"])
+    def test_are_not_for_anybody_to_fill(self, path: str, client: Client, db: None, lines: StringIO) -> None:
+        assert client.get(path).status_code in (401, 404)
+
+        assert lines.getvalue() == ""
 
     def test_carry_it_when_they_are_for_people(self, monkeypatch: pytest.MonkeyPatch) -> None:
         formatter = PlainFormatter("{levelname} {message}", style="{")
