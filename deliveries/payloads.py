@@ -102,7 +102,12 @@ def read_back(body: bytes) -> object:
     try:
         return _parse(body, MAX_DEPTH, _READER)
     except InvalidJSON:
-        return body.decode("utf-8", "replace").replace("\x00", "\ufffd")
+        return readable(body)
+
+
+def readable(body: bytes | memoryview) -> str:
+    """Return a body as text any reader can take: what is not UTF-8, and NUL, replaced."""
+    return bytes(body).decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
 def _text(payload: dict[str, object]) -> str:

@@ -31,8 +31,6 @@ NEED_A_CREDENTIAL = (
     Webhook.Authorization.BASIC,
     Webhook.Authorization.API_KEY,
 )
-
-
 # How many secrets sign a request at most: a header takes no more than so much, and a receiver's patience too.
 MAX_SECRETS = 5
 

@@ -60,6 +60,7 @@ class Log:
     @classmethod
     def made(cls, attempt: Attempt) -> Self:
         """Return the log of an attempt that has been made."""
+        body = attempt.response_body
         return cls(
             id=attempt.pk,
             delivery=attempt.delivery,
@@ -68,7 +69,7 @@ class Log:
             created_at=attempt.created_at,
             http_status=attempt.http_status,
             error=_error(attempt),
-            response_body=_text(attempt.response_body),
+            response_body=None if body is None else payloads.readable(body),
             response_headers=attempt.response_headers,
             duration_ms=attempt.duration // timedelta(milliseconds=1),
             delivered_at=attempt.started_at + attempt.duration if attempt.succeeded else None,
@@ -162,8 +163,3 @@ def _error(attempt: Attempt) -> str | None:
     if attempt.reason_code == Reason.HTTP_STATUS and attempt.http_status in _PHRASES:
         return _PHRASES[attempt.http_status]
     return attempt.error or None
-
-
-def _text(body: bytes | memoryview | None) -> str | None:
-    """Return an answer's body as text any reader can take: what is not UTF-8, and NUL, replaced."""
-    return None if body is None else bytes(body).decode("utf-8", "replace").replace("\x00", "\ufffd")

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from rest_framework import serializers
 
+from deliveries import payloads
 from deliveries.api import timestamps
 from deliveries.models import Attempt
 
@@ -49,6 +50,6 @@ class AttemptSerializer(AttemptSummarySerializer):
     response_body = serializers.SerializerMethodField()
 
     def get_response_body(self, attempt: Attempt) -> str | None:
-        """Return the answer's body as text any reader can take: what is not UTF-8, and NUL, replaced."""
+        """Return the answer's body as text; null when there was none."""
         body = attempt.response_body
-        return None if body is None else bytes(body).decode("utf-8", "replace").replace("\x00", "\ufffd")
+        return None if body is None else payloads.readable(body)
