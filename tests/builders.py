@@ -14,10 +14,12 @@ from deliveries.models import (
     Delivery,
     Event,
     Failure,
+    Pause,
     Recovery,
     Scope,
     TrafficMinute,
     Webhook,
+    Worker,
 )
 from deliveries.reasons import Reason, describe
 from deliveries.services import webhooks
@@ -109,7 +111,7 @@ def a_backlog(webhook: Webhook, size: int, **changes: Any) -> None:
 def claim(now: datetime, *, limit: int = 1000) -> list[Delivery]:
     """Claim what is due, as a worker does."""
     claimed, _ = Delivery.objects.claim_due(
-        now=now, limit=limit, grace=timedelta(seconds=30), after=UUID(int=0)
+        now=now, limit=limit, grace=timedelta(seconds=30), after=UUID(int=0), share=limit, taken={}
     )
     return claimed
 
@@ -235,4 +237,25 @@ def a_minute_of_traffic(webhook: Webhook | None = None, **changes: Any) -> Traff
             "upto_250": 1,
             **changes,
         }
+    )
+
+
+def a_pause(account: Account | None = None, **changes: Any) -> Pause:
+    """Return a pause that holds back all of an account, unless it names something else, for a day."""
+    return Pause.objects.create(
+        **{
+            "account": account or an_account(),
+            "why": "The receiver is being moved.",
+            "by": "ada",
+            "created_at": NOW - timedelta(hours=1),
+            "until": NOW + timedelta(days=1),
+            **changes,
+        }
+    )
+
+
+def a_worker(**changes: Any) -> Worker:
+    """Return the row of a process that delivers."""
+    return Worker.objects.create(
+        **{"host": "one.example.com", "pid": 4711, "started_at": NOW, "seen_at": NOW, "slots": 32, **changes}
     )

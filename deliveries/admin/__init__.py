@@ -9,10 +9,12 @@ from deliveries.admin import (
     deliveries,
     events,
     failures,
+    pauses,
     recoveries,
     titles,
     traffic,
     webhooks,
+    workers,
 )
 
 __all__ = [
@@ -24,9 +26,11 @@ __all__ = [
     "deliveries",
     "events",
     "failures",
+    "pauses",
     "recoveries",
     "traffic",
     "webhooks",
+    "workers",
 ]
 
 titles.give()

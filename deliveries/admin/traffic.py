@@ -29,6 +29,7 @@ class TrafficMinuteAdmin(History[TrafficMinute]):
         "succeeded",
         "failed",
         "given_up",
+        "unavailable",
         "duration_ms",
         *TrafficMinute.histogram(),
     )

@@ -30,6 +30,7 @@ _CHANGED_SECRETS = (
 )
 _SHOWN_SECRETS = ("has_secret", "has_credential", "header_names")
 _HEALTH = ("consecutive_failures", "failing_since", "last_success_at", "last_failure_at")
+_CIRCUIT = ("circuit", "circuit_since", "next_step_at", "openings", "unavailable_in_a_row", "let_go")
 _STATE = ("id", "disabled_reason", "created_at", "updated_at", "deleted_at")
 
 
@@ -185,10 +186,11 @@ class WebhookAdmin(Table[Webhook]):
 class WebhookHealthAdmin(History[WebhookHealth]):
     """How webhooks are doing."""
 
-    list_display = (columns.cut("webhook.name", "webhook"), *_HEALTH)
+    list_display = (columns.cut("webhook.name", "webhook"), "circuit", *_HEALTH)
+    list_filter = ("circuit",)
     list_select_related = ("webhook",)
     search_fields = ("webhook",)
-    fields = readonly_fields = ("webhook", *_HEALTH)
+    fields = readonly_fields = ("webhook", *_HEALTH, *_CIRCUIT)
 
 
 @admin.register(WebhookRevision)

@@ -8,9 +8,12 @@ from deliveries.models.delivery import Delivery
 from deliveries.models.event import Event, EventType, IdempotencyKey
 from deliveries.models.failure import Failure
 from deliveries.models.fields import Sealed
+from deliveries.models.health import WebhookHealth
+from deliveries.models.pause import Pause
 from deliveries.models.recovery import Recovery
 from deliveries.models.traffic import TrafficMinute
-from deliveries.models.webhook import Webhook, WebhookHealth, WebhookRevision
+from deliveries.models.webhook import Webhook, WebhookRevision
+from deliveries.models.worker import Worker
 
 __all__ = [
     "Account",
@@ -23,6 +26,7 @@ __all__ = [
     "EventType",
     "Failure",
     "IdempotencyKey",
+    "Pause",
     "Recovery",
     "Scope",
     "Sealed",
@@ -30,4 +34,5 @@ __all__ = [
     "Webhook",
     "WebhookHealth",
     "WebhookRevision",
+    "Worker",
 ]

@@ -1,6 +1,7 @@
 """What PostgreSQL and SQLite do differently: the claim, and a lock between processes. Nothing else may."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,8 +15,9 @@ _CLAIM_LOCK = crc32(b"deliveries.claim")
 
 # The recursion steps from webhook to webhook through the index, whatever the depth of each backlog: first
 # those behind the one the last claim ended with, then round to it. Each gives its oldest due rows, as many as
-# it has room for, and the LIMIT ends the walk early. OFFSET 0 keeps the planner from turning the join round,
-# which it likes where it knows of few webhooks, and which would serve the first of them first every time.
+# it has room for: none while it is paused or its circuit open. The LIMIT ends the walk early. OFFSET 0 keeps
+# the planner from turning the join round, which it likes where it knows of few webhooks, and which would
+# serve the first of them first every time.
 _CLAIM_POSTGRESQL = """
 WITH RECURSIVE behind AS (
     (SELECT webhook_id FROM deliveries_delivery
@@ -36,10 +38,22 @@ WITH RECURSIVE behind AS (
     SELECT due.id, webhook.timeout
       FROM (SELECT webhook_id FROM behind UNION ALL SELECT webhook_id FROM before) AS walk
      CROSS JOIN LATERAL (
-        SELECT id, timeout, max_in_flight FROM deliveries_webhook
-         WHERE id = walk.webhook_id AND enabled OFFSET 0) AS webhook
+        SELECT webhook.id, webhook.timeout,
+               CASE health.circuit WHEN 'probing' THEN 1 ELSE webhook.max_in_flight END AS most
+          FROM deliveries_webhook AS webhook
+          LEFT JOIN deliveries_webhookhealth AS health ON health.webhook_id = webhook.id
+         WHERE webhook.id = walk.webhook_id AND webhook.enabled
+           AND coalesce(health.circuit, 'closed') <> 'open'
+           AND NOT EXISTS (
+            SELECT FROM deliveries_pause AS pause
+             WHERE pause.account_id = webhook.account_id AND pause.ended_at IS NULL AND pause.until > %(now)s
+               AND coalesce(pause.webhook_id, webhook.id) = webhook.id AND pause.event_type = '')
+        OFFSET 0) AS webhook
      CROSS JOIN LATERAL (
-        SELECT greatest(webhook.max_in_flight - count(*), 0) AS room FROM deliveries_delivery
+        SELECT greatest(0, least(
+                   webhook.most - count(*),
+                   %(share)s - coalesce((%(taken)s::jsonb ->> webhook.id::text)::integer, 0))) AS room
+          FROM deliveries_delivery
          WHERE webhook_id = webhook.id AND lease_token IS NOT NULL AND due_at > %(now)s) AS lane
      CROSS JOIN LATERAL (
         SELECT id FROM deliveries_delivery
@@ -78,14 +92,22 @@ WITH RECURSIVE behind(webhook_id) AS (
     SELECT due.id
       FROM walk
       JOIN deliveries_webhook AS webhook ON webhook.id = walk.webhook_id AND webhook.enabled
+      LEFT JOIN deliveries_webhookhealth AS health ON health.webhook_id = webhook.id
       JOIN deliveries_delivery AS due ON due.id IN (
         SELECT id FROM (
             SELECT id, row_number() OVER (ORDER BY due_at) AS place FROM deliveries_delivery
              WHERE webhook_id = webhook.id AND status = 'pending' AND due_at <= %(now)s
              ORDER BY due_at LIMIT %(limit)s)
-         WHERE place <= webhook.max_in_flight - (
-            SELECT count(*) FROM deliveries_delivery
-             WHERE webhook_id = webhook.id AND lease_token IS NOT NULL AND due_at > %(now)s))
+         WHERE place <= min(
+            CASE health.circuit WHEN 'probing' THEN 1 ELSE webhook.max_in_flight END - (
+                SELECT count(*) FROM deliveries_delivery
+                 WHERE webhook_id = webhook.id AND lease_token IS NOT NULL AND due_at > %(now)s),
+            %(share)s - coalesce(%(taken)s ->> ('$."' || webhook.id || '"'), 0)))
+     WHERE coalesce(health.circuit, 'closed') <> 'open'
+       AND NOT EXISTS (
+        SELECT 1 FROM deliveries_pause AS pause
+         WHERE pause.account_id = webhook.account_id AND pause.ended_at IS NULL AND pause.until > %(now)s
+           AND coalesce(pause.webhook_id, webhook.id) = webhook.id AND pause.event_type = '')
      ORDER BY walk.turn, walk.webhook_id
      LIMIT %(limit)s
 )
@@ -101,7 +123,14 @@ RETURNING id, webhook_id
 
 
 def claim_due(
-    *, now: datetime, limit: int, grace: timedelta, after: UUID, token: UUID
+    *,
+    now: datetime,
+    limit: int,
+    grace: timedelta,
+    after: UUID,
+    share: int,
+    taken: Mapping[UUID, int],
+    token: UUID,
 ) -> list[tuple[UUID, UUID]]:
     """Lease due deliveries; return each one's id and its webhook's. See `DeliveryQuerySet.claim_due`."""
     with transaction.atomic(), connection.cursor() as cursor:
@@ -113,7 +142,8 @@ def claim_due(
                 [_CLAIM_LOCK],
             )
             values: dict[str, Any] = {"now": now, "grace": grace, "after": after, "token": token}
-            cursor.execute(_CLAIM_POSTGRESQL, {**values, "limit": limit})
+            values |= {"taken": json.dumps({str(pk): count for pk, count in taken.items()})}
+            cursor.execute(_CLAIM_POSTGRESQL, {**values, "limit": limit, "share": share})
             rows: list[tuple[UUID, UUID]] = cursor.fetchall()
             return rows
         values = {
@@ -122,8 +152,9 @@ def claim_due(
             "grace": grace.total_seconds(),
             "after": after.hex,
             "token": token.hex,
+            "taken": json.dumps({pk.hex: count for pk, count in taken.items()}),
         }
-        cursor.execute(_CLAIM_SQLITE, {**values, "limit": limit})
+        cursor.execute(_CLAIM_SQLITE, {**values, "limit": limit, "share": share})
         return [(UUID(pk), UUID(webhook_id)) for pk, webhook_id in cursor.fetchall()]
 
 

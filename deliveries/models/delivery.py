@@ -6,12 +6,13 @@ from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 
 from deliveries.identifiers import new_id
 from deliveries.models import databases
 from deliveries.models.account import Account
 from deliveries.models.event import Event
+from deliveries.models.pause import Pause
 from deliveries.models.webhook import Webhook
 
 
@@ -27,22 +28,42 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(status__in=Delivery.UNFINISHED)
 
     def claim_due(
-        self, *, now: datetime, limit: int, grace: timedelta, after: UUID
+        self,
+        *,
+        now: datetime,
+        limit: int,
+        grace: timedelta,
+        after: UUID,
+        share: int,
+        taken: Mapping[UUID, int],
     ) -> tuple[list["Delivery"], UUID]:
         """Take up to `limit` due deliveries, each for its webhook's timeout plus `grace`.
 
-        Goes round the webhooks, starting behind `after`, and takes no more of one webhook than its
-        `max_in_flight` leaves room for, whoever holds the rest. No row is handed out twice while its lease
-        lasts. Returns the deliveries with their events and webhooks, and the webhook to start behind next.
+        Goes round the webhooks, starting behind `after`. Of one webhook it takes no more than its
+        `max_in_flight` leaves room for, whoever holds the rest; one at a time while it is probed; none while
+        it is paused or its circuit is open. No row is handed out twice while its lease lasts.
+
+        :param share: of the caller's slots, how many one webhook may have.
+        :param taken: how many each webhook has already; none where it is missing.
+        :returns: the deliveries with their events and webhooks, and the webhook to start behind next.
         """
         token = new_id()
-        claimed = databases.claim_due(now=now, limit=limit, grace=grace, after=after, token=token)
+        claimed = databases.claim_due(
+            now=now, limit=limit, grace=grace, after=after, share=share, taken=taken, token=token
+        )
         if not claimed:
             return [], after
         passed = [webhook_id for _, webhook_id in claimed if webhook_id <= after]
         last = max(passed or (webhook_id for _, webhook_id in claimed))
-        deliveries = self.filter(pk__in=[pk for pk, _ in claimed], lease_token=token)
-        return list(deliveries.select_related("event", "webhook")), last
+        ours = self.filter(pk__in=[pk for pk, _ in claimed], lease_token=token)
+        # An event type may be paused, which no index of the queue knows.
+        paused = Exists(
+            Pause.objects.in_force(now).of_type(OuterRef("event__type"), account=OuterRef("account"))
+        )
+        deliveries = list(ours.exclude(paused).select_related("event", "webhook"))
+        if len(deliveries) < len(claimed):
+            ours.exclude(pk__in=[delivery.pk for delivery in deliveries]).keep_back(now=now)
+        return deliveries, last
 
     def move(
         self, status: "Delivery.Status", *, allowed_from: Sequence["Delivery.Status"], **changes: Any
@@ -109,6 +130,15 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Return claimed deliveries that were never sent; as if they had not been claimed."""
         return self.filter(lease_token=token).move(
             Delivery.Status.PENDING,
+            allowed_from=[Delivery.Status.PENDING],
+            due_at=now,
+            claims=F("claims") - 1,
+        )
+
+    def keep_back(self, *, now: datetime) -> int:
+        """Hold claimed deliveries that were not sent; as if they had not been claimed."""
+        return self.move(
+            Delivery.Status.HELD,
             allowed_from=[Delivery.Status.PENDING],
             due_at=now,
             claims=F("claims") - 1,
@@ -206,7 +236,10 @@ class Delivery(models.Model):
                 condition=Q(lease_token__isnull=False),
                 name="deliveries_leased",
             ),
-            models.Index(fields=["webhook"], condition=Q(status="held"), name="deliveries_held"),
+            # Serves letting go of what is held, oldest first.
+            models.Index(
+                fields=["webhook", "due_at"], condition=Q(status="held"), name="deliveries_held_in_order"
+            ),
         ]
 
     def __str__(self) -> str:

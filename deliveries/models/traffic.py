@@ -69,6 +69,9 @@ class TrafficMinute(models.Model):
     succeeded = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
     given_up = models.PositiveIntegerField(default=0, help_text="Deliveries whose last attempt failed.")
+    unavailable = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Failed because the receiver could not take anything."
+    )
     duration_ms = models.PositiveBigIntegerField(default=0, help_text="Of all attempts together.")
     upto_5 = models.PositiveIntegerField(default=0)
     upto_10 = models.PositiveIntegerField(default=0)

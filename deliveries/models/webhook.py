@@ -1,15 +1,13 @@
-"""Where events go: the webhook, its matching rule, and its health."""
+"""Where events go: the webhook, and its matching rule."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Self
-from uuid import UUID
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Case, F, Max, OuterRef, Q, Subquery, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models import Max, OuterRef, Q, Subquery
 
 from deliveries.identifiers import new_id
 from deliveries.models.account import Account
@@ -202,42 +200,3 @@ def _is_wanted(event_type: str, patterns: Sequence[str]) -> bool:
         or (pattern.endswith(".*") and event_type.startswith(pattern.removesuffix("*")))
         for pattern in patterns
     )
-
-
-class WebhookHealthQuerySet(models.QuerySet["WebhookHealth"]):
-    """Health rows."""
-
-    def note(self, *, succeeded: Collection[UUID], failed: Mapping[UUID, int], at: datetime) -> None:
-        """Count a batch of outcomes: which webhooks took something, and how often each of the others failed.
-
-        A success ends the row of failures, also of those that came in the same batch.
-        """
-        # In one order for everybody: two workers that each wait for the other's row would stop for good.
-        rows = self.filter(webhook__in={*succeeded, *failed}).select_for_update().order_by("pk")
-        list(rows.values_list("pk"))
-        if succeeded:
-            self.filter(webhook__in=succeeded).update(
-                consecutive_failures=0, failing_since=None, last_success_at=at
-            )
-        if failed:
-            more = Case(*(When(pk=pk, then=Value(count)) for pk, count in failed.items()))
-            self.filter(webhook__in=failed).update(
-                consecutive_failures=F("consecutive_failures") + more,
-                failing_since=Coalesce("failing_since", Value(at)),
-                last_failure_at=at,
-            )
-
-
-class WebhookHealth(models.Model):
-    """How a webhook is doing. Apart from the webhook, because every batch of results writes here."""
-
-    webhook = models.OneToOneField(Webhook, primary_key=True, on_delete=models.CASCADE, related_name="health")
-    consecutive_failures = models.PositiveIntegerField(default=0)
-    failing_since = models.DateTimeField(null=True)
-    last_success_at = models.DateTimeField(null=True)
-    last_failure_at = models.DateTimeField(null=True)
-
-    objects = WebhookHealthQuerySet.as_manager()
-
-    def __str__(self) -> str:
-        return f"{self.webhook_id}: {self.consecutive_failures} failures in a row"

@@ -5,6 +5,7 @@ import os
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ RECORD_AT = 50
 # With fewer free slots than this share, a claim waits a little: one for many costs what one for one does.
 WORTHWHILE = 0.25
 WORTHWHILE_AFTER = 0.1
+# Of the slots of a process, what one webhook has at most: the rest is for the others, however slow it is.
+SHARE = 0.25
 # How long to leave a database alone that has failed us, in seconds: the first time, and at most.
 BACK_OFF = (0.5, 10.0)
 
@@ -213,7 +216,12 @@ class Dispatcher:
         free = self._free()
         began = self._claimed_at = time.monotonic()
         deliveries, self._after = Delivery.objects.claim_due(
-            now=self._clock(), limit=free, grace=settings.WEBHOOKS_LEASE_GRACE, after=self._after
+            now=self._clock(),
+            limit=free,
+            grace=settings.WEBHOOKS_LEASE_GRACE,
+            after=self._after,
+            share=max(1, int(self._transport.slots * SHARE)),
+            taken=Counter(sent.delivery.webhook_id for sent in self._under_way.values()),
         )
         self._failures_in_a_row = 0
         self._idle = not (deliveries or self._under_way or self._results)

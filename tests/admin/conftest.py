@@ -59,11 +59,13 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "eventtype": an_event_type,
     "failure": lambda: builders.a_failed_delivery().failure,
     "idempotencykey": an_idempotency_key,
+    "pause": builders.a_pause,
     "recovery": builders.a_recovery,
     "trafficminute": builders.a_minute_of_traffic,
     "webhook": builders.a_webhook,
     "webhookhealth": lambda: builders.a_webhook().health,
     "webhookrevision": lambda: builders.a_webhook().revisions.get(),
+    "worker": builders.a_worker,
 }
 HISTORY = (
     "attempt",
@@ -72,9 +74,11 @@ HISTORY = (
     "event",
     "failure",
     "idempotencykey",
+    "pause",
     "recovery",
     "trafficminute",
     "webhookhealth",
     "webhookrevision",
+    "worker",
 )
 MADE_BY_HAND = tuple(sorted(set(MAKERS) - set(HISTORY)))

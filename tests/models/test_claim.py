@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from deliveries.identifiers import new_id
-from deliveries.models import Delivery, Webhook
+from deliveries.models import Delivery, Webhook, WebhookHealth
 from tests import builders
 from tests.somebody_else import holding
 
@@ -18,7 +18,9 @@ START = UUID(int=0)
 
 
 def claim(now: datetime, *, limit: int = 100, after: UUID = START) -> list[Delivery]:
-    deliveries, _ = Delivery.objects.claim_due(now=now, limit=limit, grace=GRACE, after=after)
+    deliveries, _ = Delivery.objects.claim_due(
+        now=now, limit=limit, grace=GRACE, after=after, share=limit, taken={}
+    )
     return deliveries
 
 
@@ -125,7 +127,9 @@ class TestClaim:
         after = START
         order = []
         for _ in range(6):
-            (delivery,), after = Delivery.objects.claim_due(now=now, limit=1, grace=GRACE, after=after)
+            (delivery,), after = Delivery.objects.claim_due(
+                now=now, limit=1, grace=GRACE, after=after, share=1, taken={}
+            )
             order.append(delivery.webhook_id)
 
         assert order[:3] == order[3:]
@@ -238,5 +242,99 @@ def explained_claim(now: datetime, monkeypatch: pytest.MonkeyPatch) -> str:
     with monkeypatch.context() as patch:
         explain = f"EXPLAIN {databases._CLAIM_POSTGRESQL}"
         patch.setattr(databases, "_CLAIM_POSTGRESQL", explain)
-        rows = databases.claim_due(now=now, limit=200, grace=GRACE, after=new_id(), token=new_id())
+        rows = databases.claim_due(
+            now=now, limit=200, grace=GRACE, after=new_id(), share=200, taken={}, token=new_id()
+        )
     return "\n".join(str(row[0]) for row in rows)
+
+
+@pytest.mark.django_db
+class TestShare:
+    def test_one_webhook_gets_no_more_than_its_share(self, now: datetime) -> None:
+        hanging, other = builders.a_webhook(max_in_flight=100), builders.a_webhook()
+        builders.a_backlog(hanging, 20)
+        builders.a_backlog(other, 2)
+
+        claimed, _ = Delivery.objects.claim_due(
+            now=now, limit=32, grace=GRACE, after=START, share=8, taken={hanging.pk: 5}
+        )
+
+        assert Counter(delivery.webhook_id for delivery in claimed) == {hanging.pk: 3, other.pk: 2}
+
+    def test_a_webhook_with_its_share_gets_nothing(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 2)
+
+        claimed, _ = Delivery.objects.claim_due(
+            now=now, limit=32, grace=GRACE, after=START, share=8, taken={webhook.pk: 9}
+        )
+
+        assert claimed == []
+
+
+@pytest.mark.django_db
+class TestCircuit:
+    @pytest.mark.parametrize(
+        ("circuit", "taken"), [("closed", 3), ("open", 0), ("probing", 1), ("recovering", 3)]
+    )
+    def test_says_how_many_go_out(self, circuit: str, taken: int, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 3)
+        step = None if circuit == "closed" else now
+        WebhookHealth.objects.update(circuit=circuit, circuit_since=now, next_step_at=step)
+
+        assert len(claim(now)) == taken
+
+    def test_a_probe_under_way_is_the_only_one(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 3)
+        WebhookHealth.objects.update(circuit="probing", circuit_since=now, next_step_at=now)
+        claim(now)
+
+        assert claim(now) == []
+
+    def test_a_webhook_without_a_health_row_is_served(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_delivery(webhook)
+        webhook.health.delete()
+
+        assert len(claim(now)) == 1
+
+
+@pytest.mark.django_db
+class TestPause:
+    def test_of_a_webhook_keeps_its_own(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        other = builders.a_webhook(webhook.account)
+        builders.a_delivery(webhook)
+        theirs = builders.a_delivery(other)
+        builders.a_pause(webhook.account, webhook=webhook)
+
+        assert claim(now) == [theirs]
+
+    def test_of_an_account_keeps_all_of_it(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_delivery(webhook)
+        theirs = builders.a_delivery()
+        builders.a_pause(webhook.account)
+
+        assert claim(now) == [theirs]
+
+    def test_of_an_event_type_keeps_that_and_holds_it(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        paused = builders.a_delivery(webhook)
+        other = builders.a_delivery(webhook, event=builders.an_event(webhook.account, type="call.started"))
+        elsewhere = builders.a_delivery()
+        builders.a_pause(webhook.account, event_type="call.ended")
+
+        assert {delivery.pk for delivery in claim(now)} == {other.pk, elsewhere.pk}
+        paused.refresh_from_db()
+        assert (paused.status, paused.claims, paused.lease_token) == ("held", 0, None)
+
+    @pytest.mark.parametrize("over", [{"ended_at": builders.NOW}, {"until": builders.NOW}])
+    def test_that_is_over_keeps_nothing(self, over: dict[str, datetime], now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_delivery(webhook)
+        builders.a_pause(webhook.account, **over)
+
+        assert len(claim(now)) == 1

@@ -88,12 +88,21 @@ class TestDelivering:
         assert Attempt.objects.get(delivery=delivery).url == "https://example.org/new"
 
     def test_keeps_no_more_under_way_than_there_are_slots(self) -> None:
-        builders.a_backlog(builders.a_webhook(max_in_flight=100), 100)
+        for _ in range(5):
+            builders.a_backlog(builders.a_webhook(max_in_flight=100), 100)
         transport = FakeTransport(lambda request: None)
 
         assert not deliver(transport, within=0.3)
 
         assert len(transport.sent) == transport.slots
+
+    def test_gives_one_webhook_a_quarter_of_the_slots(self) -> None:
+        builders.a_backlog(builders.a_webhook(max_in_flight=100), 100)
+        transport = FakeTransport(lambda request: None)
+
+        assert not deliver(transport, within=0.3)
+
+        assert len(transport.sent) == transport.slots // 4
 
     def test_sends_outside_of_any_transaction_of_its_own(self) -> None:
         builders.a_backlog(builders.a_webhook(), 3)
@@ -306,7 +315,8 @@ class TestRunning:
     def test_says_when_it_could_not_catch_up(
         self, running: Callable[[FakeTransport], Dispatcher], quick_poll: None
     ) -> None:
-        builders.a_backlog(builders.a_webhook(max_in_flight=100), 100)
+        for _ in range(5):
+            builders.a_backlog(builders.a_webhook(max_in_flight=100), 20)
         dispatcher = running(WaitingTransport(lambda request: None))
         dispatcher.wake()
         wait_until(lambda: Delivery.objects.exclude(lease_token=None).count() == 32, what="the claims")

@@ -1,0 +1,24 @@
+"""Workers: the processes that deliver."""
+
+from django.contrib import admin
+
+from deliveries.admin import columns
+from deliveries.admin.tables import History
+from deliveries.models import Worker
+
+
+@admin.register(Worker)
+class WorkerAdmin(History[Worker]):
+    """Which processes deliver, when each was last seen, and what it has counted since it started."""
+
+    list_display = (
+        columns.identifier,
+        columns.cut("host", "host"),
+        "pid",
+        "started_at",
+        "seen_at",
+        "under_way",
+        "slots",
+        "recorded",
+    )
+    fields = tuple(field.name for field in Worker._meta.concrete_fields)

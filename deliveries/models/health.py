@@ -1,0 +1,106 @@
+"""How webhooks are doing, and the circuit that keeps a dead receiver from costing anybody else."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Coalesce
+
+from deliveries.models.webhook import Webhook
+
+
+class WebhookHealthQuerySet(models.QuerySet["WebhookHealth"]):
+    """Health rows."""
+
+    def note(self, *, succeeded: Collection[UUID], failed: Mapping[UUID, int], at: datetime) -> None:
+        """Count a batch of outcomes: which webhooks took something, and how often each of the others failed.
+
+        A success ends the row of failures, also of those that came in the same batch.
+        """
+        # In one order for everybody: two workers that each wait for the other's row would stop for good.
+        rows = self.filter(webhook__in={*succeeded, *failed}).select_for_update().order_by("pk")
+        list(rows.values_list("pk"))
+        if succeeded:
+            self.filter(webhook__in=succeeded).update(
+                consecutive_failures=0, failing_since=None, last_success_at=at
+            )
+        if failed:
+            more = Case(*(When(pk=pk, then=Value(count)) for pk, count in failed.items()))
+            self.filter(webhook__in=failed).update(
+                consecutive_failures=F("consecutive_failures") + more,
+                failing_since=Coalesce("failing_since", Value(at)),
+                last_failure_at=at,
+            )
+
+    def stepping(self, now: datetime) -> Self:
+        """Keep those whose circuit has a step to take: a probe, or the next stretch of a ramp."""
+        return self.filter(next_step_at__lte=now)
+
+
+class WebhookHealth(models.Model):
+    """How a webhook is doing. Apart from the webhook, because every batch of results writes here.
+
+    Who holds such a row locked touches, of the deliveries, only those without a lease: recorders hold leased
+    ones while they wait for it.
+    """
+
+    class Circuit(models.TextChoices):
+        """closed -> open -> probing -> recovering -> closed; probing | recovering -> open.
+
+        Open, nothing is claimed for the webhook and its queue is held. Probing, one delivery at a time goes
+        out. Recovering, what was held is let go at a rate that grows.
+        """
+
+        CLOSED = "closed", "Closed"
+        OPEN = "open", "Open"
+        PROBING = "probing", "Probing"
+        RECOVERING = "recovering", "Recovering"
+
+    webhook = models.OneToOneField(Webhook, primary_key=True, on_delete=models.CASCADE, related_name="health")
+    consecutive_failures = models.PositiveIntegerField(default=0)
+    failing_since = models.DateTimeField(null=True)
+    last_success_at = models.DateTimeField(null=True)
+    last_failure_at = models.DateTimeField(null=True)
+    unavailable_in_a_row = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Attempts the receiver could not take at all, since the last answer.",
+    )
+    circuit = models.CharField(
+        max_length=10, choices=Circuit.choices, default=Circuit.CLOSED, db_default=Circuit.CLOSED
+    )
+    circuit_since = models.DateTimeField(null=True, help_text="Since when the circuit is what it is.")
+    next_step_at = models.DateTimeField(null=True, help_text="When the circuit is looked at next.")
+    openings = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="How often it opened since it was last closed."
+    )
+    let_go = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Held deliveries let go since it began to recover."
+    )
+
+    objects = WebhookHealthQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(circuit__in=["closed", "open", "probing", "recovering"]),
+                name="health_circuit_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(circuit="closed", next_step_at=None)
+                | (~Q(circuit="closed") & Q(next_step_at__isnull=False, circuit_since__isnull=False)),
+                name="health_steps_unless_closed",
+            ),
+        ]
+        indexes = [
+            # Serves every worker's look, once a second, for circuits with a step to take.
+            models.Index(
+                fields=["next_step_at"], condition=Q(next_step_at__isnull=False), name="health_steps"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.webhook_id}: {self.consecutive_failures} failures in a row"
