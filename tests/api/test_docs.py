@@ -7,7 +7,7 @@ import yaml
 from django.contrib.staticfiles import finders
 from django.test import Client
 
-from deliveries.api.docs import CONTRACTS, POLICY
+from deliveries.api.docs import CONTRACTS
 
 contracts = pytest.mark.parametrize("contract", CONTRACTS)
 
@@ -27,7 +27,7 @@ class TestPage:
     def test_has_a_policy_that_lets_nothing_in_from_elsewhere(self, client: Client) -> None:
         policy = client.get("/docs/").headers["Content-Security-Policy"]
 
-        assert policy == POLICY
+        assert "default-src 'none'" in policy
         assert "script-src 'self';" in policy
         assert "http" not in policy
         assert "unsafe-eval" not in policy
