@@ -57,6 +57,11 @@ def count(name: str, default: int) -> int:
     return _read(name, str(default), lambda raw: _between(int(raw), 1, 1_000_000), "a number, at least 1")
 
 
+def number(name: str, default: int) -> int:
+    """Return a whole number, or 0 for none."""
+    return _read(name, str(default), lambda raw: _between(int(raw), 0, 100), "a number from 0 to 100")
+
+
 def days(name: str, default: int) -> timedelta:
     """Return a length of time given in days, at least one and at most a century."""
     form = f"a whole number of days from 1 to {_MOST_DAYS}"

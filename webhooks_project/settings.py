@@ -4,6 +4,7 @@ A variable may also come from a file: `SECRET_KEY_FILE=/run/secrets/key` is read
 """
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
     "django_filters",
     "rest_framework",
     "drf_spectacular",
@@ -50,6 +52,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "deliveries.admin.unavailable.UnavailableMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "webhooks_project.urls"
 WSGI_APPLICATION = "webhooks_project.wsgi.application"
@@ -72,6 +75,10 @@ TEMPLATES = [
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-gb"
@@ -97,6 +104,29 @@ SECURE_HSTS_PRELOAD = _HTTPS
 if env.boolean("TRUST_X_FORWARDED_PROTO", False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
+
+# --- The console: logins and sessions ---------------------------------------------------------------------
+
+SESSION_ENGINE = "webhooks_project.sessions"
+# Without a click for so long, a session is over.
+SESSION_COOKIE_AGE = int(env.seconds("CONSOLE_SESSION_IDLE", 3600).total_seconds())
+CSRF_COOKIE_HTTPONLY = True
+# Proxies in front that each add an entry to X-Forwarded-For: the client's address is what the first of them
+# saw. Without any, the header says nothing.
+TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "webhooks_project.clients.address"
+AXES_USERNAME_CALLABLE = "deliveries.admin.logins.name"
+AXES_LOCKOUT_CALLABLE = "deliveries.admin.logins.locked_out"
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+# Who tries again while locked out does not wait longer for it, so that the page can say until when.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+# Who and from where; the rest that axes would say, or list in pages of its own, is left out.
+AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS: list[str] = []
+AXES_ENABLE_ADMIN = False
 
 # --- Database ---------------------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from axes.models import AccessLog
+from django.contrib.sessions.models import Session
 from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 
@@ -28,11 +30,14 @@ class Pruned:
     events: int
     minutes: int
     revisions: int
+    logins: int
+    sessions: int
 
 
 def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] = lambda: True) -> Pruned:
     """Delete the attempts queued before a moment, the events from before it with all their deliveries, the
-    minutes of traffic that were over by then, and the revisions of webhooks that no event needs any more.
+    minutes of traffic that were over by then, the revisions of webhooks that no event needs any more, and
+    the console's logins and sessions of before.
 
     An event stays, with its deliveries and their failures, as long as one of them is unfinished or was
     finished only after that moment. A revision stays as long as there may be an event from its time.
@@ -43,6 +48,8 @@ def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] 
     attempts = Attempt.objects.filter(created_at__lt=before).order_by("created_at")
     events = _finished_events(before).order_by("created_at")
     minutes = TrafficMinute.objects.filter(minute__lt=TrafficMinute.of(before)).order_by("minute")
+    logins = AccessLog.objects.filter(attempt_time__lt=before).order_by("pk")
+    sessions = Session.objects.filter(expire_date__lt=before).order_by("pk")
     if dry_run:
         deliveries = Delivery.objects.filter(event__in=events)
         return Pruned(
@@ -51,6 +58,8 @@ def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] 
             events=events.count(),
             minutes=minutes.count(),
             revisions=_ended_revisions(before).count(),
+            logins=logins.count(),
+            sessions=sessions.count(),
         )
     with exclusively("deliveries.prune") as free:
         if not free:
@@ -58,6 +67,8 @@ def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] 
         deleted = _delete_in_batches(attempts, go_on)
         deleted += _delete_in_batches(events, go_on, recheck=lambda batch: _still_finished(batch, before))
         deleted += _delete_in_batches(minutes, go_on)
+        deleted += _delete_in_batches(logins, go_on)
+        deleted += _delete_in_batches(sessions, go_on)
         # Looked for only now: what events are left says how far back they go.
         deleted += _delete_in_batches(_ended_revisions(before).order_by("pk"), go_on)
     return Pruned(
@@ -66,6 +77,8 @@ def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] 
         events=deleted["deliveries.Event"],
         minutes=deleted["deliveries.TrafficMinute"],
         revisions=deleted["deliveries.WebhookRevision"],
+        logins=deleted["axes.AccessLog"],
+        sessions=deleted["sessions.Session"],
     )
 
 

@@ -39,6 +39,7 @@ class TestUnavailable:
         self, console: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("django.contrib.admin.views.main.ChangeList.get_results", failing(InterfaceError))
+        monkeypatch.setattr("webhooks_project.sessions.SessionStore.save", failing(InterfaceError))
 
         assert console.get(reverse("admin:deliveries_delivery_changelist")).status_code == 503
 

@@ -44,8 +44,9 @@ class TestPruneLogs:
 
         said = run("prune_logs")
 
-        assert (
-            said.stdout == "Deleted 1 attempts, 1 deliveries, 1 events, 1 minutes of traffic, 1 revisions.\n"
+        assert said.stdout == (
+            "Deleted 1 attempts, 1 deliveries, 1 events, 1 minutes of traffic, 1 revisions, "
+            "0 logins, 0 sessions.\n"
         )
         assert list(Delivery.objects.all()) == [kept]
         assert list(Attempt.objects.all()) == list(kept.attempts.all())
@@ -62,7 +63,8 @@ class TestPruneLogs:
         said = run("prune_logs", "--dry-run")
 
         assert said.stdout == (
-            "Would delete 1 attempts, 1 deliveries, 1 events, 0 minutes of traffic, 0 revisions.\n"
+            "Would delete 1 attempts, 1 deliveries, 1 events, 0 minutes of traffic, 0 revisions, "
+            "0 logins, 0 sessions.\n"
         )
         assert Event.objects.count() == Attempt.objects.count() == 1
 

@@ -36,5 +36,5 @@ class Command(BaseCommand):
         return (
             f"{'Would delete' if dry_run else 'Deleted'} {pruned.attempts} attempts, "
             f"{pruned.deliveries} deliveries, {pruned.events} events, {pruned.minutes} minutes of traffic, "
-            f"{pruned.revisions} revisions."
+            f"{pruned.revisions} revisions, {pruned.logins} logins, {pruned.sessions} sessions."
         )
