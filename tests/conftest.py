@@ -16,9 +16,12 @@ from tests import builders
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take how much `tests/fuzz` sends, and what it sends: the same for the same seed."""
+    """Take how much `tests/fuzz` sends and `tests/faults` does; both do the same for the same seed."""
     parser.addoption("--fuzz-cases", type=int, default=1500)
     parser.addoption("--fuzz-seed", type=int, default=0)
+    parser.addoption("--faults", choices=["short", "long"], default="short")
+    parser.addoption("--faults-seed", type=int, default=0)
+    parser.addoption("--faults-figures", help="a file of JSON that keeps the figures")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
         for database in databases:
             _say(f"\n--- Tests on {database} ---")
             started = time.monotonic()
-            exit_code = RUNS[database](["-n", options.n, "--durations=10", *for_pytest])
+            exit_code = RUNS[database](["-n", options.n, "--dist=loadgroup", "--durations=10", *for_pytest])
             failed = failed or exit_code != 0
             outcome = "FAILED" if exit_code else "passed"
             verdicts.append(f"Tests on {database}: {outcome} in {time.monotonic() - started:.0f} s")

@@ -12,8 +12,8 @@ import pytest
 from deliveries.management.try_it.environment import Place
 from deliveries.management.try_it.server import WebServer
 from tests.e2e import greeter
-from tests.e2e.stack import ROOT
 from tests.servers.process import ending_with_parent, free_port
+from tests.service import ROOT
 from tests.waiting import wait_until
 
 # Every client here sends this where its body should be.

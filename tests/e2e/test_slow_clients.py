@@ -21,8 +21,9 @@ from deliveries.management.try_it.client import Client
 from deliveries.management.try_it.environment import Place
 from deliveries.management.try_it.server import WebServer
 from tests.e2e import sleeper
-from tests.e2e.stack import ROOT, installation
+from tests.e2e.stack import installation
 from tests.servers.process import ending_with_parent, free_port
+from tests.service import ROOT
 from tests.up.service import running
 from tests.waiting import wait_until
 from webhooks_project import patience

@@ -33,6 +33,16 @@ class Redis(PrivateServer):
         with self._client() as client:
             client.flushall()
 
+    def configure(self, name: str, value: str) -> None:
+        """Change a setting of the running server, such as `maxmemory`."""
+        with self._client() as client:
+            client.config_set(name, value)
+
+    def restore(self) -> None:
+        """Forget everything, and any limit of memory that was set."""
+        self.configure("maxmemory", "0")
+        self.flush()
+
     def prepare(self) -> None:
         """Do nothing: Redis needs no files."""
 

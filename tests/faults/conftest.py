@@ -1,0 +1,114 @@
+"""The servers of all scenarios, and a fresh installation on them for each."""
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.faults import invariants
+from tests.faults.figures import Figures
+from tests.faults.receiver import Receiver, receiving
+from tests.faults.scene import SETTINGS, Scene, Size
+from tests.servers.folders import throw_away_folder
+from tests.servers.postgresql import PostgreSQL
+from tests.servers.redis import Redis
+from tests.service import Service, environment
+
+_HERE = Path(__file__).parent
+_TEMPLATE = "migrated"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what is timed here one after the other, in one process; see `--dist loadgroup` in tests/run.py."""
+    for item in items:
+        if item.path.is_relative_to(_HERE):
+            item.add_marker(pytest.mark.xdist_group("faults"))
+            item.add_marker(pytest.mark.slow)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What scenarios share: servers, and a database with an account in it that each gets a copy of."""
+
+    postgresql: PostgreSQL
+    redis: Redis
+    receiver: Receiver
+    key: str
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Copy the database for the length of the block, and yield its URL."""
+        name = f"scene_{time.monotonic_ns()}"
+        self._tell(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+        yield self.postgresql.url(name)
+        self._restore()
+        self._tell(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _tell(self, statement: str) -> None:
+        with psycopg.connect(self.postgresql.url(), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def _restore(self) -> None:
+        """Undo what a scenario did to the servers."""
+        for server in (self.postgresql, self.redis):
+            if server.pid is None:
+                server.start()
+        self.redis.restore()
+        self.receiver.forget()
+
+
+@pytest.fixture(scope="session")
+def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
+    """The servers, started once."""
+    seed = request.config.getoption("--faults-seed")
+    with (
+        PostgreSQL() as postgresql,
+        Redis() as redis,
+        receiving(seed=seed) as receiver,
+        throw_away_folder("ground") as folder,
+    ):
+        with psycopg.connect(postgresql.url(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {_TEMPLATE}".encode())
+        service = Service(
+            folder=folder, environment=environment(folder, postgresql.url(_TEMPLATE), redis.url())
+        )
+        service.manage("migrate", "--verbosity", "0")
+        service.make_account()
+        yield Ground(postgresql=postgresql, redis=redis, receiver=receiver, key=service.key)
+
+
+@pytest.fixture(scope="session")
+def figures(request: pytest.FixtureRequest) -> Figures:
+    """Where figures go: to a file as well when there is one to write."""
+    path = request.config.getoption("--faults-figures")
+    return Figures(path=Path(path) if path else None, seed=request.config.getoption("--faults-seed"))
+
+
+@pytest.fixture
+def scene(request: pytest.FixtureRequest, ground: Ground, figures: Figures) -> Iterator[Scene]:
+    """An installation that runs nothing yet. Once the test is over the invariants are checked."""
+    seed = f"{request.config.getoption('--faults-seed')} {request.node.name}"
+    with throw_away_folder("scene") as folder, ground.database() as url:
+        settings = {name: str(value) for name, value in SETTINGS.items()}
+        service = Service(folder=folder, environment=environment(folder, url, ground.redis.url(), **settings))
+        service.key = ground.key
+        scene = Scene(
+            stack=service,
+            postgresql=ground.postgresql,
+            redis=ground.redis,
+            receiver=ground.receiver,
+            figures=figures,
+            size=Size(long=request.config.getoption("--faults") == "long"),
+            chance=random.Random(seed),
+            words=f"canary-of-{time.monotonic_ns()}",
+        )
+        try:
+            yield scene
+            invariants.check(scene)
+        finally:
+            scene.end()

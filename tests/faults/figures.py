@@ -1,0 +1,169 @@
+"""The figures that are to be reached, and what was measured."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure to reach: what is done, the goal, and what it means to somebody who runs the service."""
+
+    what: str
+    goal: str
+    meaning: str
+
+
+# In the order of the document.
+ROWS = {
+    "worker-killed": Row(
+        "50 x `kill -9` of a worker in 60 s at 200 events/s",
+        "0 lost; duplicates per kill <= in flight + 50",
+        "Workers may die at any moment. What one had under way another sends again, a few requests twice.",
+    ),
+    "after-sigkill": Row(
+        "its deliveries after a SIGKILL",
+        "under way again within lease + 2 s",
+        "How long the deliveries of a dead worker wait for another one.",
+    ),
+    "sigterm": Row(
+        "20 x SIGTERM under load",
+        "0 lost, 0 duplicates, exit <= 30 s each",
+        "A deployment in the middle of the day: nobody notices.",
+    ),
+    "redis": Row(
+        "Redis stopped, flushed every second, full, silent",
+        "0 lost, ingest p99 < 300 ms, delivery p95 <= 2.5 s",
+        "Redis only makes things faster. Whatever happens to it, events are taken and delivered.",
+    ),
+    "beat": Row(
+        "no beat; three beats",
+        "same results, 0 duplicates",
+        "The scheduler does the housekeeping and nothing else.",
+    ),
+    "postgresql-crash": Row(
+        "PostgreSQL crash x 10",
+        "every acknowledged event present; delivering again <= 10 s after it accepts",
+        "What was answered with 202 is in the database, whatever happens to it next.",
+    ),
+    "backends-terminated": Row(
+        "backends terminated every 200 ms for 60 s",
+        "0 lost, attempts unique",
+        "Connections to the database may break in the middle of anything.",
+    ),
+    "half-open": Row(
+        "half-open database or Redis socket",
+        "self-recovery <= 30 s",
+        "A connection that says nothing any more is noticed, and given up for a new one.",
+    ),
+    "worker-paused": Row(
+        "worker paused 1.5 x lease",
+        "<= 1 duplicate per paused delivery, no state going backwards",
+        "A frozen machine that wakes up finds its work done by others, and spoils none of it.",
+    ),
+    "slow-servers": Row(
+        "slow servers of every kind, http and https",
+        "each attempt ends at its deadline +/- 0.5 s; other webhooks' p95 < 2 x",
+        "No receiver holds us longer than its webhook's timeout.",
+    ),
+    "bodies": Row(
+        "1,000 endless, compressed or 3xx bodies",
+        "<= 64 KiB read each, RSS +< 20 MB",
+        "No receiver can fill our memory.",
+    ),
+    "one-hangs": Row(
+        "1 of 100 webhooks hangs",
+        "others' p99 moves < 10 %",
+        "A receiver that does not answer costs the others nothing.",
+    ),
+    "held": Row(
+        "20,000 held deliveries, receiver comes back",
+        "1 probe first, ramp within the cap, all delivered, others' p95 not doubled",
+        "Who was down for long is not knocked over by what has piled up.",
+    ),
+    "disabled": Row(
+        "disable or delete under load",
+        "no hit later than timeout + 1 s after the commit",
+        "Switched off is switched off.",
+    ),
+    "sqlite": Row(
+        "SQLite size: 12 writers for 60 s; 20 x `kill -9`",
+        '0 "database is locked"; 0 lost',
+        "The small installation keeps the promise as well.",
+    ),
+    "soak": Row(
+        "one hour at 200/s",
+        "RSS slope < 1 MB/min; fds, threads, connections flat",
+        "Nothing leaks: what runs for an hour runs for months.",
+    ),
+    "killing-payload": Row(
+        "a payload that kills its worker; the kernel killing a child for its memory",
+        "set aside after 3 claims, others delivered",
+        "One poisonous event does not bring the service down.",
+    ),
+    "stop-signals": Row(
+        "SIGTERM twice, SIGQUIT, SIGTERM to the whole group",
+        "exit <= 35 s, 0 lost",
+        "Supervisors differ in how they stop a process; none of the ways hangs or loses anything.",
+    ),
+    "lease-forced": Row(
+        "lease ends while the request is still under way",
+        "<= 1 duplicate each, final state right",
+        "It cannot happen by arithmetic; forced, it does no harm.",
+    ),
+    "webhook-edited": Row(
+        "URL changed between two attempts",
+        "each attempt is logged with the URL it went to",
+        "Changes count from the next attempt on.",
+    ),
+    "secret-rotated": Row(
+        "secret rotated under load",
+        "100 % of the requests verify with the old secret or the new",
+        "Rotating a secret needs no pause.",
+    ),
+    "retrigger-raced": Row(
+        "200 retriggers raced with requests under way",
+        "each accepted = one new round, 0 lost",
+        "A double click sends once.",
+    ),
+}
+
+
+@dataclass
+class Figures:
+    """Where figures go: a line on the terminal, and a file that keeps the last ones of each row.
+
+    :param path: of the file; None for the terminal alone.
+    """
+
+    path: Path | None
+    seed: int
+
+    def add(self, row: str, *, case: str, passed: bool, measured: Mapping[str, object], long: bool) -> None:
+        """Report what was measured for a row of `ROWS`, or for a part of it.
+
+        :raises KeyError: there is no such row.
+        """
+        figure = ROWS[row]
+        said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in measured.items())
+        verdict = "reached" if passed else "MISSED"
+        title = f"{figure.what} ({case})" if case else figure.what
+        print(f"{title}: {said} [goal: {figure.goal}; {verdict}]")  # noqa: T201
+        if self.path is not None:
+            rows = read(self.path)
+            rows.setdefault(row, {})[case] = {
+                "measured": said,
+                "passed": passed,
+                "long": long,
+                "seed": self.seed,
+                "at": datetime.now(UTC).isoformat(timespec="minutes"),
+            }
+            self.path.write_text(json.dumps(rows, indent=2, sort_keys=True) + "\n")
+
+
+def read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return what a file holds, by row and case; nothing when there is none."""
+    return json.loads(path.read_text()) if path.exists() else {}

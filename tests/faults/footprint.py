@@ -1,0 +1,74 @@
+"""What a process takes of the machine, as Linux tells it."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_ESTABLISHED = "01"
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """What one process holds.
+
+    :param resident: memory, in bytes.
+    :param sockets: of any kind.
+    :param peers: the remote port of each established connection over IPv4.
+    """
+
+    resident: int
+    files: int
+    sockets: int
+    threads: int
+    peers: tuple[int, ...]
+
+    def connections(self, ports: Iterable[int]) -> int:
+        """Return how many connections lead to one of these ports."""
+        wanted = set(ports)
+        return sum(port in wanted for port in self.peers)
+
+
+def of(pid: int) -> Footprint | None:
+    """Return what a process holds; None when it has ended."""
+    process = _PROC / str(pid)
+    try:
+        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        links = [_link(path) for path in (process / "fd").iterdir()]
+        peers = _peers(process)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    if "VmRSS" not in status:  # a zombie
+        return None
+    sockets = {link for link in links if link.startswith("socket:")}
+    return Footprint(
+        resident=int(status["VmRSS"].split()[0]) * 1024,
+        files=len(links),
+        sockets=len(sockets),
+        threads=int(status["Threads"]),
+        peers=tuple(port for inode, port in peers if f"socket:[{inode}]" in sockets),
+    )
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and all that it started, and those started, as far as they live."""
+    found = [pid]
+    for each in found:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for task in (_PROC / str(each) / "task").iterdir():
+                found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def _link(path: Path) -> str:
+    with suppress(FileNotFoundError):
+        return str(path.readlink())
+    return ""
+
+
+def _peers(process: Path) -> list[tuple[str, int]]:
+    """Return the inode and the remote port of every established connection on the machine."""
+    lines = (process / "net" / "tcp").read_text().splitlines()[1:]
+    rows = [line.split() for line in lines]
+    return [(row[9], int(row[2].split(":")[1], 16)) for row in rows if row[3] == _ESTABLISHED]

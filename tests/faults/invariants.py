@@ -1,0 +1,185 @@
+"""What must hold after every scenario, whatever was done to the service in it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from uuid import UUID
+
+from tests.faults.scene import POLL, SLOTS, Scene
+
+# Seconds by which the times of two attempts must differ before their timestamps, whole seconds, must.
+TELLABLE = 2
+# What receivers grant a timestamp, in seconds.
+TOLERANCE = 300
+# Threads of a worker process beside those that send: dispatcher, doorbell, resolver, Celery's own.
+OTHER_THREADS = 24
+# By how much memory may have grown, of what it was and whatever it was, in bytes.
+GROWTH, GROWTH_AT_LEAST = 0.10, 24 * 1024 * 1024
+# What a log says only when the code is wrong.
+NEVER_LOGGED = ("dispatcher.failed", "dispatcher.died", "attempt.dropped")
+
+
+def check(scene: Scene) -> None:
+    """Assert all of them.
+
+    :raises AssertionError: with a line for each that does not hold, which says for what it does not.
+    """
+    problems = [
+        f"{invariant.__name__}: {problem}"
+        for invariant in INVARIANTS
+        for problem in _few(list(invariant(scene)))
+    ]
+    assert not problems, "After the scenario\n" + "\n".join(problems)
+
+
+def _one_delivery_for_each_event_and_webhook(scene: Scene) -> Iterator[str]:
+    """I1: every acknowledged event is there, with exactly one delivery for each of its webhooks."""
+    stored = {_id(event_id) for (event_id,) in scene.stack.rows("SELECT id FROM deliveries_event")}
+    missing = scene.acknowledged().keys() - stored
+    yield from (f"acknowledged event {event_id} is not in the database" for event_id in missing)
+    rows = scene.stack.rows("SELECT event_id, webhook_id FROM deliveries_delivery")
+    paths = {each.webhook_id: each.path for each in scene.subscriptions}
+    times = Counter((_id(event), paths.get(_id(webhook), _id(webhook))) for event, webhook in rows)
+    for event_id, path in scene.expected():
+        if times[event_id, path] != 1 and event_id not in missing:
+            yield f"event {event_id} has {times[event_id, path]} deliveries to {path}"
+
+
+def _nothing_is_left_behind(scene: Scene) -> Iterator[str]:
+    """I2: no delivery is overdue, no finished one is leased."""
+    overdue = scene.unsettled(horizon=-2 * POLL)
+    if overdue:
+        yield f"{overdue} deliveries are leased or overdue"
+    leased = (
+        "SELECT id, status FROM deliveries_delivery WHERE lease_token IS NOT NULL AND status <> 'pending'"
+    )
+    for delivery_id, status in scene.stack.rows(leased):
+        yield f"delivery {delivery_id} is {status} and leased"
+
+
+def _states_are_what_happened(scene: Scene) -> Iterator[str]:
+    """I3: what succeeded was seen by the receiver; what the receiver never saw says why."""
+    seen = {(arrival.event_id, arrival.path) for arrival in scene.receiver.arrivals()}
+    paths = {each.webhook_id: each.path for each in scene.subscriptions}
+    for delivery_id, event_id, webhook_id, status, attempts in scene.stack.rows(
+        "SELECT id, event_id, webhook_id, status, attempts_made FROM deliveries_delivery"
+    ):
+        path = paths.get(_id(webhook_id))
+        if path is None or (_id(event_id), path) in seen:
+            continue
+        if status == "succeeded":
+            yield f"delivery {delivery_id} has succeeded, and {path} has never seen event {_id(event_id)}"
+        if status == "failed" and attempts == 0:
+            yield f"delivery {delivery_id} has failed without an attempt"
+
+
+def _duplicates_are_few(scene: Scene) -> Iterator[str]:
+    """I4: no more requests arrived unaccounted for than the scenario allows."""
+    repeated = scene.repeated()
+    if repeated.total() > scene.allowed_duplicates:
+        most = [f"{event_id} at {path} {times} times" for (event_id, path), times in repeated.most_common(3)]
+        yield f"{repeated.total()} duplicates, {scene.allowed_duplicates} allowed: {', '.join(most)}"
+
+
+def _states_only_go_forward(scene: Scene) -> Iterator[str]:
+    """I5: attempts are numbered without a gap, rounds follow each other, nothing follows a success."""
+    attempts: dict[object, list[tuple[int, int, bool]]] = defaultdict(list)
+    for delivery_id, number, round_, succeeded in scene.stack.rows(
+        "SELECT delivery_id, number, round, succeeded FROM deliveries_attempt ORDER BY delivery_id, number"
+    ):
+        attempts[delivery_id].append((number, round_, bool(succeeded)))
+    for delivery_id, status, made, round_ in scene.stack.rows(
+        "SELECT id, status, attempts_made, round FROM deliveries_delivery"
+    ):
+        its = attempts.get(delivery_id, [])
+        if [number for number, _, _ in its] != list(range(1, made + 1)):
+            yield f"delivery {delivery_id} counts {made} attempts and has {[number for number, *_ in its]}"
+        rounds = [each for _, each, _ in its]
+        if rounds != sorted(rounds) or any(each > round_ for each in rounds):
+            yield f"delivery {delivery_id} is in round {round_} and has attempts of rounds {rounds}"
+        if any(succeeded for *_, succeeded in its[:-1]):
+            yield f"delivery {delivery_id} was tried again after a success"
+        if (status == "succeeded") != (bool(its) and its[-1][2]):
+            yield f"delivery {delivery_id} is {status}, and its last attempt says otherwise"
+
+
+def _requests_are_signed_afresh(scene: Scene) -> Iterator[str]:
+    """I6: same id and body on every attempt, with a timestamp and a signature of its own that fits."""
+    digests: dict[tuple[str, str], str] = {}
+    latest: dict[tuple[str, str], tuple[float, int]] = {}
+    for arrival in scene.receiver.arrivals():
+        key = (arrival.path, arrival.event_id)
+        who = f"attempt {arrival.attempt} of event {arrival.event_id} at {arrival.path}"
+        if arrival.verified is False:
+            yield f"{who} has no signature that fits"
+        if abs(arrival.at - arrival.timestamp) > TOLERANCE:
+            yield f"{who} is dated {arrival.at - arrival.timestamp:.0f} s before it came"
+        if digests.setdefault(key, arrival.digest) != arrival.digest:
+            yield f"{who} has another body than before"
+        before = latest.get(key)
+        if before and arrival.at - before[0] > TELLABLE and arrival.timestamp == before[1]:
+            yield f"{who} carries the timestamp of the one before it"
+        latest[key] = (arrival.at, arrival.timestamp)
+
+
+def _nothing_is_hoarded(scene: Scene) -> Iterator[str]:
+    """I7: two database connections for each worker process at most; what else it holds has not grown."""
+    ports = {scene.postgresql.port} | scene.database_ports
+    for pid, now in scene.footprints().items():
+        if now.connections(ports) > 2:
+            yield f"worker process {pid} has {now.connections(ports)} database connections"
+        if now.threads > SLOTS + OTHER_THREADS:
+            yield f"worker process {pid} has {now.threads} threads"
+        before = scene.baseline.get(pid)
+        if before is None:
+            continue
+        # Connections to receivers are kept, one for each slot at most.
+        if now.sockets > before.sockets + SLOTS + 4:
+            yield f"worker process {pid} had {before.sockets} sockets, now {now.sockets}"
+        grown = now.resident - before.resident
+        if grown > max(GROWTH * before.resident, GROWTH_AT_LEAST):
+            yield f"worker process {pid} has grown by {grown / 2**20:.0f} MB"
+
+
+def _logs_keep_secrets(scene: Scene) -> Iterator[str]:
+    """I8: no log holds a key, a secret or a payload, and none says that the code is wrong."""
+    planted = {
+        "API key": scene.stack.key,
+        "payload": scene.words,
+        "SECRET_KEY": scene.stack.environment["SECRET_KEY"],
+        "ENCRYPTION_KEYS": scene.stack.environment["ENCRYPTION_KEYS"],
+        **{f"secret of {each.path}": each.secret for each in scene.subscriptions},
+    }
+    for path in scene.stack.folder.glob("*.log"):
+        text = path.read_text(errors="replace")
+        for name, canary in planted.items():
+            if canary and canary in text:
+                yield f"{path.name} holds the {name}"
+        for word in NEVER_LOGGED:
+            if f'"{word}"' in text:
+                line = next(line for line in text.splitlines() if f'"{word}"' in line)
+                yield f"{path.name} says {line[:2000]}"
+
+
+INVARIANTS: Sequence[Callable[[Scene], Iterable[str]]] = (
+    _one_delivery_for_each_event_and_webhook,
+    _nothing_is_left_behind,
+    _states_are_what_happened,
+    _duplicates_are_few,
+    _states_only_go_forward,
+    _requests_are_signed_afresh,
+    _nothing_is_hoarded,
+    _logs_keep_secrets,
+)
+
+
+def _id(value: object) -> str:
+    """Return an id as the APIs write it, whatever the database makes of it."""
+    with suppress(ValueError):
+        return str(UUID(str(value)))
+    return str(value)
+
+
+def _few(problems: list[str]) -> list[str]:
+    more = [f"... and {len(problems) - 5} more"] if len(problems) > 5 else []
+    return problems[:5] + more

@@ -1,0 +1,345 @@
+"""A scene: an installation under traffic, the tools to hurt it, and what must hold afterwards."""
+
+import random
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID
+
+from deliveries import signing
+from tests.faults import controller, footprint
+from tests.faults.controller import Order, Published
+from tests.faults.figures import Figures
+from tests.faults.footprint import Footprint
+from tests.faults.measures import percentile
+from tests.faults.proxy import Proxy, proxying
+from tests.faults.receiver import Receiver
+from tests.servers.postgresql import PostgreSQL
+from tests.servers.redis import Redis
+from tests.service import Service
+from tests.waiting import wait_until
+
+# Slots of a worker process, and the settings that make leases short enough to wait for. In seconds: the
+# shortest timeout the logs API takes, and the grace these installations give beyond it.
+SLOTS = 32
+TIMEOUT, GRACE = 5, 2
+LEASE = TIMEOUT + GRACE
+POLL = 1
+DRAIN = 8
+SETTINGS = {
+    "WEBHOOKS_SLOTS": SLOTS,
+    "WEBHOOKS_LEASE_GRACE": GRACE,
+    "WEBHOOKS_POLL_INTERVAL": POLL,
+    "WEBHOOKS_DRAIN_TIMEOUT": DRAIN,
+    "WEBHOOKS_RETRY_DELAYS": "1,1,1,1,1,1,1,1,1,1",
+    "WEBHOOKS_LIMIT_READ": "",
+    "WEBHOOKS_LIMIT_PUBLISH": "",
+    "WEBHOOKS_LIMIT_MANAGE": "",
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything: the long run is the one whose figures count."""
+
+    long: bool
+
+    def pick(self, *, short: float, long: float) -> float:
+        """Return the number for this run."""
+        return long if self.long else short
+
+    def count(self, *, short: int, long: int) -> int:
+        """Return the whole number for this run."""
+        return long if self.long else short
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subscription:
+    """A webhook, whose agent has no other unless the test says so."""
+
+    webhook_id: str
+    agent_id: str
+    path: str
+    secret: str
+
+    @property
+    def api(self) -> str:
+        """The path of the webhook in the logs API."""
+        return f"/api/v1/agents/{self.agent_id}/webhooks/{self.webhook_id}"
+
+
+@dataclass(kw_only=True)
+class Scene:
+    """What a scenario has in its hands.
+
+    :param chance: the only source of what is random.
+    :param allowed_duplicates: how many requests may arrive that no recorded attempt accounts for. A scenario
+        that makes some raises it to its bound; the invariants compare.
+    :param uncertain: webhooks for which it is left open whether an event gets a delivery, because they
+        were made, changed or removed while events were published.
+    """
+
+    stack: Service
+    postgresql: PostgreSQL
+    redis: Redis
+    receiver: Receiver
+    figures: Figures
+    size: Size
+    chance: random.Random
+    words: str
+    allowed_duplicates: int = 0
+    uncertain: set[str] = field(default_factory=set)
+    subscriptions: list[Subscription] = field(default_factory=list)
+    workers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+    published: list[Published] = field(default_factory=list)
+    baseline: dict[int, Footprint] = field(default_factory=dict)
+    database_ports: set[int] = field(default_factory=set)
+    _undo: ExitStack = field(default_factory=ExitStack)
+
+    # --- before ---
+
+    def through_proxy(self, server: Literal["postgresql", "redis", "receiver"]) -> Proxy:
+        """Put a proxy in front of a server.
+
+        Of PostgreSQL and Redis: for the processes that start from now on. Of the receiver: for the webhooks
+        made from now on.
+        """
+        ports = {
+            "postgresql": self.postgresql.port,
+            "redis": self.redis.port,
+            "receiver": self.receiver.port,
+        }
+        proxy = self._undo.enter_context(proxying(ports[server]))
+        if server == "receiver":
+            self._receiver_port = proxy.port
+            return proxy
+        name = {"postgresql": "DATABASE_URL", "redis": "REDIS_URL"}[server]
+        url = self.stack.environment[name]
+        self.stack.environment[name] = url.replace(f":{ports[server]}/", f":{proxy.port}/")
+        if server == "postgresql":
+            self.database_ports.add(proxy.port)
+        return proxy
+
+    def start(self, *, webhooks: int = 4, workers: int = 1, beat: bool = False, **fields: Any) -> None:
+        """Start web server and workers, and make webhooks; return when all are ready.
+
+        :param webhooks: each of an agent of its own and at a path of its own, `/0`, `/1` ...
+        :param fields: of the webhooks, in the words of the logs API.
+        """
+        for _ in range(workers):
+            self.start_worker(wait=False)
+        if beat:
+            self.stack.start_beat()
+        self.stack.start_web(workers=2)
+        self.subscribe(*(f"/{number}" for number in range(webhooks)), **fields)
+        self.wait_for_workers()
+
+    def start_worker(self, *, wait: bool = True, **options: Any) -> "subprocess.Popen[bytes]":
+        """Start a worker; see `Service.start_worker`.
+
+        :param wait: until it has said that it is ready.
+        """
+        worker = self.stack.start_worker(**options)
+        self.workers.append(worker)
+        if wait:
+            self.wait_for_workers()
+        return worker
+
+    def wait_for_workers(self) -> None:
+        """Wait until every worker that is alive has a dispatcher: before, a signal meets nobody."""
+        wait_until(lambda: all(map(_delivers, self.alive())), timeout=40, what="workers that are ready")
+
+    def alive(self) -> list["subprocess.Popen[bytes]"]:
+        """Return the workers that run."""
+        return [worker for worker in self.workers if worker.poll() is None]
+
+    def subscribe(self, *paths: str, agent_id: str | None = None, **fields: Any) -> list[Subscription]:
+        """Make a webhook for each path of the receiver, whose signatures are verified from then on.
+
+        :param agent_id: whose they are; by default each gets an agent of its own.
+        """
+        made = []
+        for path in paths:
+            secret = signing.new_secret()
+            agent = agent_id or self.stack.call("POST", "/api/v1/agents", {"name": path}).json["id"]
+            body = {
+                "name": path,
+                "webhook_url": f"http://127.0.0.1:{self._receiver_port or self.receiver.port}{path}",
+                "webhook_secret": secret,
+                "events": ["*"],
+                "timeout": TIMEOUT,
+                "max_retries": 10,
+                **fields,
+            }
+            answer = self.stack.call("POST", f"/api/v1/agents/{agent}/webhooks", body)
+            assert answer.status == 201, answer
+            self.receiver.verify(path, secret)
+            made.append(
+                Subscription(webhook_id=answer.json["data"]["id"], agent_id=agent, path=path, secret=secret)
+            )
+        self.subscriptions += made
+        return made
+
+    # --- meanwhile ---
+
+    @contextmanager
+    def publishing(
+        self, *, rate: float, seconds: float | None = None, agents: Sequence[str] = ()
+    ) -> Iterator[Published]:
+        """Publish at a fixed rate while the block runs, and for `seconds` at least.
+
+        :param agents: whose events, by turns; everybody's by default.
+        """
+        order = Order(
+            port=self.stack.port,
+            key=self.stack.key,
+            rate=rate,
+            seconds=seconds,
+            agents=agents or list(dict.fromkeys(each.agent_id for each in self.subscriptions)),
+            words=self.words,
+            name=f"order-{len(self.published)}",
+        )
+        if not self.baseline:
+            self.baseline = self.footprints()
+        with controller.publishing(order) as published:
+            self.published.append(published)
+            yield published
+
+    def publish(self, agent_id: str | None = None, **payload: object) -> str:
+        """Publish one event and return its id."""
+        event = {
+            "event": "call.ended",
+            "agent_id": agent_id or self.subscriptions[0].agent_id,
+            "payload": {"words": self.words, **payload},
+        }
+        began = time.time()
+        answer = self.stack.call("POST", "/api/v1/events", event)
+        assert answer.status == 202, answer
+        self.published.append(
+            Published(
+                [
+                    controller.Acknowledged(
+                        answer.json["id"], str(event["agent_id"]), began, time.time() - began, 1
+                    )
+                ]
+            )
+        )
+        return str(answer.json["id"])
+
+    def kill(self, worker: "subprocess.Popen[bytes]") -> None:
+        """End a worker with its children, as `kill -9` does."""
+        self.stack.kill(worker)
+
+    def leased(self) -> int:
+        """Return how many deliveries workers hold right now."""
+        query = "SELECT count(*) FROM deliveries_delivery WHERE lease_token IS NOT NULL"
+        return int(self.stack.rows(query)[0][0])
+
+    def settle(self, *, timeout: float = 60, horizon: float = 30) -> None:
+        """Wait until nothing is under way, and nothing is due now or within `horizon` seconds."""
+        wait_until(lambda: self.unsettled(horizon) == 0, timeout=timeout, what="nothing left to deliver")
+
+    def unsettled(self, horizon: float = 0) -> int:
+        """Return how many deliveries are leased, or due within `horizon` seconds."""
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + horizon))
+        query = (
+            "SELECT count(*) FROM deliveries_delivery WHERE status = 'pending'"
+            f" AND (lease_token IS NOT NULL OR due_at <= '{moment}')"
+        )
+        return int(self.stack.rows(query)[0][0])
+
+    # --- afterwards ---
+
+    def acknowledged(self) -> dict[str, controller.Acknowledged]:
+        """Return every event that was acknowledged, by its id."""
+        return {each.event_id: each for published in self.published for each in published.acknowledged}
+
+    def duplicates(self) -> int:
+        """Return how many requests arrived that no recorded attempt accounts for."""
+        return sum(self.repeated().values())
+
+    def repeated(self) -> Counter[tuple[str, str]]:
+        """Return by event and path how many requests arrived that no recorded attempt accounts for."""
+        arrived = Counter((each.event_id, each.path) for each in self.receiver.arrivals())
+        return arrived - Counter(self._attempted())
+
+    def delivered_within(self, share: float, published: Published | None = None) -> float:
+        """Return the seconds from the moment an event was meant to be published to its first arrival.
+
+        :param share: 0.95 asks for the p95 of all that arrived.
+        :param published: whose events; by default everything.
+        """
+        events = self.acknowledged()
+        if published is not None:
+            events = {each.event_id: each for each in published.acknowledged}
+        first: dict[tuple[str, str], float] = {}
+        for arrival in self.receiver.arrivals():
+            if arrival.event_id in events:
+                took = arrival.at - events[arrival.event_id].meant_at
+                first.setdefault((arrival.event_id, arrival.path), took)
+        return percentile(list(first.values()), share)
+
+    def lost(self) -> int:
+        """Return how many deliveries of acknowledged events the receiver has never seen.
+
+        Those of uncertain webhooks aside.
+        """
+        arrived = {(each.event_id, each.path) for each in self.receiver.arrivals()}
+        return len(self.expected() - arrived)
+
+    def expected(self) -> set[tuple[str, str]]:
+        """Return event and path of everything that must arrive."""
+        paths: dict[str, list[str]] = {}
+        for each in self.subscriptions:
+            if each.webhook_id not in self.uncertain:
+                paths.setdefault(each.agent_id, []).append(each.path)
+        return {
+            (event.event_id, path)
+            for event in self.acknowledged().values()
+            for path in paths.get(event.agent_id, [])
+        }
+
+    def footprints(self) -> dict[int, Footprint]:
+        """Return what every process of every worker holds."""
+        pids = [pid for worker in self.alive() for pid in footprint.family(worker.pid)]
+        return {pid: found for pid in pids if (found := footprint.of(pid)) is not None}
+
+    def figure(self, row: str, *, case: str = "", passed: bool, **measured: object) -> None:
+        """Report a row of the issue's table and assert that its goal was reached.
+
+        :param row: a key of `figures.ROWS`.
+        :param case: which part of the row, where it has several.
+        :param measured: what was measured, by name: `lost=0`.
+        """
+        self.figures.add(row, case=case, passed=passed, measured=measured, long=self.size.long)
+        assert passed, f"{row} {case}: {measured}"
+
+    def end(self) -> None:
+        """End every process and proxy."""
+        self.stack.end()
+        self._undo.close()
+
+    def _attempted(self) -> Mapping[tuple[str, str], int]:
+        """Return by event and path how many attempts are recorded."""
+        paths = {UUID(each.webhook_id): each.path for each in self.subscriptions}
+        rows = self.stack.rows(
+            "SELECT delivery.event_id, delivery.webhook_id, count(*) FROM deliveries_attempt AS attempt"
+            " JOIN deliveries_delivery AS delivery ON delivery.id = attempt.delivery_id GROUP BY 1, 2"
+        )
+        return {
+            (str(UUID(str(event_id))), paths.get(UUID(str(webhook_id)), "")): count
+            for event_id, webhook_id, count in rows
+        }
+
+    _receiver_port: int = 0
+
+
+def _delivers(worker: "subprocess.Popen[bytes]") -> bool:
+    """Tell whether a child of the worker has started the threads that send."""
+    children = footprint.family(worker.pid)[1:]
+    held = [footprint.of(child) for child in children]
+    return bool(held) and all(each is not None and each.threads > SLOTS for each in held)
