@@ -136,16 +136,21 @@ _SQLITE_OPTIONS = {
     "timeout": 20,
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
 }
+# A worker's; a request has less time, and a person's command more (see wsgi.py and manage.py).
+_STATEMENT_TIMEOUT = env.count("WEBHOOKS_STATEMENT_TIMEOUT", 10)
 # A worker whose database went silent must notice within seconds, and never hold a lock for long.
 _POSTGRESQL_OPTIONS = {
     "connect_timeout": 5,
+    # In seconds: when the server should long have said that the time for a statement is over.
+    "patience": _STATEMENT_TIMEOUT + 5,
+    # Connections that can only read belong to a standby, or to a primary that no longer is one.
+    "target_session_attrs": "read-write",
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
     "options": (
-        # A worker's; a request has less time, and a person's command more (see wsgi.py and manage.py).
-        f"-c statement_timeout={env.count('WEBHOOKS_STATEMENT_TIMEOUT', 10)}s"
+        f"-c statement_timeout={_STATEMENT_TIMEOUT}s"
         " -c lock_timeout=2s -c idle_in_transaction_session_timeout=15s"
     ),
 }
@@ -159,6 +164,8 @@ def _database() -> dict[str, Any]:
     if "options" in given:
         # The later one wins, so whoever gives one setting of the server's keeps our others.
         database["OPTIONS"]["options"] = f"{ours['options']} {given['options']}"
+    if not sqlite:
+        database["ENGINE"] = "webhooks_project.postgresql"
     if sqlite:
         # A file also under test: threads share it as they do in earnest, which no in-memory database allows.
         database["TEST"] = {"NAME": f"{database['NAME']}.test"}

@@ -36,7 +36,7 @@ WORTHWHILE_AFTER = 0.1
 # Of the slots of a process, what one webhook has at most: the rest is for the others, however slow it is.
 SHARE = 0.25
 # How long to leave a database alone that has failed us, in seconds: the first time, and at most.
-BACK_OFF = (0.5, 10.0)
+BACK_OFF = (0.5, 5.0)
 
 Clock = Callable[[], datetime]
 
