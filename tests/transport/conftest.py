@@ -1,6 +1,7 @@
 """Engines under test, names that resolve without DNS, and certificates."""
 
 import datetime
+import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ import trustme
 from deliveries.addresses import AddressPolicy
 from deliveries.reasons import Reason
 from deliveries.transport import Exchange, Reply, Request, RequestsTransport, Transport
+from tests.transport.hostile import Receiver, receiver
 
 Lookup = Callable[[str], Sequence[str]]
 
@@ -27,6 +29,9 @@ PUBLIC = AddressPolicy(require_https=False)
 
 # Time enough for whatever is answered at once, also on a busy machine.
 PLENTY = timedelta(seconds=5)
+# The deadline of exchanges that must run into it, and how far beyond it they may end.
+SHORT = timedelta(seconds=0.6)
+TOLERANCE = timedelta(seconds=0.5)
 # More than the kernel takes off our hands before the receiver reads.
 LARGE = bytes(32 * 1024 * 1024)
 
@@ -74,6 +79,13 @@ class Sender:
         (exchange,) = self.send_all([request])
         assert isinstance(exchange.outcome, Reply), repr(exchange.outcome)
         return exchange.outcome
+
+    def reasons(self, requests: Sequence[Request]) -> list[Reason | int]:
+        """Send all at once and return what came of each: the reason, or the status of the answer."""
+        return [
+            exchange.outcome.http_status if isinstance(exchange.outcome, Reply) else exchange.outcome.reason
+            for exchange in self.send_all(requests)
+        ]
 
     def fail(self, request: Request) -> Reason:
         """Send one request that must not be answered, and return the reason."""
@@ -130,6 +142,22 @@ def make_sender(engine: Engine) -> Iterator[MakeSender]:
 @pytest.fixture
 def sender(make_sender: MakeSender) -> Sender:
     return make_sender()
+
+
+Start = Callable[..., Receiver]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start any number of receivers that stop with the test."""
+    with ExitStack() as running:
+        yield lambda *args, **kwargs: running.enter_context(receiver(*args, **kwargs))
+
+
+def resident_bytes() -> int:
+    """Return the memory this process holds, in bytes."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,14 +7,20 @@ import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from itertools import chain, repeat
 
 HEAD_END = b"\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+OK_HEAD = b"HTTP/1.1 200 OK\r\n"
+OK = OK_HEAD + b"Content-Length: 2\r\n\r\nok"
+REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: %b\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 HUGE = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n"
 
 _BLOCK = 64 * 1024
+# Bytes poured at once, and seconds between two times.
+_STEP = 4 * 1024
+_STEP_PAUSE = 0.001
 # Seconds between two drips: many of them fit into the deadlines of the tests.
 _DRIP = 0.03
 
@@ -25,6 +31,10 @@ class Conversation:
     def __init__(self, connection: socket.socket, receiver: "Receiver") -> None:
         self.connection = connection
         self.receiver = receiver
+        self.sent = 0
+        """Bytes of answers that our side of the connection has taken."""
+        self.over = threading.Event()
+        """The behaviour has come to its end, or the client has hung up on it."""
 
     def read_request(self) -> bytes:
         """Return the next request whole, and note it; EOFError when the client has hung up."""
@@ -47,7 +57,11 @@ class Conversation:
         return part
 
     def send(self, data: bytes) -> None:
-        self.connection.sendall(data)
+        left = memoryview(data)
+        while left:
+            taken = self.connection.send(left)
+            self.sent += taken
+            left = left[taken:]
 
     def reset(self) -> None:
         """Close with a TCP reset instead of an orderly end."""
@@ -66,12 +80,13 @@ class Receiver:
     ) -> None:
         self.requests: list[bytes] = []
         self.accepted = 0
+        self.conversations: list[Conversation] = []
         self.stopping = threading.Event()
         self._behaviour = behaviour
         self._tls = tls
         self._address = address
         self._handshake_delay = handshake_delay
-        self._conversations: list[tuple[threading.Thread, socket.socket]] = []
+        self._connections: list[tuple[threading.Thread, socket.socket]] = []
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._listener = socket.create_server((address, 0), family=family, backlog=64)
         self.port: int = self._listener.getsockname()[1]
@@ -89,7 +104,7 @@ class Receiver:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._acceptor.join()
         self._listener.close()
-        for thread, connection in self._conversations:
+        for thread, connection in self._connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             thread.join()
@@ -103,21 +118,29 @@ class Receiver:
                 return
             self.accepted += 1
             thread = threading.Thread(target=self._converse, args=(connection,))
-            self._conversations.append((thread, connection))
+            self._connections.append((thread, connection))
             thread.start()
 
     def _converse(self, connection: socket.socket) -> None:
         with suppress(OSError, EOFError):
             if self._tls is None:
-                self._behaviour(Conversation(connection, self))
+                self._behave(connection)
                 connection.close()
                 return
             self.stopping.wait(self._handshake_delay)
             # A duplicate, so that `stop` can still shut the connection down.
             with self._tls.wrap_socket(connection.dup(), server_side=True) as encrypted:
-                self._behaviour(Conversation(encrypted, self))
+                self._behave(encrypted)
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
+
+    def _behave(self, connection: socket.socket) -> None:
+        conversation = Conversation(connection, self)
+        self.conversations.append(conversation)
+        try:
+            self._behaviour(conversation)
+        finally:
+            conversation.over.set()
 
 
 @contextmanager
@@ -188,6 +211,25 @@ def flooding(start: bytes, blocks: Iterable[bytes]) -> Behaviour:
     return behave
 
 
+def pouring(start: bytes, blocks: Iterable[bytes]) -> Behaviour:
+    """Begin an answer and go on in small steps, so that little lies in the kernel that nobody reads.
+
+    What our side of the connection has taken is then nearly what the client has read.
+    """
+
+    def behave(conversation: Conversation) -> None:
+        conversation.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        conversation.read_request()
+        conversation.send(start)
+        for block in blocks:
+            for at in range(0, len(block), _STEP):
+                if conversation.receiver.stopping.wait(_STEP_PAUSE):
+                    return
+                conversation.send(block[at : at + _STEP])
+
+    return behave
+
+
 def silent(conversation: Conversation) -> None:
     """Take the request and never answer."""
     conversation.read_request()
@@ -217,6 +259,29 @@ def trickling_handshake(conversation: Conversation) -> None:
     conversation.send(b"\x16\x03\x03\x40\x00\x02")
     while not conversation.receiver.stopping.wait(_DRIP):
         conversation.send(b"\x00")
+
+
+def relaying_slowly(target: "Receiver", begun: Callable[[], bool]) -> Behaviour:
+    """Pass a connection on to another receiver; once `begun`, its answers byte by byte.
+
+    That cuts TLS records into pieces, which no server with an ordinary TLS library does.
+    """
+
+    def behave(conversation: Conversation) -> None:
+        def forward() -> None:
+            with suppress(OSError):
+                while part := conversation.connection.recv(_BLOCK):
+                    onward.sendall(part)
+
+        with socket.create_connection(("127.0.0.1", target.port)) as onward:
+            threading.Thread(target=forward, daemon=True).start()
+            while part := onward.recv(_BLOCK):
+                for at in range(len(part)):
+                    if begun() and conversation.receiver.stopping.wait(_DRIP):
+                        return
+                    conversation.send(part[at : at + 1])
+
+    return behave
 
 
 def resetting(conversation: Conversation) -> None:
@@ -273,7 +338,12 @@ def endless_chunks() -> Iterable[bytes]:
 
 def gzip_bomb() -> Iterable[bytes]:
     """A gzip stream of about 1:1000 that expands to 400 MB."""
-    return (gzip.compress(bytes(4 * 1024 * 1024)) for _ in range(100))
+    return repeat(_bomb(), 100)
+
+
+@cache
+def _bomb() -> bytes:
+    return gzip.compress(bytes(4 * 1024 * 1024))
 
 
 def _content_length(head: bytes) -> int:

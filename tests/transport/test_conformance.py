@@ -1,12 +1,13 @@
-"""What every engine must do, against a receiver that does its worst. A new engine is one line in conftest."""
+"""What every engine must do, against a receiver that does its worst. A new engine is one line in conftest.
 
-import os
+Its neighbours test_slowness, test_floods, test_endings and test_names do so for one kind of trouble each.
+"""
+
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from datetime import timedelta
 from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -19,16 +20,21 @@ from deliveries.addresses import AddressPolicy, Origin
 from deliveries.reasons import Reason
 from deliveries.transport import KEEP_LIMIT, Reply, Request, Transport
 from tests.transport import hostile
-from tests.transport.conftest import LARGE, PLENTY, PUBLIC, Certificates, MakeSender, Sender, a_request
-from tests.transport.hostile import CHUNKED, HUGE, OK, Behaviour, Receiver, receiver
+from tests.transport.conftest import (
+    LARGE,
+    PLENTY,
+    PUBLIC,
+    SHORT,
+    TOLERANCE,
+    Certificates,
+    MakeSender,
+    Sender,
+    Start,
+    a_request,
+)
+from tests.transport.hostile import CHUNKED, HUGE, OK, OK_HEAD, REDIRECT, Behaviour
 
 NAME = "hooks.example.com"
-# The deadline of exchanges that must run into it, and how far beyond it they may end.
-SHORT = timedelta(seconds=0.6)
-TOLERANCE = timedelta(seconds=0.5)
-
-OK_HEAD = b"HTTP/1.1 200 OK\r\n"
-REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: %b\r\n"
 
 
 def at_loopback(name: str) -> Sequence[str]:
@@ -37,21 +43,6 @@ def at_loopback(name: str) -> Sequence[str]:
 
 def networks(*texts: str) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(ip_network(text) for text in texts)
-
-
-def resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Receiver]]:
-    """Start any number of receivers that stop with the test."""
-    with ExitStack() as running:
-        yield lambda *args, **kwargs: running.enter_context(receiver(*args, **kwargs))
-
-
-Start = Callable[..., Receiver]
 
 
 class TestAnExchange:
@@ -121,57 +112,6 @@ class TestAnExchange:
 
 
 class TestTheDeadline:
-    # Until the connection stands, TLS included, the receiver could not be reached; afterwards it is slow.
-    SLOW: dict[str, tuple[Behaviour, Reason]] = {
-        "never answers": (hostile.silent, Reason.RESPONSE_TOO_SLOW),
-        "status line": (hostile.trickling(b"HTTP/1.1 200 ", b"O"), Reason.RESPONSE_TOO_SLOW),
-        "one long header": (hostile.trickling(OK_HEAD + b"x: ", b"a"), Reason.RESPONSE_TOO_SLOW),
-        "many headers": (hostile.trickling(OK_HEAD, b"x: y\r\n"), Reason.RESPONSE_TOO_SLOW),
-        "interim answers": (
-            hostile.trickling(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-            Reason.RESPONSE_TOO_SLOW,
-        ),
-        "body": (hostile.trickling(HUGE, b"a"), Reason.RESPONSE_TOO_SLOW),
-        "body until close": (hostile.trickling(OK_HEAD + b"\r\n", b"a"), Reason.RESPONSE_TOO_SLOW),
-        "chunks": (hostile.trickling(CHUNKED, b"1\r\na\r\n"), Reason.RESPONSE_TOO_SLOW),
-        "chunk size line": (hostile.trickling(CHUNKED + b"1;", b"a"), Reason.RESPONSE_TOO_SLOW),
-        "trailers": (hostile.trickling(CHUNKED + b"2\r\nok\r\n0\r\n", b"x: y\r\n"), Reason.RESPONSE_TOO_SLOW),
-        "redirect body": (
-            hostile.trickling(REDIRECT % b"/elsewhere" + b"Content-Length: 1000000\r\n\r\n", b"a"),
-            Reason.RESPONSE_TOO_SLOW,
-        ),
-    }
-
-    def test_covers_every_part_of_the_answer(self, make_sender: MakeSender, start: Start) -> None:
-        sender = make_sender(slots=len(self.SLOW))
-        requests = [a_request(start(slow).url(), timeout=SHORT) for slow, _ in self.SLOW.values()]
-
-        exchanges = sender.send_all(requests)
-
-        reasons = [getattr(exchange.outcome, "reason", exchange.outcome) for exchange in exchanges]
-        assert dict(zip(self.SLOW, reasons, strict=True)) == {
-            name: reason for name, (_, reason) in self.SLOW.items()
-        }
-        late = {
-            name: exchange.duration
-            for name, exchange in zip(self.SLOW, exchanges, strict=True)
-            if not SHORT <= exchange.duration <= SHORT + TOLERANCE
-        }
-        assert late == {}
-
-    def test_covers_every_part_of_the_answer_over_tls(
-        self, make_sender: MakeSender, start: Start, certificates: Certificates
-    ) -> None:
-        sender = make_sender(slots=len(self.SLOW), ca_file=certificates.ca_file)
-        tls = certificates.valid("127.0.0.1")
-        requests = [a_request(start(slow, tls=tls).url(), timeout=SHORT) for slow, _ in self.SLOW.values()]
-
-        exchanges = sender.send_all(requests)
-
-        reasons = [getattr(exchange.outcome, "reason", exchange.outcome) for exchange in exchanges]
-        assert reasons == [reason for _, reason in self.SLOW.values()]
-        assert max(exchange.duration for exchange in exchanges) <= SHORT + TOLERANCE
-
     @pytest.mark.parametrize("behaviour", [hostile.not_reading, hostile.trickling_handshake])
     def test_covers_the_tls_handshake(
         self, make_sender: MakeSender, start: Start, certificates: Certificates, behaviour: Behaviour
@@ -412,25 +352,6 @@ class TestRedirects:
 
 
 class TestTheBody:
-    FLOODS: dict[str, Behaviour] = {
-        "declared": hostile.flooding(HUGE, hostile.endless()),
-        "until close": hostile.flooding(OK_HEAD + b"\r\n", hostile.endless()),
-        "chunked": hostile.flooding(CHUNKED, hostile.endless_chunks()),
-        "tiny chunks": hostile.flooding(CHUNKED, hostile.endless(b"1\r\na\r\n" * 1000)),
-        "chunk extensions": hostile.flooding(CHUNKED, hostile.endless(b"1;%b\r\na\r\n" % (b"e" * 60000))),
-        "trailers": hostile.flooding(CHUNKED + b"2\r\nok\r\n0\r\n", hostile.endless(b"x: y\r\n" * 1000)),
-        "redirect": hostile.flooding(
-            REDIRECT % b"/" + b"Transfer-Encoding: chunked\r\n\r\n", hostile.endless_chunks()
-        ),
-        "gzip": hostile.flooding(
-            OK_HEAD + b"Content-Encoding: gzip\r\nContent-Length: 10000000\r\n\r\n", hostile.gzip_bomb()
-        ),
-        "redirect gzip": hostile.flooding(
-            REDIRECT % b"/" + b"Content-Encoding: gzip\r\nContent-Length: 10000000\r\n\r\n",
-            hostile.gzip_bomb(),
-        ),
-    }
-
     @pytest.mark.parametrize("size", [0, 1, KEEP_LIMIT - 1, KEEP_LIMIT, KEEP_LIMIT + 1, 64 * 1024, 100_000])
     def test_is_cut_to_what_we_keep(self, sender: Sender, start: Start, size: int) -> None:
         body = bytes(number % 251 for number in range(size))
@@ -450,35 +371,6 @@ class TestTheBody:
 
         assert [sender.send(a_request(target.url())).body for _ in range(2)] == [b"abcde"] * 2
         assert target.accepted == 1
-
-    def test_is_not_read_beyond_the_limit(self, make_sender: MakeSender, start: Start) -> None:
-        sender = make_sender(slots=len(self.FLOODS))
-        before = resident_bytes()
-
-        exchanges = sender.send_all([a_request(start(flood).url()) for flood in self.FLOODS.values()])
-
-        kept = {
-            name: len(exchange.outcome.body)
-            for name, exchange in zip(self.FLOODS, exchanges, strict=True)
-            if isinstance(exchange.outcome, Reply)
-        }
-        assert kept.keys() == self.FLOODS.keys()
-        assert max(kept.values()) == KEEP_LIMIT
-        assert max(exchange.duration for exchange in exchanges) < timedelta(seconds=2)
-        assert resident_bytes() - before < 20 * 1024 * 1024
-
-    def test_of_hundreds_of_floods_leaves_no_memory_behind(
-        self, make_sender: MakeSender, start: Start
-    ) -> None:
-        sender = make_sender(slots=8)
-        target = start(hostile.flooding(REDIRECT % b"/" + HUGE[17:], hostile.endless()))
-        sender.send_all([a_request(target.url())] * 50)
-        before = resident_bytes()
-
-        sender.send_all([a_request(target.url())] * 500)
-
-        # What is read of them, kept, would be 32 MiB; what an allocator keeps for itself differs by Python.
-        assert resident_bytes() - before < 20 * 1024 * 1024
 
     @pytest.mark.parametrize(
         ("answer", "reason"),
@@ -525,29 +417,6 @@ class TestHeaders:
 
         assert len(replies[0].headers) == 50
         assert 3000 < sum(len(name) + len(value) for name, value in replies[1].headers.items()) <= 4096
-
-    FLOODS: dict[str, Behaviour] = {
-        "98 of 65 KB": hostile.answering(
-            OK_HEAD + b"".join(b"X-%d: %b\r\n" % (number, b"v" * 65000) for number in range(98)) + b"\r\n"
-        ),
-        "one of 10 MB": hostile.flooding(OK_HEAD + b"X: ", [b"v" * 65536] * 160),
-        "thousands": hostile.flooding(OK_HEAD, [b"X: y\r\n" * 1000] * 100),
-        "endless": hostile.flooding(OK_HEAD, hostile.endless(b"X: y\r\n" * 1000)),
-        "interim answers": hostile.flooding(b"", hostile.endless(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)),
-    }
-
-    def test_beyond_all_measure_are_no_answer(self, make_sender: MakeSender, start: Start) -> None:
-        sender = make_sender(slots=len(self.FLOODS))
-        before = resident_bytes()
-
-        exchanges = sender.send_all([a_request(start(flood).url()) for flood in self.FLOODS.values()])
-
-        assert {
-            name: getattr(exchange.outcome, "reason", exchange.outcome)
-            for name, exchange in zip(self.FLOODS, exchanges, strict=True)
-        } == dict.fromkeys(self.FLOODS, Reason.INVALID_RESPONSE)
-        assert max(exchange.duration for exchange in exchanges) < timedelta(seconds=2)
-        assert resident_bytes() - before < 20 * 1024 * 1024
 
 
 class TestABrokenAnswer:
