@@ -66,7 +66,16 @@ class Exchange:
 
 
 class Transport(Protocol):
-    """An engine. One per process, used from one thread; how it works inside is its own business."""
+    """An engine. One per process, used from one thread; how it works inside is its own business.
+
+    Connections are kept. A receiver may close one just when the next request is on its way; so when a
+    connection that has served before ends without a single byte of an answer, the same request goes out once
+    more: at once, on a fresh connection, before the same deadline. That is no attempt of its own but one
+    exchange with one outcome, and what is sent is the same to the byte. It is safe because deliveries happen
+    at least once anyway: a receiver that has acted on the first knows the second by its `webhook-id`. If the
+    second fails too, its failure is the outcome. On a fresh connection, or once any byte of an answer has
+    come, nothing is sent twice.
+    """
 
     @property
     def slots(self) -> int:

@@ -174,8 +174,7 @@ class RequestsTransport:
         try:
             return self._send_once(prepared, call)
         except TransportError as error:
-            # A receiver may close a kept connection just when we send on it. Nobody is to blame, and as it
-            # knows a delivery by its id, sending that again does no harm (RFC 9110 section 9.2.2).
+            # `Transport` says why this is safe (and RFC 9110 section 9.2.2 that it is allowed).
             went_stale = call.reused and not call.received and error.reason is Reason.CONNECTION_CLOSED
             if not went_stale:
                 raise

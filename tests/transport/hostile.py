@@ -33,6 +33,7 @@ class Conversation:
         self.receiver = receiver
         self.sent = 0
         """Bytes of answers that our side of the connection has taken."""
+        self.was_reset = False
         self.over = threading.Event()
         """The behaviour has come to its end, or the client has hung up on it."""
 
@@ -67,6 +68,7 @@ class Conversation:
         """Close with a TCP reset instead of an orderly end."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
+        self.was_reset = True
 
 
 Behaviour = Callable[[Conversation], None]
@@ -130,17 +132,21 @@ class Receiver:
             self.stopping.wait(self._handshake_delay)
             # A duplicate, so that `stop` can still shut the connection down.
             with self._tls.wrap_socket(connection.dup(), server_side=True) as encrypted:
-                self._behave(encrypted)
+                conversation = self._behave(encrypted)
+            if conversation.was_reset:  # it takes effect with the last duplicate
+                connection.close()
+                return
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
 
-    def _behave(self, connection: socket.socket) -> None:
+    def _behave(self, connection: socket.socket) -> Conversation:
         conversation = Conversation(connection, self)
         self.conversations.append(conversation)
         try:
             self._behaviour(conversation)
         finally:
             conversation.over.set()
+        return conversation
 
 
 @contextmanager
