@@ -31,7 +31,7 @@ class Told:
 
 
 @admin.register(Attempt)
-class AttemptAdmin(Told, History[Attempt]):
+class AttemptAdmin(bodies.WithBodies, Told, History[Attempt]):
     """Every request, and what came back."""
 
     list_display = (
@@ -47,6 +47,7 @@ class AttemptAdmin(Told, History[Attempt]):
     list_filter = ("succeeded", "reason_code")
     list_select_related = ("webhook", "delivery__event")
     search_fields = ("id", "delivery")
+    bodies = ("response_body_text",)
     fields = readonly_fields = (
         "id",
         "delivery",

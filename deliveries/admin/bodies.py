@@ -2,14 +2,31 @@
 
 import io
 import json
+from typing import Any, ClassVar
 
+from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 # Characters shown of a body.
 SHOWN = 64 * 1024
+PERMISSION = "deliveries.view_bodies"
 
 _ENCODER = json.JSONEncoder(indent=2, ensure_ascii=False)
+
+
+class WithBodies:
+    """For a ModelAdmin whose rows hold bodies: they are there for those who may see them."""
+
+    # The fields that show one.
+    bodies: ClassVar[tuple[str, ...]]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave the bodies out for everybody else."""
+        fields = super().get_fields(request, obj)  # type: ignore[misc]  # the ModelAdmin's
+        if request.user.has_perm(PERMISSION):
+            return fields
+        return [field for field in fields if field not in self.bodies]
 
 
 def render(body: bytes | memoryview | None) -> SafeString:

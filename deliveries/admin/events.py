@@ -24,7 +24,7 @@ class EventTypeAdmin(Table[EventType]):
 
 
 @admin.register(Event)
-class EventAdmin(History[Event]):
+class EventAdmin(bodies.WithBodies, History[Event]):
     """What was published."""
 
     list_display = (
@@ -36,6 +36,7 @@ class EventAdmin(History[Event]):
         "occurred_at",
     )
     list_select_related = ("account", "agent")
+    bodies = ("body_text",)
     fields = readonly_fields = ("id", "account", "agent", "type", "occurred_at", "created_at", "body_text")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:

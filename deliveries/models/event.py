@@ -40,6 +40,7 @@ class Event(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
+        permissions = [("view_bodies", "Can see bodies: what was sent and what came back")]
         indexes = [
             models.Index(fields=["account", "created_at", "id"], name="events_of_account"),
             # Serves retention, which goes from the oldest on.
