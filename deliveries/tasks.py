@@ -21,9 +21,8 @@ from celery.signals import (
     worker_shutting_down,
 )
 from django.conf import settings
-from django.utils import timezone
 
-from deliveries import doorbell
+from deliveries import clock, doorbell
 from deliveries.services import dispatching, recovering, retention, webhooks
 
 # How long a ring occupies its worker before it rings for the next.
@@ -41,7 +40,7 @@ CLOSING = timedelta(seconds=3)
 def deliver_due() -> None:
     """Wake this process's dispatcher, and return when it has caught up with what was due."""
     doorbell.heard()
-    dispatcher = dispatching.start(clock=timezone.now)
+    dispatcher = dispatching.start(clock=clock.now)
     dispatcher.wake()
     if not dispatcher.wait_until_caught_up(timeout=BUDGET):
         doorbell.ring()
@@ -53,7 +52,7 @@ def recover() -> None:
 
     The dispatcher alone looks once a second, and would send all of a second at once.
     """
-    dispatcher = dispatching.start(clock=timezone.now)
+    dispatcher = dispatching.start(clock=clock.now)
     deadline = time.monotonic() + RECOVERING.total_seconds()
 
     def go_on() -> bool:
@@ -61,19 +60,19 @@ def recover() -> None:
         time.sleep(SLICE.total_seconds())
         return time.monotonic() < deadline and not dispatcher.stopping
 
-    recovering.work(clock=timezone.now, go_on=go_on)
+    recovering.work(clock=clock.now, go_on=go_on)
 
 
 @shared_task(name="deliveries.settle", ignore_result=True)
 def settle() -> None:
     """Make deliveries follow their webhooks."""
-    webhooks.settle(now=timezone.now())
+    webhooks.settle(now=clock.now())
 
 
 @shared_task(name="deliveries.expire_idempotency_keys", ignore_result=True)
 def expire_idempotency_keys() -> None:
     """Forget the idempotency keys that have had their time."""
-    retention.expire_idempotency_keys(now=timezone.now())
+    retention.expire_idempotency_keys(now=clock.now())
 
 
 @shared_task(name="deliveries.prune_logs", ignore_result=True, soft_time_limit=1200, time_limit=1500)
@@ -82,7 +81,7 @@ def prune_logs() -> None:
     deadline = time.monotonic() + PRUNING.total_seconds()
     try:
         retention.prune(
-            before=timezone.now() - settings.WEBHOOKS_RETENTION,
+            before=clock.now() - settings.WEBHOOKS_RETENTION,
             go_on=lambda: time.monotonic() < deadline and not dispatching.stopping(),
         )
     except retention.AlreadyPruning:
@@ -91,7 +90,7 @@ def prune_logs() -> None:
 
 def start_dispatcher(**kwargs: Any) -> None:
     """Start the dispatcher, whose thread looks for due deliveries also when no ring is ever heard."""
-    dispatching.start(clock=timezone.now)
+    dispatching.start(clock=clock.now)
 
 
 def stop_dispatcher(**kwargs: Any) -> None:

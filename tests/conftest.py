@@ -46,6 +46,12 @@ def closed_network() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def fresh_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No request asks the database for the time: a test may count its queries."""
+    monkeypatch.setattr("deliveries.clock._asked_at", time.monotonic())
+
+
 @pytest.fixture
 def now() -> datetime:
     """The moment the tests happen at; the clock is an argument everywhere."""

@@ -7,8 +7,8 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 
+from deliveries import clock
 from deliveries.admin import columns
 from deliveries.admin.tables import Table
 from deliveries.models import ApiKey, Scope
@@ -23,7 +23,7 @@ class ApiKeyForm(forms.ModelForm[ApiKey]):
     def clean_expires_at(self) -> datetime | None:
         """Let nobody set an end that is over. A key that has expired keeps its own."""
         end: datetime | None = self.cleaned_data["expires_at"]
-        if end and "expires_at" in self.changed_data and end <= timezone.now():
+        if end and "expires_at" in self.changed_data and end <= clock.now():
             raise ValidationError("Choose a moment in the future. To end a key now, revoke it.")
         return end
 
@@ -63,14 +63,14 @@ class ApiKeyAdmin(Table[ApiKey]):
     def save_model(self, request: HttpRequest, obj: ApiKey, form: forms.Form, change: bool) -> None:
         """Make a key and show its text, which nobody can do again; or save the name and the expiry."""
         if change:
-            keys.change(obj, fields=form.changed_data, by=str(request.user), now=timezone.now())
+            keys.change(obj, fields=form.changed_data, by=str(request.user), now=clock.now())
             return
         key, text = keys.issue(
             account=obj.account,
             name=obj.name,
             scopes=[Scope(scope) for scope in form.cleaned_data["scopes"]],
             by=str(request.user),
-            now=timezone.now(),
+            now=clock.now(),
             expires_at=obj.expires_at,
         )
         obj.pk = key.pk
@@ -80,7 +80,7 @@ class ApiKeyAdmin(Table[ApiKey]):
     @admin.action(description="Revoke", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         """Make keys useless at once. One that was revoked before keeps its moment."""
-        now = timezone.now()
+        now = clock.now()
         revoked = sum(
             keys.revoke(key, by=str(request.user), now=now) for key in queryset.filter(revoked_at=None)
         )

@@ -3,7 +3,8 @@
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils import timezone
+
+from deliveries import clock
 
 
 class Dated:
@@ -14,7 +15,7 @@ class Dated:
         if change:
             obj.save(update_fields=form.changed_data)
         else:
-            obj.created_at = timezone.now()
+            obj.created_at = clock.now()
             obj.save(force_insert=True)
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:

@@ -9,9 +9,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
+from deliveries import clock
 from deliveries.admin import columns, redelivering
 from deliveries.admin.attempts import AttemptsOfDelivery
 from deliveries.admin.redelivering import Redelivering
@@ -76,7 +76,7 @@ class DeliveryAdmin(Redelivering[Delivery]):
             raise PermissionDenied
         delivery = get_object_or_404(Delivery, pk=pk)
         try:
-            redelivery.redeliver(delivery, by=str(request.user), now=timezone.now())
+            redelivery.redeliver(delivery, by=str(request.user), now=clock.now())
         except redelivery.NotRedeliverable as error:
             messages.warning(request, str(error))
         else:

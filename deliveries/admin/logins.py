@@ -16,8 +16,8 @@ from django.db.models.signals import pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 
+from deliveries import clock
 from deliveries.admin import columns
 from deliveries.admin.tables import History
 from webhooks_project import clients
@@ -38,7 +38,7 @@ def locked_out(request: HttpRequest, response: HttpResponse, credentials: Mappin
     """Say that there were too many attempts, and when the next one counts."""
     tries = AccessAttempt.objects.filter(username=name(request, credentials))
     last = tries.filter(ip_address=clients.address(request)).aggregate(at=Max("attempt_time"))["at"]
-    now = timezone.now()
+    now = clock.now()
     again_at = (last or now) + settings.AXES_COOLOFF_TIME
     wait = max(1, int((again_at - now).total_seconds()))
     page = render(request, "admin/deliveries/locked_out.html", {"again_at": again_at}, status=429)
@@ -81,7 +81,7 @@ class AccessAttemptAdmin(History[AccessAttempt]):
     @admin.display(description="locked out", boolean=True)
     def locked_out(self, attempt: AccessAttempt) -> bool:
         """Whether this row alone keeps its owner waiting."""
-        over = attempt.attempt_time + settings.AXES_COOLOFF_TIME <= timezone.now()
+        over = attempt.attempt_time + settings.AXES_COOLOFF_TIME <= clock.now()
         return not over and attempt.failures_since_start >= settings.AXES_FAILURE_LIMIT
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 
+from deliveries import clock
 from deliveries.admin import columns
 from deliveries.admin.tables import History
 from deliveries.models import Recovery
@@ -106,7 +106,7 @@ def _act(
 
 def _changed(act: Callable[..., Recovery], recovery: Recovery, request: HttpRequest) -> bool:
     try:
-        act(recovery, by=str(request.user), now=timezone.now())
+        act(recovery, by=str(request.user), now=clock.now())
     except recovering.StateConflict:
         return False
     return True

@@ -8,8 +8,8 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 
+from deliveries import clock
 from deliveries.admin.tables import History, Row
 from deliveries.models import Delivery
 from deliveries.services import redelivery
@@ -59,7 +59,7 @@ class Redelivering(History[Row]):
             deliveries,
             selected=f"{len(rows)} chosen of the {self.opts.verbose_name_plural}",
             by=str(request.user),
-            now=timezone.now(),
+            now=clock.now(),
         )
         note(request, rows)
         level = messages.SUCCESS if queued else messages.WARNING

@@ -8,8 +8,8 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 
+from deliveries import clock
 from deliveries.admin import columns
 from deliveries.admin.tables import History, Table
 from deliveries.admin.webhook_form import WebhookForm
@@ -106,7 +106,7 @@ class WebhookAdmin(Table[Webhook]):
 
     def save_model(self, request: HttpRequest, obj: Webhook, form: WebhookForm, change: bool) -> None:
         """Have the service make or change the webhook."""
-        now, wanted = timezone.now(), form.wanted()
+        now, wanted = clock.now(), form.wanted()
         if not change:
             made = webhooks.create(
                 account=obj.account, agent=obj.agent, by=str(request.user), now=now, **wanted
@@ -127,7 +127,7 @@ class WebhookAdmin(Table[Webhook]):
     def delete_model(self, request: HttpRequest, obj: Webhook) -> None:
         """Have the service delete one, unless that has been done."""
         with suppress(webhooks.WebhookChanged):
-            webhooks.delete(obj, by=str(request.user), now=timezone.now())
+            webhooks.delete(obj, by=str(request.user), now=clock.now())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
         """Have the service delete each."""

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Protocol, cast
 
-from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from deliveries import clock
 from deliveries.models import Account, ApiKey, Scope
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class BearerKeyAuthentication(BaseAuthentication):
         text = text.strip()
         if scheme.lower() != "bearer" or not text:
             return None
-        now = timezone.now()
+        now = clock.now()
         # No key holds anything else, and not every text may be put to the database.
         plain = text.isascii() and text.isprintable()
         key = ApiKey.objects.find(text, now=now) if plain else None

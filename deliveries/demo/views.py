@@ -13,12 +13,11 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
-from deliveries import signing
+from deliveries import clock, signing
 from deliveries.demo.receivers import (
     RECEIVERS,
     Answer,
@@ -116,7 +115,7 @@ def _describe(name: str, how: Behaviour) -> dict[str, Any]:
 def _delivery(request: HttpRequest, name: str, answer: Answer) -> Delivery:
     return Delivery(
         receiver=name,
-        received_at=timezone.now(),
+        received_at=clock.now(),
         method=request.method or "",
         headers=dict(request.headers),
         body=_pretty(request.body),

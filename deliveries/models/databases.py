@@ -1,6 +1,7 @@
-"""What PostgreSQL and SQLite do differently: the claim, and a lock between processes. Nothing else may."""
+"""What PostgreSQL and SQLite do differently: the claim, a lock between processes, the time. No more may."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -8,7 +9,12 @@ from typing import Any
 from uuid import UUID
 from zlib import crc32
 
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from deliveries import clock
+
+logger = logging.getLogger(__name__)
 
 # One after the other, so that counting what is under way for a webhook and adding to it are one step.
 _CLAIM_LOCK = crc32(b"deliveries.claim")
@@ -178,3 +184,32 @@ def exclusively(name: str) -> Iterator[bool]:
         if free:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+
+
+def ask_the_time(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Set the clock by a connection, as each does that is made. Where that fails, it goes on as it was."""
+    if connection.vendor != "postgresql":
+        # The host's clock is that of the only process which works on an SQLite file.
+        return
+
+    def ask() -> datetime:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT clock_timestamp()")
+            moment: datetime = cursor.fetchone()[0]
+            return moment
+
+    try:
+        clock.set_by(ask)
+    except Error:
+        # Whoever wanted the connection is told by its next statement.
+        logger.debug("The database did not tell the time", exc_info=True)
+
+
+def keep_time(*, within: timedelta) -> timedelta:
+    """Ask the database for the time unless that was done lately.
+
+    :returns: how far the host's clock is ahead of the database's.
+    """
+    if clock.age() > within:
+        ask_the_time(connection)
+    return clock.skew()

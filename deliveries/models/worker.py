@@ -42,6 +42,9 @@ class Worker(models.Model):
     )
     database_errors = models.PositiveBigIntegerField(default=0)
     doorbell_errors = models.PositiveBigIntegerField(default=0)
+    clock_skew = models.DurationField(
+        null=True, help_text="How far its host's clock is ahead of the database's."
+    )
 
     objects = WorkerQuerySet.as_manager()
 

@@ -130,7 +130,7 @@ def test_costs_the_same_for_one_row_as_for_a_hundred(
     grow: Growing,
 ) -> None:
     # So that the key's last use is noted by neither request.
-    monkeypatch.setattr("django.utils.timezone.now", lambda: now)
+    monkeypatch.setattr("deliveries.clock.now", lambda: now)
     ApiKey.objects.update(last_used_at=now)
     EventType.objects.exclude(code="call.ended").delete()
     ids = dict(worlds.a_world(account).ids)

@@ -9,11 +9,11 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from deliveries import clock
 from deliveries.api import conditional, parsing
 from deliveries.api.errors import messages
 from deliveries.api.failures import errors, pagination
@@ -74,7 +74,7 @@ class FailureViewSet(FailuresView, ContractViewSet[Failure]):
         # One transaction, so that what is read back is what was queued, however fast a worker is.
         with transaction.atomic():
             try:
-                redelivery.redeliver(failure.delivery, by=self.caller, now=timezone.now())
+                redelivery.redeliver(failure.delivery, by=self.caller, now=clock.now())
             except redelivery.NotRedeliverable as error:
                 raise errors.Conflict(
                     "Only an inactive failure of an enabled webhook can be retriggered."

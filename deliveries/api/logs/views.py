@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db.models import Model
-from django.utils import timezone
 from rest_framework import status
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from deliveries import clock
 from deliveries.api import conditional, parsing, throttling, timestamps
 from deliveries.api.errors import TooManyRequests
 from deliveries.api.logs import entries, errors
@@ -118,7 +118,7 @@ class WebhookViewSet(BelowAgentViewSet[Webhook]):
         given.is_valid(raise_exception=True)
         with _in_their_names(given):
             webhook = webhooks.create(
-                account=self.account, agent=agent, by=self.caller, now=timezone.now(), **given.validated_data
+                account=self.account, agent=agent, by=self.caller, now=clock.now(), **given.validated_data
             )
         response = self._changed(webhook, message="Webhook created successfully")
         response.status_code = status.HTTP_201_CREATED
@@ -138,7 +138,7 @@ class WebhookViewSet(BelowAgentViewSet[Webhook]):
                 webhooks.change(
                     webhook,
                     by=self.caller,
-                    now=timezone.now(),
+                    now=clock.now(),
                     unchanged_since=unchanged_since,
                     **given.validated_data,
                 )
@@ -150,7 +150,7 @@ class WebhookViewSet(BelowAgentViewSet[Webhook]):
         :raises PreconditionFailed: when the webhook is not as the request wants it.
         """
         with self._as_wanted() as (webhook, unchanged_since):
-            webhooks.delete(webhook, by=self.caller, now=timezone.now(), unchanged_since=unchanged_since)
+            webhooks.delete(webhook, by=self.caller, now=clock.now(), unchanged_since=unchanged_since)
         return Response({"success": True, "message": "Webhook deleted successfully"})
 
     def toggle(self, request: Request, **path: str) -> Response:
@@ -159,7 +159,7 @@ class WebhookViewSet(BelowAgentViewSet[Webhook]):
         :raises PreconditionFailed: when the webhook is not as the request wants it.
         """
         with self._as_wanted() as (webhook, unchanged_since):
-            webhooks.toggle(webhook, by=self.caller, now=timezone.now(), unchanged_since=unchanged_since)
+            webhooks.toggle(webhook, by=self.caller, now=clock.now(), unchanged_since=unchanged_since)
         return self._changed(webhook, message="Webhook enabled" if webhook.enabled else "Webhook disabled")
 
     def rotate_secret(self, request: Request, **path: str) -> Response:
@@ -176,7 +176,7 @@ class WebhookViewSet(BelowAgentViewSet[Webhook]):
                     webhook,
                     overlap=timedelta(hours=given.validated_data["overlap_hours"]),
                     by=self.caller,
-                    now=timezone.now(),
+                    now=clock.now(),
                     unchanged_since=unchanged_since,
                 )
             except webhooks.NotRotatable as error:
@@ -190,7 +190,7 @@ class WebhookViewSet(BelowAgentViewSet[Webhook]):
         :raises TooManyRequests: when this process has enough of them under way.
         """
         try:
-            rehearsal = rehearsing.rehearse(self.webhook(), now=timezone.now())
+            rehearsal = rehearsing.rehearse(self.webhook(), now=clock.now())
         except rehearsing.Busy as error:
             raise TooManyRequests(wait=None) from error
         message = "Test webhook sent successfully" if rehearsal.succeeded else rehearsal.reason
@@ -250,7 +250,7 @@ class LogViewSet(BelowAgentViewSet[Attempt]):
         :raises NotRetriable: unless the log has failed, is within the retention, and its delivery can be
             sent again.
         """
-        log, now = self._log(), timezone.now()
+        log, now = self._log(), clock.now()
         if log.status != entries.FAILED or log.created_at < now - settings.WEBHOOKS_RETENTION:
             raise errors.NotRetriable
         try:

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
+from deliveries import clock
 from deliveries.management import arguments
 from deliveries.models import Account, Scope
 from deliveries.services import keys
@@ -53,7 +53,7 @@ class Command(BaseCommand):
         **options: Any,
     ) -> str:
         """Make the key, and return its text."""
-        now = timezone.now()
+        now = clock.now()
         owner = _find(account)
         if owner is None:
             if not create_account or _as_id(account):

@@ -6,8 +6,8 @@ from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
+from deliveries import clock
 from deliveries.management import arguments
 from deliveries.services import dispatching
 from deliveries.services.dispatching import Dispatcher
@@ -36,7 +36,7 @@ class Command(BaseCommand):
 
     def handle(self, *, once: bool, within: timedelta, **options: Any) -> str:
         """Deliver."""
-        dispatcher = dispatching.build(clock=timezone.now)
+        dispatcher = dispatching.build(clock=clock.now)
         _stop_on_signals(dispatcher)
         if not once:
             self.stdout.write("Delivering. Ctrl-C stops.")

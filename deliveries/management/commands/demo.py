@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.utils import timezone
 
+from deliveries import clock
 from deliveries.management.try_it import arguments, environment, papers, stopping
 from deliveries.management.try_it.environment import Place
 from deliveries.management.try_it.lock import alone_in
@@ -44,7 +44,7 @@ class Command(BaseCommand):
             self.stderr.write(str(obstacle))
             stopping.leave(1)
         call_command("migrate", verbosity=0, interactive=False)
-        now = timezone.now()
+        now = clock.now()
         webhooks = demonstration.furnish(demonstration.tenant(now=now), receiver=place.receiver_url, now=now)
         for webhook in webhooks:
             state = "enabled" if webhook.enabled else f"disabled: {webhook.disabled_reason}"

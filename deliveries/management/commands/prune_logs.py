@@ -5,8 +5,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
+from deliveries import clock
 from deliveries.management import arguments
 from deliveries.services import retention
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
     def handle(self, *, older_than: timedelta, dry_run: bool, **options: Any) -> str:
         """Delete, and return how much that was."""
         try:
-            pruned = retention.prune(before=timezone.now() - older_than, dry_run=dry_run)
+            pruned = retention.prune(before=clock.now() - older_than, dry_run=dry_run)
         except retention.AlreadyPruning as error:
             raise CommandError(str(error)) from error
         return (

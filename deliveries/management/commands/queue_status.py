@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
-from django.utils import timezone
 
+from deliveries import clock
 from deliveries.services import overview
 from deliveries.services.overview import QueueStatus
 
@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *, json: bool, **options: Any) -> str:
         """Return the numbers."""
-        now = timezone.now()
+        now = clock.now()
         status = overview.queue_status(now=now)
         return _as_json(status, now=now) if json else _as_text(status, now=now)
 

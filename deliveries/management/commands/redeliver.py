@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
+from deliveries import clock
 from deliveries.management import arguments
 from deliveries.models import Account, Delivery, EventType, Webhook
 from deliveries.models.event import TYPE_FORM
@@ -62,7 +62,7 @@ class Command(BaseCommand):
                 deliveries,
                 selected=", ".join(f"{name}={value}" for name, value in filters.items()),
                 by="manage.py redeliver",
-                now=timezone.now(),
+                now=clock.now(),
             )
         if event_type and not count:
             self._wonder(event_type)

@@ -8,8 +8,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.core.servers.basehttp import get_internal_wsgi_application
 from django.urls import reverse
-from django.utils import timezone
 
+from deliveries import clock
 from deliveries.management.try_it import arguments, banner, environment, papers, people, stopping, words
 from deliveries.management.try_it.client import Client
 from deliveries.management.try_it.environment import DRAIN_TIMEOUT, Place
@@ -87,7 +87,7 @@ class Command(BaseCommand):
 
 def _admit(place: Place) -> tuple[papers.Credentials, Iterator[str]]:
     """Have an account, its demo webhooks and somebody to use them. Return the credentials and the banner."""
-    now = timezone.now()
+    now = clock.now()
     tenant = demonstration.tenant(now=now)
     logs = None
     if place.demo:
@@ -100,7 +100,7 @@ def _admit(place: Place) -> tuple[papers.Credentials, Iterator[str]]:
 def _end_old_leases() -> None:
     """Make due what a killed process had claimed. It held this folder's lock, so nobody works on it now."""
     leased = Delivery.objects.exclude(lease_token=None)
-    leased.move(Delivery.Status.PENDING, allowed_from=[Delivery.Status.PENDING], due_at=timezone.now())
+    leased.move(Delivery.Status.PENDING, allowed_from=[Delivery.Status.PENDING], due_at=clock.now())
 
 
 def _farewell() -> str:

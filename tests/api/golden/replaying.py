@@ -103,7 +103,7 @@ class Golden:
 
     def replay(self, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         """Make the rows, send the request, and check the answer."""
-        monkeypatch.setattr("django.utils.timezone.now", lambda: self.now)
+        monkeypatch.setattr("deliveries.clock.now", lambda: self.now)
         getattr(scenarios, self.scenario)(account)
         client = Client(
             raise_request_exception=False, headers=_authorization(account, self.request, self.now)

@@ -1,11 +1,11 @@
 """`/agents`: section "Agents" of the native API's contract."""
 
 from django.db.models import QuerySet
-from django.utils import timezone
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from deliveries import clock
 from deliveries.api.native.pagination import KeysetPagination
 from deliveries.api.native.serializers.agents import AgentDraftSerializer, AgentSerializer
 from deliveries.api.native.views.base import BASE_PATH, PAGE, NativeViewSet
@@ -32,9 +32,7 @@ class AgentViewSet(NativeViewSet[Agent]):
         """
         draft = AgentDraftSerializer(data=request.data)
         draft.is_valid(raise_exception=True)
-        agent = agents.create(
-            account=self.account, by=self.caller, now=timezone.now(), **draft.validated_data
-        )
+        agent = agents.create(account=self.account, by=self.caller, now=clock.now(), **draft.validated_data)
         return Response(
             self.get_serializer(agent).data,
             status=status.HTTP_201_CREATED,

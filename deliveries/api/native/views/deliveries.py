@@ -1,11 +1,11 @@
 """`/deliveries` and the attempts below them."""
 
 from django.db.models import QuerySet
-from django.utils import timezone
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from deliveries import clock
 from deliveries.api.native import errors
 from deliveries.api.native.filters import DeliveryFilter
 from deliveries.api.native.pagination import KeysetPagination
@@ -53,7 +53,7 @@ class DeliveryViewSet(NativeViewSet[Delivery]):
         """
         delivery = self.one(self.get_queryset(), delivery_id)
         try:
-            queued = redelivery.redeliver(delivery, by=self.caller, now=timezone.now())
+            queued = redelivery.redeliver(delivery, by=self.caller, now=clock.now())
         except redelivery.NotRedeliverable as error:
             raise errors.NotRedeliverable(str(error)) from error
         return Response(

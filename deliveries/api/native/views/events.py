@@ -4,12 +4,12 @@ import re
 from typing import Any
 
 from django.db.models import QuerySet
-from django.utils import timezone
 from rest_framework import status
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from deliveries import clock
 from deliveries.api import parsing
 from deliveries.api.native import batches, errors, skipping
 from deliveries.api.native.filters import EventFilter
@@ -62,7 +62,7 @@ class EventViewSet(NativeViewSet[Event]):
         draft.is_valid(raise_exception=True)
         try:
             publication = publishing.publish(
-                account=self.account, now=timezone.now(), idempotency_key=key, **draft.validated_data
+                account=self.account, now=clock.now(), idempotency_key=key, **draft.validated_data
             )
         except publishing.InvalidEvents as error:
             raise ValidationError(dict(error.problems[0])) from error
@@ -117,7 +117,7 @@ class EventBatchViewSet(NativeViewSet[Event]):
         batch.is_valid(raise_exception=True)
         drafts = batches.read(batch.validated_data["events"], account=self.account)
         try:
-            publications = publishing.publish_many(account=self.account, drafts=drafts, now=timezone.now())
+            publications = publishing.publish_many(account=self.account, drafts=drafts, now=clock.now())
         except publishing.InvalidEvents as error:
             raise batches.invalid(error.problems) from error
         except publishing.IdempotencyConflict as error:

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db.models import QuerySet
-from django.utils import timezone
 from rest_framework import status
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from deliveries import clock
 from deliveries.api.native import errors
 from deliveries.api.native.pagination import KeysetPagination
 from deliveries.api.native.serializers.recoveries import (
@@ -54,7 +54,7 @@ class RecoveryViewSet(NativeViewSet[Recovery]):
             preview = recovering.preview(account=self.account, selection=wanted["selection"])
             return Response(PreviewSerializer(preview).data)
         try:
-            recovery = recovering.create(account=self.account, by=self.caller, now=timezone.now(), **wanted)
+            recovery = recovering.create(account=self.account, by=self.caller, now=clock.now(), **wanted)
         except recovering.TooMany as error:
             raise errors.TooManyRecoveries(str(error)) from error
         return Response(
@@ -97,7 +97,7 @@ class RecoveryViewSet(NativeViewSet[Recovery]):
         """
         recovery = self.one(self.get_queryset(), recovery_id)
         try:
-            recovery = act(recovery, by=self.caller, now=timezone.now())
+            recovery = act(recovery, by=self.caller, now=clock.now())
         except recovering.StateConflict as error:
             raise errors.RecoveryStateConflict(str(error)) from error
         return Response(_shown([recovery])[0])

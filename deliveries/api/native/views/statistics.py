@@ -1,9 +1,9 @@
 """`/stats`."""
 
-from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from deliveries import clock
 from deliveries.api.native.serializers import statistics as shapes
 from deliveries.api.native.views.base import NativeViewSet
 from deliveries.models import Scope, TrafficMinute
@@ -21,6 +21,6 @@ class StatisticsViewSet(NativeViewSet[TrafficMinute]):
 
         :raises ValidationError: listing every bad parameter, and when the buckets do not fit the window.
         """
-        bucket, asked = shapes.wanted(request.query_params, now=timezone.now())
+        bucket, asked = shapes.wanted(request.query_params, now=clock.now())
         report = statistics.report(account=self.account, **asked)
         return Response(shapes.shown(report, period=asked["period"], bucket=bucket))
