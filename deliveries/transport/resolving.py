@@ -1,5 +1,6 @@
 """Names to addresses: in threads, because `getaddrinfo` knows no timeout, and few of them."""
 
+import os
 import socket
 import threading
 import time
@@ -18,11 +19,19 @@ ANSWER_LIFETIME = 30.0
 FAILURE_LIFETIME = 5.0
 # Seconds one exchange waits for a name.
 LOOKUP_LIMIT = 3.0
-# Lookups under way at once. A lookup that hangs keeps its thread until libc gives up, so this is the number
-# of dead names it takes to stop all lookups.
-MAX_LOOKUPS = 64
+# Lookups under way at once, of names that have no answer yet or had none the last time; and of names that had
+# one. A lookup that hangs keeps its thread until libc gives up. So whoever brings up dead names faster than
+# that stops the lookups of other new names for a while, but not those of names that work: a name whose lookup
+# hangs is no longer one of them.
+MAX_LOOKUPS = 128
+MAX_REPEATED_LOOKUPS = 64
 # Names remembered.
 MAX_ANSWERS = 4096
+
+# By itself libc (glibc; others read something else) waits 5 s for a name server before it asks again: a lost
+# packet would cost a delivery its attempt, and a dead name would hold its thread for much longer. It reads
+# this in every thread anew. Whoever runs the service may set the variable to something else.
+os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:2")
 
 
 def system_lookup(name: str) -> Sequence[str]:
@@ -49,6 +58,7 @@ class Resolver:
         self._lock = threading.Lock()
         self._answers: dict[str, _Answer] = {}
         self._threads = threading.BoundedSemaphore(MAX_LOOKUPS)
+        self._threads_to_repeat = threading.BoundedSemaphore(MAX_REPEATED_LOOKUPS)
 
     def addresses(self, name: str, *, within: float) -> tuple[str, ...]:
         """Return the addresses of a name, at least one, waiting at most `within` seconds.
@@ -65,18 +75,25 @@ class Resolver:
             raise TransportError(Reason.DNS_FAILED) from error
 
     def _ask(self, name: str) -> _Answer:
-        """Start a lookup; the caller holds the lock."""
-        if not self._threads.acquire(blocking=False):
+        """Start a lookup of a name that has no current answer; the caller holds the lock."""
+        threads = self._threads_to_repeat if self._had_answer(name) else self._threads
+        if not threads.acquire(blocking=False):
             raise TransportError(Reason.DNS_FAILED)
         answer = _Answer(future=Future())
+        run = threading.Thread(target=self._run, args=(name, answer, threads), name="resolver", daemon=True)
         try:
-            threading.Thread(target=self._run, args=(name, answer), name="resolver", daemon=True).start()
+            run.start()
         except RuntimeError as error:  # the system has no thread for us
-            self._threads.release()
+            threads.release()
             raise TransportError(Reason.DNS_FAILED) from error
+        self._answers.pop(name, None)  # the names asked for last stand last
         self._make_room()
         self._answers[name] = answer
         return answer
+
+    def _had_answer(self, name: str) -> bool:
+        answer = self._answers.get(name)
+        return answer is not None and answer.future.exception() is None
 
     def _make_room(self) -> None:
         """Forget the names asked longest ago when there are too many; those being looked up stay."""
@@ -85,7 +102,7 @@ class Resolver:
         for name in list(islice(done, max(surplus, 0))):
             del self._answers[name]
 
-    def _run(self, name: str, answer: _Answer) -> None:
+    def _run(self, name: str, answer: _Answer, threads: threading.BoundedSemaphore) -> None:
         try:
             found = _distinct(self._lookup(name))
         except Exception as error:
@@ -95,7 +112,7 @@ class Resolver:
             answer.expires_at = time.monotonic() + ANSWER_LIFETIME
             answer.future.set_result(found)
         finally:
-            self._threads.release()
+            threads.release()
 
 
 def _distinct(found: Sequence[str]) -> tuple[str, ...]:

@@ -78,7 +78,12 @@ class Receiver:
     """A listener whose connections all get the same behaviour. Counts what reaches it."""
 
     def __init__(
-        self, behaviour: Behaviour, tls: ssl.SSLContext | None, address: str, handshake_delay: float
+        self,
+        behaviour: Behaviour,
+        tls: ssl.SSLContext | None,
+        address: str,
+        port: int,
+        handshake_delay: float,
     ) -> None:
         self.requests: list[bytes] = []
         self.accepted = 0
@@ -90,7 +95,7 @@ class Receiver:
         self._handshake_delay = handshake_delay
         self._connections: list[tuple[threading.Thread, socket.socket]] = []
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._listener = socket.create_server((address, 0), family=family, backlog=64)
+        self._listener = socket.create_server((address, port), family=family, backlog=64)
         self.port: int = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept)
         self._acceptor.start()
@@ -155,10 +160,11 @@ def receiver(
     *,
     tls: ssl.SSLContext | None = None,
     address: str = "127.0.0.1",
+    port: int = 0,
     handshake_delay: float = 0,
 ) -> Iterator[Receiver]:
     """Run a receiver for the length of a with block."""
-    running = Receiver(behaviour, tls, address, handshake_delay)
+    running = Receiver(behaviour, tls, address, port, handshake_delay)
     try:
         yield running
     finally:
