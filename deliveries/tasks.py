@@ -23,7 +23,7 @@ from celery.signals import (
 from django.conf import settings
 
 from deliveries import clock, doorbell
-from deliveries.services import dispatching, recovering, retention, webhooks
+from deliveries.services import dispatching, recovering, retention
 
 # How long a ring occupies its worker before it rings for the next.
 BUDGET = timedelta(seconds=20)
@@ -61,12 +61,6 @@ def recover() -> None:
         return time.monotonic() < deadline and not dispatcher.stopping
 
     recovering.work(clock=clock.now, go_on=go_on)
-
-
-@shared_task(name="deliveries.settle", ignore_result=True)
-def settle() -> None:
-    """Make deliveries follow their webhooks."""
-    webhooks.settle(now=clock.now())
 
 
 @shared_task(name="deliveries.expire_idempotency_keys", ignore_result=True)

@@ -217,7 +217,6 @@ CELERY_BEAT_SCHEDULE = {
     # Kept for longer than its interval, so that recoveries go on when busy workers are free again. While
     # one works on recoveries, the others return at once.
     "recover": {"task": "deliveries.recover", "schedule": 1.0, "options": {"expires": 5}},
-    "settle": {"task": "deliveries.settle", "schedule": 30.0, "options": {"expires": 30}},
     "expire-idempotency-keys": {
         "task": "deliveries.expire_idempotency_keys",
         "schedule": 600.0,

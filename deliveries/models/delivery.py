@@ -148,6 +148,13 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Keep what no worker holds: without a lease, or with one that has run out."""
         return self.filter(Q(lease_token=None) | Q(due_at__lte=now))
 
+    def unpaused(self, now: datetime) -> Self:
+        """Leave out what a pause keeps back: of the webhook, of the event type or of the account."""
+        pauses, account = Pause.objects.in_force(now), OuterRef("account")
+        of_type = pauses.of_type(OuterRef("event__type"), account=account)
+        of_webhook = pauses.of_webhook(OuterRef("webhook"), account=account)
+        return self.exclude(Exists(of_type) | Exists(of_webhook))
+
     def hold(self, *, now: datetime) -> int:
         """Keep back what is pending and under no lease; its schedule stays as it is."""
         return self.unleased(now).move(Delivery.Status.HELD, allowed_from=[Delivery.Status.PENDING])

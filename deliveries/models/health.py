@@ -6,9 +6,10 @@ from typing import Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.db.models.functions import Coalesce
 
+from deliveries.models.delivery import Delivery
 from deliveries.models.webhook import Webhook
 
 
@@ -35,6 +36,15 @@ class WebhookHealthQuerySet(models.QuerySet["WebhookHealth"]):
                 last_failure_at=at,
             )
 
+    def taken(self, webhooks: Collection[UUID]) -> Self:
+        """Keep those of the webhooks, locked, in the order in which everybody locks them."""
+        return self.filter(pk__in=webhooks).select_for_update(of=("self",)).order_by("pk")
+
+    def holding_back(self, now: datetime) -> Self:
+        """Keep those of webhooks for which something is held that no pause keeps back."""
+        held = Delivery.objects.filter(webhook=OuterRef("pk"), status=Delivery.Status.HELD)
+        return self.filter(Exists(held.unpaused(now)))
+
     def stepping(self, now: datetime) -> Self:
         """Keep those whose circuit has a step to take: a probe, or the next stretch of a ramp."""
         return self.filter(next_step_at__lte=now)
@@ -43,8 +53,8 @@ class WebhookHealthQuerySet(models.QuerySet["WebhookHealth"]):
 class WebhookHealth(models.Model):
     """How a webhook is doing. Apart from the webhook, because every batch of results writes here.
 
-    Who holds such a row locked touches, of the deliveries, only those without a lease: recorders hold leased
-    ones while they wait for it.
+    Everybody locks in this order: the webhook, deliveries, the health. Whoever holds such a row waits for no
+    delivery, because recorders hold deliveries while they wait for it.
     """
 
     class Circuit(models.TextChoices):

@@ -23,6 +23,11 @@ class PauseQuerySet(models.QuerySet["Pause"]):
         """Keep those of an event type of an account."""
         return self.exclude(event_type="").filter(account=account, event_type=event_type)
 
+    def of_webhook(self, webhook: Webhook | Combinable, *, account: Account | Combinable) -> Self:
+        """Keep those of a webhook and those of its whole account."""
+        whole_account = Q(webhook=None, event_type="")
+        return self.filter(Q(webhook=webhook) | whole_account, account=account)
+
     def run_out(self, now: datetime) -> Self:
         """Keep those whose time is over and that nobody has ended yet."""
         return self.filter(ended_at=None, until__lte=now)
@@ -68,3 +73,7 @@ class Pause(models.Model):
     def __str__(self) -> str:
         subject = self.webhook_id or self.event_type or self.account_id
         return f"{subject} until {self.until}"
+
+    def covers(self, webhook: Webhook, event_type: str) -> bool:
+        """Tell whether it keeps back events of this type for this webhook of its account."""
+        return self.webhook_id in (None, webhook.pk) and self.event_type in ("", event_type)

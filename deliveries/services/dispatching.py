@@ -19,7 +19,7 @@ from django.db import connection
 from deliveries.identifiers import new_id
 from deliveries.models import Delivery
 from deliveries.reasons import Reason
-from deliveries.services import composing, egress, recording
+from deliveries.services import composing, egress, recording, tending
 from deliveries.services.recording import Result
 from deliveries.transport import Request, RequestsTransport, Transport, TransportError
 
@@ -35,6 +35,9 @@ WORTHWHILE = 0.25
 WORTHWHILE_AFTER = 0.1
 # Of the slots of a process, what one webhook has at most: the rest is for the others, however slow it is.
 SHARE = 0.25
+# How often to look for circuits with a step to take, and for what a race has left behind, in seconds.
+TEND_EVERY = 1.0
+SWEEP_EVERY = 30.0
 # How long to leave a database alone that has failed us, in seconds: the first time, and at most.
 BACK_OFF = (0.5, 5.0)
 
@@ -65,6 +68,8 @@ class Dispatcher:
         # Moments of the monotonic clock: when to claim and to record next, when a claim was last made, and
         # until when the database is left alone.
         self._claim_at = self._claimed_at = self._record_at = self._resume_at = 0.0
+        self._tend_at = 0.0
+        self._sweep_at = time.monotonic() + SWEEP_EVERY * self._jitter.uniform(0.0, 1.0)
         # Until when results are left alone whose rows somebody else holds.
         self._resume_recording_at = 0.0
         # Claims are numbered. Everything due when claim number `_caught_up_with` began has been claimed.
@@ -140,6 +145,8 @@ class Dispatcher:
             if self._rung.is_set():
                 self._rung.clear()
                 self._claim_at = 0.0
+            if time.monotonic() >= max(self._tend_at, self._resume_at):
+                self._tend()
             if self._free() and time.monotonic() >= self._may_claim_at():
                 self._claim()
             self._collect(self._patience())
@@ -202,7 +209,8 @@ class Dispatcher:
 
     def _patience(self) -> float:
         """Return for how long nothing needs doing unless something finishes, in seconds."""
-        moments = [time.monotonic() + settings.WEBHOOKS_POLL_INTERVAL.total_seconds()]
+        poll_at = time.monotonic() + settings.WEBHOOKS_POLL_INTERVAL.total_seconds()
+        moments = [poll_at, max(self._tend_at, self._resume_at)]
         if self._free():
             moments.append(self._may_claim_at())
         if self._results:
@@ -240,6 +248,17 @@ class Dispatcher:
         with self._caught_up:
             self._caught_up_with = number
             self._caught_up.notify_all()
+
+    def _tend(self) -> None:
+        """Look after what is held, and claim at once what was let go."""
+        now, moment = self._clock(), time.monotonic()
+        self._tend_at = moment + TEND_EVERY * self._jitter.uniform(0.8, 1.2)
+        if tending.tend(now=now):
+            self._claim_at = 0.0
+        if moment >= self._sweep_at:
+            self._sweep_at = moment + SWEEP_EVERY * self._jitter.uniform(0.8, 1.2)
+            if tending.sweep(now=now):
+                self._sweep_at = 0.0
 
     def _send(self, delivery: Delivery) -> None:
         now = self._clock()

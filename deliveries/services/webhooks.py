@@ -7,25 +7,22 @@ from uuid import UUID
 
 from django.db import transaction
 
-from deliveries import addresses, doorbell, headers, signing
+from deliveries import addresses, headers, signing
 from deliveries.models import (
     Account,
     Agent,
     AuditEntry,
     Delivery,
     EventType,
-    Failure,
     Sealed,
     Webhook,
     WebhookHealth,
     WebhookRevision,
 )
-from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.models.event import TYPE_FORM
 from deliveries.secrets import Undecryptable
-from deliveries.services import auditing, egress
+from deliveries.services import auditing, circuits, egress, holding
 
-BATCH = 5000
 NEED_A_CREDENTIAL = (
     Webhook.Authorization.BEARER,
     Webhook.Authorization.BASIC,
@@ -112,7 +109,7 @@ def change(
 ) -> Webhook:
     """Change the given fields of a webhook, from the next attempt on, and return it as it is now.
 
-    Disabling holds what is queued; enabling lets it go on. Without fields nothing changes.
+    Disabling holds what is queued; enabling begins to let it go. Without fields nothing changes.
 
     :param unchanged_since: the webhook's `updated_at` as the caller saw it, to change nothing else.
     :raises InvalidWebhook: when a field breaks a rule.
@@ -212,21 +209,10 @@ def delete(webhook: Webhook, *, by: str, now: datetime, unchanged_since: datetim
             updated_at=now,
         )
         _revise(held, {"enabled": False}, now=now)
-        _cancel(Delivery.objects.filter(webhook=webhook), now=now)
+        holding.cancel(Delivery.objects.filter(webhook=webhook), now=now)
+        circuits.shut(webhook.pk, now=now)
         _note(AuditEntry.Action.WEBHOOK_DELETED, webhook, by=by, now=now)
     webhook.refresh_from_db()
-
-
-def settle(*, now: datetime) -> None:
-    """Make every delivery follow its webhook: what was queued during a change, and the rest of long queues.
-
-    Nothing is sent to a webhook that is disabled, so this changes what is shown, and nothing else.
-    """
-    _cancel(Delivery.objects.filter(webhook__deleted_at__isnull=False), now=now)
-    disabled = Delivery.objects.filter(webhook__enabled=False)
-    while _hold_some(disabled, now=now):
-        pass
-    _release(Delivery.objects.filter(webhook__enabled=True))
 
 
 def _hold_row(webhook: Webhook, unchanged_since: datetime | None) -> Webhook:
@@ -296,36 +282,12 @@ def _still_signing(webhook: Webhook, *, until: datetime, now: datetime) -> list[
 
 
 def _follow(webhook_id: UUID, *, enabled: bool, now: datetime) -> None:
-    """Hold or release what is queued for a webhook. Of a long queue the rest is held by `settle`."""
-    deliveries = Delivery.objects.filter(webhook=webhook_id)
+    """Hold what is queued for a webhook, or begin to let it go. Of a long queue a sweep holds the rest."""
     if enabled:
-        _release(deliveries)
+        circuits.start_over(webhook_id, now=now)
     else:
-        _hold_some(deliveries, now=now)
-
-
-def _hold_some(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
-    waiting = deliveries.filter(status=Delivery.Status.PENDING).unleased(now)
-    return Delivery.objects.filter(pk__in=_some(waiting)).hold(now=now)
-
-
-def _release(deliveries: DeliveryQuerySet) -> None:
-    while batch := _some(deliveries.filter(status=Delivery.Status.HELD)):
-        Delivery.objects.filter(pk__in=batch).release()
-        doorbell.ring_on_commit()
-
-
-def _cancel(deliveries: DeliveryQuerySet, *, now: datetime) -> None:
-    # One state after the other: each has an index of its own, and the two together have none.
-    for status in Delivery.UNFINISHED:
-        while batch := _some(deliveries.filter(status=status)):
-            Delivery.objects.filter(pk__in=batch).cancel(now=now)
-            Failure.objects.filter(delivery__in=batch).mark_cancelled(now=now)
-
-
-def _some(deliveries: DeliveryQuerySet) -> list[UUID]:
-    """Return the ids of so many that one statement can move them well within its time."""
-    return list(deliveries.values_list("pk", flat=True)[:BATCH])
+        circuits.shut(webhook_id, now=now)
+        holding.hold(Delivery.objects.filter(webhook=webhook_id), now=now)
 
 
 def _note(

@@ -1,4 +1,3 @@
-from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -258,42 +257,6 @@ class TestDisable:
 
         webhook.refresh_from_db()
         assert webhook.disabled_reason == "First."
-
-
-class TestSettle:
-    def test_makes_what_was_queued_during_a_change_follow(self, now: datetime) -> None:
-        webhook, deleted = builders.a_webhook(enabled=False), builders.a_webhook()
-        webhooks.delete(deleted, by="a test", now=now)
-        stray, late, other = (builders.a_delivery(each) for each in (webhook, deleted, None))
-        forgotten = builders.a_delivery(status=Delivery.Status.HELD)
-
-        webhooks.settle(now=now)
-
-        for delivery, status in (
-            (stray, "held"),
-            (late, "cancelled"),
-            (other, "pending"),
-            (forgotten, "pending"),
-        ):
-            delivery.refresh_from_db()
-            assert delivery.status == status
-
-    def test_goes_on_batch_by_batch(self, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(webhooks, "BATCH", 2)
-        webhook = builders.a_webhook()
-        builders.a_backlog(webhook, 5)
-
-        def states() -> Counter[str]:
-            return Counter(Delivery.objects.values_list("status", flat=True))
-
-        webhooks.change(webhook, by="a test", now=now, enabled=False)
-        assert states() == {"held": 2, "pending": 3}
-        webhooks.settle(now=now)
-        assert states() == {"held": 5}
-        webhooks.change(webhook, by="a test", now=now, enabled=True)
-        assert states() == {"pending": 5}
-        webhooks.delete(webhook, by="a test", now=now)
-        assert states() == {"cancelled": 5}
 
 
 class TestDelete:

@@ -1,0 +1,57 @@
+"""Tending: what is to be done from time to time so that what is held goes on, and what must not go is held.
+
+Every worker's dispatcher does it, so it needs no scheduler; of what two of them do at once, each does a part.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import reduce
+from operator import or_
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q
+
+from deliveries.models import Delivery, Pause, Webhook, WebhookHealth
+from deliveries.models.webhook import WebhookQuerySet
+from deliveries.services import circuits, holding
+
+# How many webhooks one sweep looks after in each way, so that it ends soon.
+MOST = 500
+
+
+def tend(*, now: datetime) -> int:
+    """Take the steps that are due; once a second. Return how many deliveries were let go."""
+    return circuits.step_all(now=now)
+
+
+def sweep(*, now: datetime) -> bool:
+    """Put right what an act left for later and what a race left behind; twice a minute.
+
+    Of what may not be sent the claim takes nothing, so this changes what is shown. What is held without a
+    reason any more begins to go. Tell whether there is more to do: no more than one batch is held at a time.
+    """
+    deleted = Webhook.objects.filter(deleted_at__isnull=False)
+    for pk in _with_queue(deleted, Delivery.UNFINISHED, now=now):
+        holding.cancel(Delivery.objects.filter(webhook=pk), now=now)
+    closed = WebhookHealth.objects.filter(circuit=WebhookHealth.Circuit.CLOSED, webhook__enabled=True)
+    circuits.resume(list(closed.holding_back(now).values_list("pk", flat=True)[:MOST]), now=now)
+    count = 0
+    for pk in _with_queue(_unreachable(now), [Delivery.Status.PENDING], now=now):
+        count += holding.hold(Delivery.objects.filter(webhook=pk), now=now)
+        if count >= holding.BATCH:
+            return True
+    return False
+
+
+def _unreachable(now: datetime) -> WebhookQuerySet:
+    """Return the webhooks nothing is sent to: disabled, with an open circuit, or paused."""
+    pauses = Pause.objects.in_force(now).of_webhook(OuterRef("pk"), account=OuterRef("account"))
+    is_open = Q(health__circuit=WebhookHealth.Circuit.OPEN)
+    return Webhook.objects.filter(Q(enabled=False) | is_open | Q(Exists(pauses)))
+
+
+def _with_queue(webhooks: WebhookQuerySet, states: Iterable[Delivery.Status], *, now: datetime) -> list[UUID]:
+    """Return those for which something in one of the states waits; one look into an index for each."""
+    of_webhook = Delivery.objects.filter(webhook=OuterRef("pk")).unleased(now)
+    waiting = reduce(or_, (Q(Exists(of_webhook.filter(status=status))) for status in states))
+    return list(webhooks.filter(waiting).values_list("pk", flat=True)[:MOST])
