@@ -61,6 +61,12 @@ def answer_here() -> None:
     _answered_here.set()
 
 
+def errors() -> int:
+    """Return how many rings of this process the broker did not take."""
+    ringer = _ringers.get(os.getpid())
+    return ringer.errors if ringer else 0
+
+
 class _Ringer:
     """The thread that talks to the broker for this process."""
 
@@ -113,10 +119,14 @@ class _Ringer:
         return Connection(url, transport_options=options, connect_timeout=_TIMEOUT)
 
 
-@cache
 def _ringer(pid: int) -> _Ringer:
     """Return this process's ringer; the id is the key because a thread does not survive a fork."""
-    return _Ringer()
+    if pid not in _ringers:
+        _ringers[pid] = _Ringer()
+    return _ringers[pid]
+
+
+_ringers: dict[int, _Ringer] = {}
 
 
 def _is_wanted_by_redis(url: str) -> bool:

@@ -15,6 +15,14 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
         """Keep those that were seen lately."""
         return self.filter(seen_at__gt=now - Worker.SILENT_AFTER)
 
+    def forgotten(self, now: datetime) -> Self:
+        """Keep those that have been silent for so long that nobody asks for them any more."""
+        return self.filter(seen_at__lte=now - Worker.KEPT)
+
+    def beat(self, worker: "Worker") -> None:
+        """Write a worker's row, whether it is there or not, in one statement."""
+        self.bulk_create([worker], update_conflicts=True, unique_fields=["id"], update_fields=Worker.CHANGING)
+
 
 class Worker(models.Model):
     """A process with a dispatcher: its heartbeat, and what it has counted since it started.
@@ -25,6 +33,21 @@ class Worker(models.Model):
     # How long after its last heartbeat a worker is taken for dead, and how often it writes one.
     SILENT_AFTER: ClassVar = timedelta(seconds=30)
     HEARTBEAT: ClassVar = timedelta(seconds=5)
+    # How long the row of one that was killed is kept.
+    KEPT: ClassVar = timedelta(days=1)
+    # What a heartbeat writes anew.
+    CHANGING: ClassVar = (
+        "seen_at",
+        "claimed_at",
+        "recorded_at",
+        "under_way",
+        "unrecorded",
+        "recorded",
+        "fenced",
+        "database_errors",
+        "doorbell_errors",
+        "clock_skew",
+    )
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     host = models.CharField(max_length=255)

@@ -20,6 +20,7 @@ from deliveries.identifiers import new_id
 from deliveries.models import Delivery
 from deliveries.reasons import Reason
 from deliveries.services import composing, egress, recording, tending
+from deliveries.services.heartbeats import Heart
 from deliveries.services.recording import Result
 from deliveries.transport import Request, RequestsTransport, Transport, TransportError
 
@@ -60,6 +61,7 @@ class Dispatcher:
     def __init__(self, *, transport: Transport, clock: Clock) -> None:
         self._transport = transport
         self._clock = clock
+        self._heart = Heart(slots=transport.slots)
         self._jitter = random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._under_way: dict[UUID, _Sent] = {}
         self._results: list[Result] = []
@@ -86,6 +88,7 @@ class Dispatcher:
         while not self._stopping.is_set():
             self._turn()
         self._drain()
+        self._heart.stop()
         self._transport.close()
         connection.close()
 
@@ -151,6 +154,7 @@ class Dispatcher:
                 self._claim()
             self._collect(self._patience())
             self._record_if_due()
+            self._beat()
 
     def _drain(self) -> None:
         deadline = self._stopped_at + settings.WEBHOOKS_DRAIN_TIMEOUT.total_seconds()
@@ -158,6 +162,7 @@ class Dispatcher:
             with self._going_on():
                 self._collect(RECORD_AFTER)
                 self._record_if_due()
+                self._beat()
         if self._under_way:
             # Their connections end with this process, so whoever comes next need not wait for the leases.
             leases = {sent.delivery.pk: sent.delivery.lease_token for sent in self._under_way.values()}
@@ -179,6 +184,7 @@ class Dispatcher:
         try:
             yield
         except DatabaseError as error:
+            self._heart.worker.database_errors += 1
             logger.warning(
                 "The database failed us",
                 extra={"event": "database.failed", "error": type(error).__name__},
@@ -223,8 +229,9 @@ class Dispatcher:
             number = self._claims_begun
         free = self._free()
         began = self._claimed_at = time.monotonic()
+        now = self._heart.worker.claimed_at = self._clock()
         deliveries, self._after = Delivery.objects.claim_due(
-            now=self._clock(),
+            now=now,
             limit=free,
             grace=settings.WEBHOOKS_LEASE_GRACE,
             after=self._after,
@@ -311,7 +318,10 @@ class Dispatcher:
     def _record_if_due(self) -> None:
         if not self._results or time.monotonic() < self._may_record_at():
             return
-        recorded = recording.record(self._results, now=self._clock(), jitter=self._jitter)
+        now = self._heart.worker.recorded_at = self._clock()
+        recorded = recording.record(self._results, now=now, jitter=self._jitter)
+        self._heart.worker.recorded += len(self._results) - len(recorded.left) - recorded.fenced
+        self._heart.worker.fenced += recorded.fenced
         if recorded.fenced:
             logger.warning(
                 "Results of old claims dropped",
@@ -325,6 +335,10 @@ class Dispatcher:
             self._resume_recording_at = self._record_at
         # What has been written no longer counts as under way for its webhook, which may have more waiting.
         self._claim_at = 0.0
+
+    def _beat(self) -> None:
+        if time.monotonic() >= self._resume_at:
+            self._heart.beat(now=self._clock(), under_way=len(self._under_way), unrecorded=len(self._results))
 
     def _back_off(self) -> None:
         """Leave the database alone for a while, longer each time, and start again on a fresh connection."""
