@@ -245,6 +245,7 @@ class Dispatcher:
             for token in {delivery.lease_token for delivery in deliveries}:
                 Delivery.objects.hand_back(token=token, now=self._clock())
             return
+        deliveries = self._with_one_last_chance(deliveries)
         for delivery in deliveries:
             self._send(delivery)
         if len(deliveries) == free:
@@ -266,6 +267,21 @@ class Dispatcher:
             self._sweep_at = moment + SWEEP_EVERY * self._jitter.uniform(0.8, 1.2)
             if tending.sweep(now=now):
                 self._sweep_at = 0.0
+
+    def _with_one_last_chance(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """Return what to send now of what was claimed, and hand back the rest.
+
+        One that kills its workers takes along all that is under way beside it. Those come back together and
+        would be set aside together: so of those on their last try only one is under way, among all others.
+        """
+        held = [sent.delivery for sent in self._under_way.values()]
+        held += [result.delivery for result in self._results]
+        taken = any(delivery.claims == Delivery.MAX_CLAIMS for delivery in held)
+        last_chances = [delivery for delivery in deliveries if delivery.claims == Delivery.MAX_CLAIMS]
+        later = {delivery.pk: delivery.lease_token for delivery in last_chances[0 if taken else 1 :]}
+        for token in set(later.values()):
+            Delivery.objects.filter(pk__in=list(later)).hand_back(token=token, now=self._clock())
+        return [delivery for delivery in deliveries if delivery.pk not in later]
 
     def _send(self, delivery: Delivery) -> None:
         now = self._clock()

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from deliveries import signing
@@ -247,10 +248,16 @@ class Scene:
         """Return how many deliveries are leased, or due within `horizon` seconds."""
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + horizon))
         query = (
-            "SELECT count(*) FROM deliveries_delivery WHERE status = 'pending'"
-            f" AND (lease_token IS NOT NULL OR due_at <= '{moment}')"
+            "SELECT count(*) FROM deliveries_delivery AS delivery"
+            " JOIN deliveries_webhook AS webhook ON webhook.id = webhook_id"
+            " WHERE status = 'pending' AND"
+            f" (lease_token IS NOT NULL OR due_at <= '{moment}' AND webhook.enabled)"
         )
         return int(self.stack.rows(query)[0][0])
+
+    def logged(self, event: str) -> int:
+        """Return how often the workers have logged an event, such as `result.fenced`."""
+        return self.stack.log("worker").count(f'"{event}"')
 
     # --- afterwards ---
 
@@ -324,16 +331,12 @@ class Scene:
         self._undo.close()
 
     def _attempted(self) -> Mapping[tuple[str, str], int]:
-        """Return by event and path how many attempts are recorded."""
-        paths = {UUID(each.webhook_id): each.path for each in self.subscriptions}
+        """Return by event and path how many attempts are recorded, each with the URL it went to."""
         rows = self.stack.rows(
-            "SELECT delivery.event_id, delivery.webhook_id, count(*) FROM deliveries_attempt AS attempt"
+            "SELECT delivery.event_id, attempt.url, count(*) FROM deliveries_attempt AS attempt"
             " JOIN deliveries_delivery AS delivery ON delivery.id = attempt.delivery_id GROUP BY 1, 2"
         )
-        return {
-            (str(UUID(str(event_id))), paths.get(UUID(str(webhook_id)), "")): count
-            for event_id, webhook_id, count in rows
-        }
+        return {(str(UUID(str(event_id))), urlsplit(url).path): count for event_id, url, count in rows}
 
     _receiver_port: int = 0
 

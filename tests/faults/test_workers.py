@@ -1,22 +1,34 @@
 """Workers that die or stand still."""
 
+import os
+import re
+import signal
 import time
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from deliveries.services.dispatching import RECORD_AT
+from tests.faults import footprint
+from tests.faults.fragile import POISON
 from tests.faults.receiver import Behaviour
-from tests.faults.scene import SLOTS, Scene
+from tests.faults.scene import LEASE, SLOTS, Scene
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.postgresql
+
+# What one that is killed may have sent without writing it down.
+UNRECORDED = SLOTS + RECORD_AT
+LIVELY = Behaviour(delay=0.02, spread=0.18)
 
 
 class TestKilledWorker:
     def test_loses_nothing_and_repeats_little(self, scene: Scene) -> None:
         kills = scene.size.count(short=4, long=50)
-        seconds = scene.size.pick(short=6, long=60)
-        scene.allowed_duplicates = kills * (SLOTS + RECORD_AT)
-        scene.receiver.behave(Behaviour(delay=0.02, spread=0.18))
+        seconds = scene.size.pick(short=5, long=60)
+        scene.allowed_duplicates = kills * UNRECORDED
+        scene.receiver.behave(LIVELY)
         scene.start(webhooks=10, workers=2)
 
         with scene.publishing(rate=scene.size.pick(short=100, long=200), seconds=seconds) as published:
@@ -35,4 +47,123 @@ class TestKilledWorker:
             lost=lost,
             duplicates=repeated,
             duplicates_per_kill=round(repeated / kills, 1),
+        )
+
+    def test_leaves_its_deliveries_to_others_when_its_leases_end(self, scene: Scene) -> None:
+        times = scene.size.count(short=1, long=5)
+        scene.allowed_duplicates = times * UNRECORDED
+        scene.receiver.behave(Behaviour(delay=LEASE), Behaviour())
+        scene.start(webhooks=4, workers=1)
+        longest = 0.0
+
+        for _ in range(times):
+            (victim,) = scene.alive()
+            events = {scene.publish(each.agent_id) for each in scene.subscriptions for _ in range(5)}
+            wait_until(lambda: scene.leased() == 20, timeout=10, what="everything under way")  # noqa: B023
+            scene.start_worker()
+            killed_at = time.time()
+            scene.kill(victim)
+            scene.settle()
+            again = [each.at for each in scene.receiver.arrivals() if each.at > killed_at]
+            assert len(again) == len(events)
+            longest = max(longest, max(again) - killed_at)
+
+        scene.figure("after-sigkill", passed=longest <= LEASE + 2, seconds=round(longest, 1), lease=LEASE)
+
+    def test_is_replaced_when_only_a_child_dies(self, scene: Scene) -> None:
+        kills = scene.size.count(short=3, long=20)
+        seconds = scene.size.pick(short=4, long=60)
+        scene.allowed_duplicates = kills * UNRECORDED
+        scene.receiver.behave(LIVELY)
+        scene.start(webhooks=4, workers=0)
+        worker = scene.start_worker(concurrency=2)
+
+        with scene.publishing(rate=50, seconds=seconds):
+            for _ in range(kills):
+                time.sleep(seconds / (kills + 1))
+                children = footprint.family(worker.pid)[1:]
+                os.kill(scene.chance.choice(children), signal.SIGKILL)
+        scene.wait_for_workers()
+        scene.settle()
+
+        lost = scene.lost()
+        scene.figure(
+            "killing-payload",
+            case="children killed",
+            passed=lost == 0 and len(footprint.family(worker.pid)) == 3,
+            kills=kills,
+            lost=lost,
+            duplicates=scene.duplicates(),
+        )
+
+
+class TestKillingPayload:
+    def test_is_set_aside_and_takes_nobody_along(self, scene: Scene) -> None:
+        scene.stack.environment |= {"WEBHOOKS_LEASE_GRACE": "1", "WEBHOOKS_POLL_INTERVAL": "0.5"}
+        bystanders = scene.size.count(short=8, long=60)
+        scene.allowed_duplicates = 3 * UNRECORDED
+        scene.receiver.behave(LIVELY)
+        scene.start(webhooks=4, workers=0)
+        # As short as a webhook's timeout may be, which the API does not give.
+        scene.stack.rows("UPDATE deliveries_webhook SET timeout = 1 RETURNING id")
+
+        worker = scene.start_worker(app="tests.faults.fragile", concurrency=2)
+        with ThreadPoolExecutor(8) as customers:
+            agents = [scene.subscriptions[number % 4].agent_id for number in range(bystanders)]
+            poisoned = customers.submit(scene.publish, text=POISON)
+            deque(customers.map(scene.publish, agents))
+        poison = poisoned.result()
+        scene.settle(timeout=40)
+
+        states = scene.stack.rows(
+            "SELECT delivery.event_id, status, reason_code FROM deliveries_delivery AS delivery"
+            " LEFT JOIN deliveries_attempt AS attempt"
+            " ON attempt.delivery_id = delivery.id AND NOT attempt.succeeded"
+        )
+        reasons = {str(event_id): (status, reason) for event_id, status, reason in states}
+        died = len(set(re.findall(r"pid:(\d+) exited with 'signal 9", scene.stack.log("worker"))))
+        assert worker.poll() is None
+        delivered = Counter(status for status, _ in reasons.values())["succeeded"]
+        scene.figure(
+            "killing-payload",
+            case="payload",
+            passed=reasons[poison] == ("failed", "worker_killed") and delivered == bystanders,
+            state_of_it=" ".join(reasons[poison]),
+            others_delivered=delivered,
+            of=bystanders,
+            children_killed=died,
+        )
+        assert died == 3
+
+
+class TestPausedWorker:
+    def test_spoils_nothing_when_it_wakes_past_its_leases(self, scene: Scene) -> None:
+        """Its receivers said 500; by then another worker has delivered what it held."""
+        pauses = scene.size.count(short=1, long=3)
+        scene.receiver.behave(Behaviour(status=500, delay=0.5), Behaviour(delay=0.05))
+        scene.start(webhooks=8, workers=2)
+        held = 0
+
+        with scene.publishing(rate=20):
+            for _ in range(pauses):
+                time.sleep(2)
+                paused = scene.chance.choice(scene.alive())
+                os.killpg(paused.pid, signal.SIGSTOP)
+                held += scene.leased()
+                time.sleep(1.5 * LEASE)
+                os.killpg(paused.pid, signal.SIGCONT)
+        scene.allowed_duplicates = held
+        scene.settle()
+        wait_until(lambda: scene.logged("result.fenced"), timeout=10, what="the late results")
+
+        most = max(scene.repeated().values(), default=0)
+        lost = scene.lost()
+        scene.figure(
+            "worker-paused",
+            passed=lost == 0 and most <= pauses and scene.duplicates() <= held,
+            pauses=pauses,
+            lost=lost,
+            deliveries_held_by_workers=held,
+            duplicates=scene.duplicates(),
+            at_most_of_one_delivery=most,
         )

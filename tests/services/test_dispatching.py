@@ -168,6 +168,32 @@ class TestPoisonDelivery:
 
         assert len(transport.sent) == 1
 
+    def test_has_no_other_on_its_third_try_beside_it(self) -> None:
+        """Claimed together each time, those beside the one that kills would be set aside with it."""
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 5)
+        Delivery.objects.update(claims=2)
+        healthy = builders.a_delivery(webhook)
+        transport = FakeTransport(lambda request: None)
+
+        deliver(transport, within=0.2)
+
+        assert len(transport.sent) == 2
+        leased = Delivery.objects.exclude(lease_token=None)
+        assert sorted(leased.values_list("claims", flat=True)) == [1, 3]
+        assert set(Delivery.objects.filter(lease_token=None).values_list("claims", flat=True)) == {2}
+        assert leased.filter(pk=healthy.pk).exists()
+
+    def test_leaves_their_third_try_to_all(self) -> None:
+        builders.a_backlog(builders.a_webhook(), 5)
+        Delivery.objects.update(claims=2)
+        transport = FakeTransport()
+
+        assert deliver(transport)
+
+        assert len(transport.sent) == 5
+        assert Delivery.objects.filter(status=Delivery.Status.SUCCEEDED).count() == 5
+
     def test_whose_secret_cannot_be_read_fails_alone(self, settings: Any) -> None:
         unreadable = builders.a_delivery(builders.a_webhook(secret="canary"))
         settings.ENCRYPTION_KEYS = [secrets.new_key()]
