@@ -13,7 +13,7 @@ production := env -i PATH="$$PATH" HOME="$$HOME" DEBUG=false HTTPS=true ALLOWED_
 	ENCRYPTION_KEYS=bm90LWEtc2VjcmV0LW9ubHktZm9yLW1ha2UtY2hlY2s= \
 	DATABASE_URL=postgres://nobody@database.example.com/webhooks REDIS_URL=redis://redis.example.com/0
 
-.PHONY: help run hello test fuzz check fix schema clean lock product tools
+.PHONY: help run hello test fuzz faults soak check fix schema clean lock product tools
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,18 @@ test: tools ## run every test, on SQLite and on PostgreSQL (ARGS="-k retry")
 fuzz: tools ## send 20,000 requests nobody would think of, on both databases (SEED=1 CASES=100)
 	@seed=$${SEED:-$$(date +%s)}; echo "make fuzz SEED=$$seed sends the same again."; \
 	exec $(python) -m tests.run tests/fuzz --fuzz-cases $${CASES:-20000} --fuzz-seed $$seed
+
+# `make soak` leaves the figures of `make faults` as they are, and the other way round.
+faults: tools ## hurt the service under traffic for an hour, and write docs/reliability.md (SEED=1 ONLY=redis)
+	@seed=$${SEED:-$$(date +%s)}; echo "make faults SEED=$$seed does the same again."; \
+	$(python) -m tests.run tests/faults -n 0 -s --faults long --faults-seed $$seed -k "$${ONLY:-faults}" \
+		--faults-figures docs/reliability.json; \
+	outcome=$$?; $(python) -m tests.faults.report && exit $$outcome
+
+soak: tools ## watch for an hour what the service holds on to, and write docs/reliability.md (MINUTES=60)
+	@$(python) -m tests.run tests/faults/test_soak.py -n 0 -s --database postgresql \
+		--soak-minutes $${MINUTES:-60} --faults-figures docs/reliability.json; \
+	outcome=$$?; $(python) -m tests.faults.report && exit $$outcome
 
 check: tools ## format, lint, types, import contracts, migrations, production settings
 	$(python) -m ruff format --check .

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.faults import invariants
+from tests.faults import invariants, machine
 from tests.faults.figures import Figures
 from tests.faults.receiver import Receiver, receiving
 from tests.faults.scene import SETTINGS, Scene, Size
@@ -21,6 +21,8 @@ from tests.service import Service, environment
 
 _HERE = Path(__file__).parent
 _TEMPLATE = "migrated"
+# Lines of each log to show when a scenario fails.
+LAST_LINES = 15
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,6 +31,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(_HERE):
             item.add_marker(pytest.mark.xdist_group("faults"))
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show of a scenario that failed what its processes said last."""
+    report = yield
+    scene = getattr(item, "funcargs", {}).get("scene")
+    if report.failed and isinstance(scene, Scene):
+        for path in sorted(scene.stack.folder.glob("*.log")):
+            last = path.read_text(errors="replace").splitlines()[-LAST_LINES:]
+            report.sections.append((path.name, "\n".join(line[:500] for line in last)))
+    return report
 
 
 @dataclass(frozen=True)
@@ -86,7 +100,11 @@ def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
 def figures(request: pytest.FixtureRequest) -> Figures:
     """Where figures go: to a file as well when there is one to write."""
     path = request.config.getoption("--faults-figures")
-    return Figures(path=Path(path) if path else None, seed=request.config.getoption("--faults-seed"))
+    return Figures(
+        path=Path(path) if path else None,
+        seed=request.config.getoption("--faults-seed"),
+        machine=machine.describe(),
+    )
 
 
 @pytest.fixture

@@ -2,10 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -134,16 +133,20 @@ ROWS = {
 
 @dataclass
 class Figures:
-    """Where figures go: a line on the terminal, and a file that keeps the last ones of each row.
+    """Where figures go: a line on the terminal, and a file that keeps the last long run of each row.
 
     :param path: of the file; None for the terminal alone.
+    :param machine: what the run is on, in a line.
     """
 
     path: Path | None
     seed: int
+    machine: str = ""
 
-    def add(self, row: str, *, case: str, passed: bool, measured: Mapping[str, object], long: bool) -> None:
-        """Report what was measured for a row of `ROWS`, or for a part of it.
+    def add(
+        self, row: str, *, case: str = "", passed: bool, measured: Mapping[str, object], long: bool
+    ) -> None:
+        """Report what was measured for a row of `ROWS`, or for a case of it.
 
         :raises KeyError: there is no such row.
         """
@@ -152,18 +155,32 @@ class Figures:
         verdict = "reached" if passed else "MISSED"
         title = f"{figure.what} ({case})" if case else figure.what
         print(f"{title}: {said} [goal: {figure.goal}; {verdict}]")  # noqa: T201
-        if self.path is not None:
-            rows = read(self.path)
-            rows.setdefault(row, {})[case] = {
-                "measured": said,
-                "passed": passed,
-                "long": long,
-                "seed": self.seed,
-                "at": datetime.now(UTC).isoformat(timespec="minutes"),
-            }
-            self.path.write_text(json.dumps(rows, indent=2, sort_keys=True) + "\n")
+        if self.path is None or not long:
+            return
+        figures = read(self.path)
+        figures.setdefault(row, {})[case] = Measured(
+            said=said,
+            passed=passed,
+            seed=self.seed,
+            at=datetime.now(UTC).isoformat(timespec="minutes"),
+            machine=self.machine,
+        )
+        rows = {row: {case: asdict(each) for case, each in cases.items()} for row, cases in figures.items()}
+        self.path.write_text(json.dumps(rows, indent=2, sort_keys=True) + "\n")
 
 
-def read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What came of one case of a row, when, and on what."""
+
+    said: str
+    passed: bool
+    seed: int
+    at: str
+    machine: str
+
+
+def read(path: Path) -> dict[str, dict[str, Measured]]:
     """Return what a file holds, by row and case; nothing when there is none."""
-    return json.loads(path.read_text()) if path.exists() else {}
+    rows = json.loads(path.read_text()) if path.exists() else {}
+    return {row: {case: Measured(**each) for case, each in cases.items()} for row, cases in rows.items()}

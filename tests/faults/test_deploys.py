@@ -1,0 +1,141 @@
+"""Workers that are asked to end, in every way a supervisor may ask."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from deliveries.services.dispatching import RECORD_AT
+from tests.faults.receiver import Behaviour
+from tests.faults.scene import SLOTS, Scene
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.postgresql
+
+Worker = subprocess.Popen[bytes]
+DRAIN = 4
+
+
+def terminate_twice(worker: Worker) -> None:
+    """As one does who is impatient."""
+    worker.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    worker.send_signal(signal.SIGTERM)
+
+
+WAYS: dict[str, Callable[[Worker], None]] = {
+    "SIGTERM twice": terminate_twice,
+    "SIGQUIT": lambda worker: worker.send_signal(signal.SIGQUIT),
+    "SIGTERM to the group": lambda worker: os.killpg(worker.pid, signal.SIGTERM),
+}
+
+
+class TestDeployment:
+    def test_is_noticed_by_nobody(self, scene: Scene) -> None:
+        rounds = scene.size.count(short=2, long=20)
+        scene.receiver.behave(Behaviour(delay=0.02, spread=0.18))
+        scene.start(webhooks=4, workers=2)
+        exits: list[tuple[int, float]] = []
+
+        with scene.publishing(rate=scene.size.pick(short=60, long=100)) as published:
+            for _ in range(rounds):
+                for worker in scene.alive():
+                    scene.start_worker()
+                    began = time.monotonic()
+                    worker.send_signal(signal.SIGTERM)
+                    exits.append((worker.wait(60), time.monotonic() - began))
+        scene.settle()
+
+        lost, repeated = scene.lost(), scene.duplicates()
+        scene.figure(
+            "sigterm",
+            passed=lost == repeated == 0 and all(code == 0 and took <= 30 for code, took in exits),
+            terminated=len(exits),
+            events=len(published.acknowledged),
+            lost=lost,
+            duplicates=repeated,
+            slowest_exit_s=round(max(took for _, took in exits), 1),
+        )
+
+
+class TestImpatience:
+    def test_never_hangs_and_loses_nothing(self, scene: Scene) -> None:
+        rounds = scene.size.count(short=1, long=5)
+        scene.allowed_duplicates = rounds * len(WAYS) * (SLOTS + RECORD_AT)
+        scene.receiver.behave(Behaviour(delay=0.02, spread=0.18))
+        scene.start(webhooks=4, workers=1)
+        slowest = dict.fromkeys(WAYS, 0.0)
+
+        with scene.publishing(rate=50):
+            for _ in range(rounds):
+                for name, end in WAYS.items():
+                    (worker,) = scene.alive()
+                    scene.start_worker()
+                    began = time.monotonic()
+                    end(worker)
+                    worker.wait(60)
+                    slowest[name] = max(slowest[name], time.monotonic() - began)
+                    wait_until(lambda: not any_left(worker), what="no child left behind")  # noqa: B023
+        scene.settle()
+
+        lost = scene.lost()
+        for name, took in slowest.items():
+            scene.figure(
+                "stop-signals",
+                case=name,
+                passed=took <= 35 and lost == 0,
+                slowest_exit_s=round(took, 1),
+                lost=lost,
+                duplicates_of_all=scene.duplicates(),
+            )
+
+
+class TestTrouble:
+    """The worker's slots are full with receivers that do not answer, and its broker does not either."""
+
+    def test_does_not_keep_a_worker_from_ending_in_time(self, scene: Scene) -> None:
+        scene.stack.environment["WEBHOOKS_DRAIN_TIMEOUT"] = str(DRAIN)
+        redis = scene.through_proxy("redis")
+        scene.receiver.behave(Behaviour(manner="hang"), Behaviour())
+        scene.start(webhooks=5, workers=0, timeout=60)
+        worker = scene.start_worker(concurrency=2)
+        for each in scene.subscriptions:
+            for _ in range(8):
+                scene.publish(each.agent_id)
+        wait_until(lambda: scene.receiver.count() >= 40, timeout=20, what="full slots")
+        scene.allowed_duplicates = 40
+        redis.blackhole()
+        time.sleep(6)  # as long as it takes a worker to notice
+
+        began, told_at = time.monotonic(), time.time()
+        worker.send_signal(signal.SIGTERM)
+
+        assert worker.wait(60) == 0
+        took = time.monotonic() - began
+        assert took < DRAIN + 5
+        assert [arrival for arrival in scene.receiver.arrivals() if arrival.at > told_at + 1] == []
+        wait_until(lambda: not any_left(worker), what="no child left behind")
+        # What it had to abandon is due at once instead of when its lease would have ended.
+        wait_until(lambda: scene.leased() == 0, timeout=5, what="no leases")
+        redis.forward()
+        scene.start_worker()
+        scene.settle()
+        scene.figure(
+            "stop-signals",
+            case="nobody answers, nor Redis",
+            passed=scene.lost() == 0,
+            exit_s=round(took, 1),
+            drain_s=DRAIN,
+        )
+
+
+def any_left(worker: Worker) -> bool:
+    """Tell whether any process of the worker's group is still there."""
+    try:
+        os.killpg(worker.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
