@@ -162,8 +162,9 @@ class Scene:
         """Make a webhook for each path of the receiver, whose signatures are verified from then on.
 
         :param agent_id: whose they are; by default each gets an agent of its own.
+        :param fields: in the words of the logs API; `timeout` may be shorter than that takes.
         """
-        made = []
+        made, timeout = [], fields.pop("timeout", TIMEOUT)
         for path in paths:
             secret = signing.new_secret()
             agent = agent_id or self.stack.call("POST", "/api/v1/agents", {"name": path}).json["id"]
@@ -172,7 +173,7 @@ class Scene:
                 "webhook_url": f"http://127.0.0.1:{self._receiver_port or self.receiver.port}{path}",
                 "webhook_secret": secret,
                 "events": ["*"],
-                "timeout": TIMEOUT,
+                "timeout": max(TIMEOUT, timeout),
                 "max_retries": 10,
                 **fields,
             }
@@ -181,6 +182,11 @@ class Scene:
             self.receiver.verify(path, secret)
             made.append(
                 Subscription(webhook_id=answer.json["data"]["id"], agent_id=agent, path=path, secret=secret)
+            )
+        if timeout < TIMEOUT:
+            ids = ", ".join(f"'{each.webhook_id}'" for each in made)
+            self.stack.rows(
+                f"UPDATE deliveries_webhook SET timeout = {timeout} WHERE id IN ({ids}) RETURNING id"
             )
         self.subscriptions += made
         return made

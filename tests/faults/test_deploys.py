@@ -35,9 +35,9 @@ WAYS: dict[str, Callable[[Worker], None]] = {
 
 class TestDeployment:
     def test_is_noticed_by_nobody(self, scene: Scene) -> None:
-        rounds = scene.size.count(short=2, long=20)
+        rounds, workers = scene.size.count(short=1, long=10), 2
         scene.receiver.behave(Behaviour(delay=0.02, spread=0.18))
-        scene.start(webhooks=4, workers=2)
+        scene.start(webhooks=4, workers=workers)
         exits: list[tuple[int, float]] = []
 
         with scene.publishing(rate=scene.size.pick(short=60, long=100)) as published:

@@ -13,13 +13,16 @@ from deliveries.services.dispatching import RECORD_AT
 from tests.faults import footprint
 from tests.faults.fragile import POISON
 from tests.faults.receiver import Behaviour
-from tests.faults.scene import LEASE, SLOTS, Scene
+from tests.faults.scene import GRACE, SLOTS, Scene
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.postgresql
 
 # What one that is killed may have sent without writing it down.
 UNRECORDED = SLOTS + RECORD_AT
+# The shortest timeout a webhook may have, in seconds, where a test waits for a lease to end.
+SHORT = 1
+LEASE = SHORT + GRACE
 LIVELY = Behaviour(delay=0.02, spread=0.18)
 
 
@@ -53,7 +56,7 @@ class TestKilledWorker:
         times = scene.size.count(short=1, long=5)
         scene.allowed_duplicates = times * UNRECORDED
         scene.receiver.behave(Behaviour(delay=LEASE), Behaviour())
-        scene.start(webhooks=4, workers=1)
+        scene.start(webhooks=4, workers=1, timeout=SHORT)
         longest = 0.0
 
         for _ in range(times):
@@ -103,10 +106,7 @@ class TestKillingPayload:
         bystanders = scene.size.count(short=8, long=60)
         scene.allowed_duplicates = 3 * UNRECORDED
         scene.receiver.behave(LIVELY)
-        scene.start(webhooks=4, workers=0)
-        # As short as a webhook's timeout may be, which the API does not give.
-        scene.stack.rows("UPDATE deliveries_webhook SET timeout = 1 RETURNING id")
-
+        scene.start(webhooks=4, workers=0, timeout=SHORT)
         worker = scene.start_worker(app="tests.faults.fragile", concurrency=2)
         with ThreadPoolExecutor(8) as customers:
             agents = [scene.subscriptions[number % 4].agent_id for number in range(bystanders)]
@@ -138,10 +138,10 @@ class TestKillingPayload:
 
 class TestPausedWorker:
     def test_spoils_nothing_when_it_wakes_past_its_leases(self, scene: Scene) -> None:
-        """Its receivers said 500; by then another worker has delivered what it held."""
+        """Its receivers said 404; by then another worker has delivered what it held."""
         pauses = scene.size.count(short=1, long=3)
-        scene.receiver.behave(Behaviour(status=500, delay=0.5), Behaviour(delay=0.05))
-        scene.start(webhooks=8, workers=2)
+        scene.receiver.behave(Behaviour(status=404, delay=0.5), Behaviour(delay=0.05))
+        scene.start(webhooks=8, workers=2, timeout=SHORT)
         held = 0
 
         with scene.publishing(rate=20):
