@@ -1,5 +1,9 @@
 """What the three groups see and do, page by page and action by action."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +20,7 @@ from deliveries.models import Delivery
 from tests import builders
 from tests.admin.conftest import MADE_BY_HAND, MAKERS
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 GROUPS = ("Viewer", "Operator", "Admin")
 each_group = pytest.mark.parametrize("group", GROUPS)
 # Which of the pages with a form are one for whom. What is not mentioned is for nobody in these groups.
@@ -59,6 +64,30 @@ def status_of(browser: Client, page: str, *arguments: Any) -> int:
 
 
 class TestGroups:
+    @pytest.mark.slow
+    @pytest.mark.sqlite
+    def test_are_complete_in_a_new_installation(self, tmp_path: Path) -> None:
+        new = {**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path / 'new.sqlite3'}"}
+        show = (
+            "from django.contrib.auth.models import Group\n"
+            "for group in Group.objects.all():\n"
+            "    print(group.name, *group.permissions.values_list('codename', flat=True))"
+        )
+        manage = [sys.executable, str(ROOT / "manage.py")]
+        subprocess.run([*manage, "migrate", "--verbosity", "0"], env=new, check=True)
+
+        shown = subprocess.run(
+            [*manage, "shell", "--no-imports", "-c", show],
+            env=new,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+
+        groups = {line.split()[0]: set(line.split()[1:]) for line in shown.stdout.splitlines()}
+        for group in Group.objects.filter(name__in=GROUPS):
+            assert groups[group.name] == set(group.permissions.values_list("codename", flat=True))
+
     def test_are_what_a_migration_made(self) -> None:
         before = set(Group.objects.get(name="Operator").permissions.values_list("codename", flat=True))
 
