@@ -7,10 +7,10 @@ python := .venv/bin/python
 option = $(if $(filter command,$(origin $(1))),--$(2)='$(subst ','\'',$(value $(1)))')
 
 # What `manage.py check --deploy` needs to believe it is in production, and nothing of the shell's besides. All
-# of it is made up.
-production := env -i PATH="$$PATH" HOME="$$HOME" DEBUG=false HTTPS=true ALLOWED_HOSTS=webhooks.example.com \
-	SECRET_KEY=not-a-secret-only-for-make-check-0123456789-abcdefghijklm \
-	ENCRYPTION_KEYS=bm90LWEtc2VjcmV0LW9ubHktZm9yLW1ha2UtY2hlY2s= \
+# of it is made up, the keys anew each time: those that everybody knows are refused.
+random = $(shell head -c $(1) /dev/urandom | base64 | tr -d '\n' | tr +/ -_)
+production = env -i PATH="$$PATH" HOME="$$HOME" DEBUG=false HTTPS=true ALLOWED_HOSTS=webhooks.example.com \
+	SECRET_KEY=$(call random,48) ENCRYPTION_KEYS=$(call random,32) \
 	DATABASE_URL=postgres://nobody@database.example.com/webhooks REDIS_URL=redis://redis.example.com/0
 
 .PHONY: help run hello test fuzz faults soak check fix schema clean lock product tools
@@ -48,7 +48,7 @@ check: tools ## format, lint, types, import contracts, migrations, production se
 	$(python) -m ruff check .
 	$(python) -m mypy
 	.venv/bin/lint-imports
-	$(production) DATABASE_URL=sqlite://:memory: $(python) manage.py makemigrations --check --dry-run
+	$(production) DATABASE_URL=sqlite://:memory: REDIS_URL= $(python) manage.py makemigrations --check --dry-run
 	$(production) $(python) manage.py check --deploy --fail-level WARNING
 
 fix: tools ## format, and repair what ruff can repair

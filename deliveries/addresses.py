@@ -65,6 +65,15 @@ _DENIED_IPV6 = _networks(
 )
 _LOOPBACK = _networks(("127.0.0.0/8", "::1/128"))
 
+
+def holds_denied(network: Network) -> bool:
+    """Tell whether a network holds an address that is refused unless somebody allows it."""
+    if isinstance(network, IPv4Network):
+        return any(network.overlaps(denied) for denied in _DENIED_IPV4)
+    inside = network.subnet_of(_GLOBAL_UNICAST_IPV6)
+    return not inside or any(network.overlaps(denied) for denied in _DENIED_IPV6)
+
+
 _FIRST_UNPRIVILEGED_PORT = 1024
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Unprivileged ports of services that must not be made to read a stranger's bytes.

@@ -1,24 +1,76 @@
-"""System checks: what would only be noticed at night, said at start."""
+"""System checks: what would only be noticed at night, or by somebody else, said at start.
 
+Every management command runs them; web server, workers and beat do by `webhooks_project.starting`. An error
+stops the start, and its hint says what to set.
+"""
+
+import base64
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 
-from deliveries import secrets
+from deliveries import addresses, secrets
+
+_NEW_ENCRYPTION_KEY = (
+    "Make one with: python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+)
+_NEW_SECRET_KEY = "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"  # noqa: S105
+# As short as nobody's generator makes one, and how the keys begin that stand in somebody's documentation.
+_SHORTEST_SECRET_KEY = 50
+_EXAMPLES = ("not-a-secret", "django-insecure-", "change", "example", "insecure", "secret", "your")
+# The one in the specification of Fernet.
+_EXAMPLE_ENCRYPTION_KEYS = ("cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=",)
+_LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
+# Where SQLite's locks and its shared memory do not work, or work only for one of the machines.
+_NETWORK_FILE_SYSTEMS = frozenset(
+    [
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "fuse.ceph",
+        "fuse.glusterfs",
+        "fuse.s3fs",
+        "fuse.sshfs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "smb3",
+        "smbfs",
+    ]
+)
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 @register()
 def encryption_keys(**kwargs: Any) -> list[CheckMessage]:
-    """There must be a usable encryption key."""
+    """There must be a usable encryption key, which nobody else knows."""
     try:
         secrets.encrypt("", keys=settings.ENCRYPTION_KEYS)
     except secrets.InvalidKey as error:
-        hint = (
-            "Make one with: python -c 'from cryptography.fernet import Fernet; "
-            "print(Fernet.generate_key().decode())'"
-        )
-        return [Error(str(error), hint=hint, id="deliveries.E001")]
+        return [Error(str(error), hint=_NEW_ENCRYPTION_KEY, id="deliveries.E001")]
+    known = [_is_example(key) for key in settings.ENCRYPTION_KEYS]
+    if known[0]:
+        words = "The first of ENCRYPTION_KEYS is an example, which everybody knows."
+        return [Error(words, hint=f"Put a new one before it. {_NEW_ENCRYPTION_KEY}", id="deliveries.E005")]
+    if any(known):
+        words = "One of ENCRYPTION_KEYS is an example, which everybody knows."
+        return [
+            checks.Warning(
+                words, hint="Run `manage.py rotate_encryption`, then take it out.", id="deliveries.W003"
+            )
+        ]
     return []
 
 
@@ -34,3 +86,115 @@ def lease_covers_recording(**kwargs: Any) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+@register()
+def debug_stays_at_home(**kwargs: Any) -> list[CheckMessage]:
+    """Debug pages show settings and data to whoever makes an error."""
+    hosts = [host for host in settings.ALLOWED_HOSTS if not is_local(host)]
+    if settings.DEBUG and hosts:
+        return [
+            Error(
+                f"DEBUG is on and ALLOWED_HOSTS names {', '.join(hosts)}, where strangers may be.",
+                hint="Set DEBUG=false, or take everything but localhost out of ALLOWED_HOSTS.",
+                id="deliveries.E003",
+            )
+        ]
+    return []
+
+
+@register()
+def secret_key(**kwargs: Any) -> list[CheckMessage]:
+    """Whoever knows the key makes themselves a session."""
+    key = settings.SECRET_KEY
+    if len(key) < _SHORTEST_SECRET_KEY:
+        words = f"SECRET_KEY has fewer than {_SHORTEST_SECRET_KEY} characters, and can be guessed."
+    elif key.lower().startswith(_EXAMPLES) or len(set(key)) < len("guess"):
+        words = "SECRET_KEY is an example, which everybody knows."
+    else:
+        return []
+    return [Error(words, hint=_NEW_SECRET_KEY, id="deliveries.E004")]
+
+
+@register()
+def sqlite_serves_one_machine(**kwargs: Any) -> list[CheckMessage]:
+    """SQLite's locks hold on one machine, and REDIS_URL is for when there are several."""
+    database = settings.DATABASES["default"]
+    if not database["ENGINE"].endswith("sqlite3"):
+        return []
+    use = "Set DATABASE_URL to a PostgreSQL"
+    found: list[CheckMessage] = []
+    if settings.REDIS_URL:
+        words = "DATABASE_URL is SQLite, which serves one machine, and REDIS_URL connects several."
+        found.append(Error(words, hint=f"{use}, or take REDIS_URL out.", id="deliveries.E006"))
+    file_system = _file_system(Path(str(database["NAME"])).absolute())
+    if file_system in _NETWORK_FILE_SYSTEMS:
+        words = (
+            f"The SQLite file {database['NAME']} is on a network file system ({file_system}): it would break."
+        )
+        found.append(Error(words, hint=f"{use}, or to a file on a local disk.", id="deliveries.E007"))
+    return found
+
+
+@register()
+def private_networks_are_meant(**kwargs: Any) -> list[CheckMessage]:
+    """What stands in private networks trusts whoever is in them, and webhooks are pointed by strangers."""
+    private = [str(each) for each in settings.WEBHOOKS_ALLOWED_NETWORKS if addresses.holds_denied(each)]
+    if private and not settings.WEBHOOKS_ALLOW_PRIVATE_NETWORKS:
+        return [
+            Error(
+                f"WEBHOOKS_ALLOWED_NETWORKS lets webhooks into {', '.join(private)}, which is private.",
+                hint="Set WEBHOOKS_ALLOW_PRIVATE_NETWORKS=true if everybody who makes webhooks may go there.",
+                id="deliveries.E008",
+            )
+        ]
+    return []
+
+
+@register()
+def proxies(**kwargs: Any) -> list[CheckMessage]:
+    """Say what the environment asks for in vain, or promises of who logs in."""
+    found: list[CheckMessage] = []
+    named = sorted(name for name in os.environ if name.lower() in _PROXIES)
+    if named:
+        words = f"{' and '.join(named)} set: webhooks are sent directly all the same."
+        found.append(
+            checks.Warning(words, hint="Only a direct connection shows the address.", id="deliveries.W001")
+        )
+    if settings.SECURE_PROXY_SSL_HEADER and not settings.TRUSTED_PROXIES:
+        words = "TRUST_X_FORWARDED_PROTO says there is a proxy, and TRUSTED_PROXIES that there is none."
+        hint = "Set TRUSTED_PROXIES=1; without it, who logs in wrongly locks out everybody of that name."
+        found.append(checks.Warning(words, hint=hint, id="deliveries.W002"))
+    return found
+
+
+def is_local(host: str) -> bool:
+    """Tell whether a host is this machine, for this machine only."""
+    return host in _LOCAL_NAMES or host.endswith(".localhost")
+
+
+def _is_example(key: str) -> bool:
+    """Tell whether a person made a key: no generator makes 32 bytes that are all text, or all alike."""
+    found = base64.urlsafe_b64decode(key)
+    return key in _EXAMPLE_ENCRYPTION_KEYS or len(set(found)) == 1 or all(32 <= byte < 127 for byte in found)
+
+
+def _file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
+    """Return the type of the file system that has, or will have, a file; nothing where nobody tells."""
+    try:
+        lines = mounts.read_text().splitlines()
+    except OSError:
+        return ""
+    here = os.path.realpath(path)
+    best, found = "", ""
+    for line in lines:
+        point, kind = _mount(line.split())
+        # The later of two on one point hides the earlier.
+        if len(point) >= len(best) and (here == point or here.startswith(point.rstrip("/") + "/")):
+            best, found = point, kind
+    return found
+
+
+def _mount(words: Sequence[str]) -> tuple[str, str]:
+    """Return where a line of mountinfo mounts what type; spaces in it are written as octal numbers."""
+    return words[4].replace("\\040", " "), words[words.index("-") + 1]

@@ -13,6 +13,7 @@ Ends with 0 when every run passed; otherwise with 1, and the last lines say whic
 
 import argparse
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+
+from cryptography.fernet import Fernet
 
 from tests.servers import binaries
 from tests.servers.folders import throw_away_folder
@@ -41,10 +44,10 @@ KEPT = {
     "TMPDIR",
     "USER",
 }
-# The settings want keys; these protect nothing.
+# The settings want keys that nobody knows.
 KEYS = {
-    "SECRET_KEY": "not-a-secret-only-for-tests-0123456789-abcdefghijklmnop",
-    "ENCRYPTION_KEYS": "bm90LWEtc2VjcmV0LWJ1dC1nb29kLWZvci10ZXN0cyE=",
+    "SECRET_KEY": secrets.token_urlsafe(48),
+    "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
 }
 
 

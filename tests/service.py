@@ -190,6 +190,7 @@ def environment(folder: Path, database_url: str, redis_url: str, **settings: str
         "REDIS_URL": redis_url,
         "HTTPS": "false",
         "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "WEBHOOKS_ALLOW_PRIVATE_NETWORKS": "true",
         "WEBHOOKS_REQUIRE_HTTPS": "false",
         "CELERY_BEAT_SCHEDULE_FILENAME": str(folder / "beat"),
         **settings,

@@ -2,10 +2,11 @@
 
 import logging.config
 import os
+import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import beat_init, celeryd_init, setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webhooks_project.settings")
 
@@ -20,3 +21,15 @@ def keep_to_the_settings(**kwargs: Any) -> None:
     from django.conf import settings
 
     logging.config.dictConfig(settings.LOGGING)
+
+
+@celeryd_init.connect
+@beat_init.connect
+def refuse_to_start_unsafely(**kwargs: Any) -> None:
+    """End worker or beat with a sentence where that would not be safe; Celery forgets what checks say."""
+    from webhooks_project import starting
+
+    try:
+        starting.check()
+    except starting.Unsafe as error:
+        sys.exit(str(error))

@@ -102,8 +102,9 @@ SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _HTTPS
 SECURE_HSTS_PRELOAD = _HTTPS
 # Set only where a proxy in front sets this header itself; anyone could send it otherwise.
-if env.boolean("TRUST_X_FORWARDED_PROTO", False):
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if env.boolean("TRUST_X_FORWARDED_PROTO", False) else None
+)
 X_FRAME_OPTIONS = "DENY"
 
 # --- The console: logins and sessions ---------------------------------------------------------------------
@@ -246,6 +247,8 @@ SPECTACULAR_SETTINGS = {"ENABLE_DJANGO_DEPLOY_CHECK": False}
 
 # Networks the address policy lets through although it would refuse them, for receivers of your own.
 WEBHOOKS_ALLOWED_NETWORKS = env.networks("WEBHOOKS_ALLOWED_NETWORKS")
+# Said twice, because such a receiver trusts whoever is in its network, and strangers choose where to send.
+WEBHOOKS_ALLOW_PRIVATE_NETWORKS = env.boolean("WEBHOOKS_ALLOW_PRIVATE_NETWORKS", False)
 WEBHOOKS_REQUIRE_HTTPS = env.boolean("WEBHOOKS_REQUIRE_HTTPS", True)
 # The one local address the sender may reach besides: the built-in receiver, "http://127.0.0.1:8000/demo/".
 # Set by `manage.py up`, and by nobody else.

@@ -2,11 +2,14 @@
 
 import selectors
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from deliveries.checks import is_local
 from webhooks_project import patience
 from webhooks_project.patience import PatientSocket
 
@@ -21,10 +24,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def check_config(cls, cfg: Any, log: Any) -> None:
         """Stop the start where gunicorn is to speak TLS itself.
 
-        :raises RuntimeError: because a patient socket in the place of an encrypted one would not be one.
+        And where debug pages would be shown to other machines.
+
+        :raises RuntimeError: because a patient socket in the place of an encrypted one would not be one; and
+            because of the pages.
         """
         if cfg.is_ssl:
             raise RuntimeError("This worker knows no TLS: leave --certfile and --keyfile to the proxy.")
+        _check_binds(cfg.address)
         super().check_config(cfg, log)
 
     def enqueue_req(self, conn: TConn) -> None:
@@ -50,3 +57,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.pending_conns.append(conn)
         readable = partial(self.on_pending_socket_readable, conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, readable)
+
+
+def _check_binds(binds: Sequence[tuple[str, int] | str | int]) -> None:
+    """Look at what gunicorn listens on; what is no pair of host and port is a file or an open one.
+
+    :raises RuntimeError: it is more than this machine, and DEBUG is on.
+    """
+    others = [bind[0] for bind in binds if isinstance(bind, tuple) and not is_local(bind[0])]
+    if others and settings.DEBUG:
+        raise RuntimeError(f"DEBUG is on and --bind is {others[0]}: set DEBUG=false, or bind to 127.0.0.1.")

@@ -2,13 +2,18 @@
 
 import os
 
-from django.core.management.base import BaseCommand
 from django.core.wsgi import get_wsgi_application
+from gunicorn.errors import AppImportError
+
+from webhooks_project import starting
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webhooks_project.settings")
 # Nobody waits longer for a page, and a thread must not be held longer by one.
 os.environ.setdefault("WEBHOOKS_STATEMENT_TIMEOUT", "5")
 
+try:
+    starting.check()
+except starting.Unsafe as error:
+    # Gunicorn prints it, without where it happened, and gives up.
+    raise AppImportError(str(error)) from error
 application = get_wsgi_application()
-# As every management command does: what would only be noticed at night stops the start.
-BaseCommand().check()

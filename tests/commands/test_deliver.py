@@ -57,6 +57,7 @@ class Installation:
             "DATABASE_URL": database_url,
             "REDIS_URL": "",
             "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8",
+            "WEBHOOKS_ALLOW_PRIVATE_NETWORKS": "true",
             "WEBHOOKS_REQUIRE_HTTPS": "false",
             "WEBHOOKS_POLL_INTERVAL": "0.1",
         }

@@ -18,6 +18,7 @@ from deliveries.management.try_it.obstacles import Obstacle
 from deliveries.management.try_it.server import WebServer
 from deliveries.models import Delivery
 from deliveries.services import demonstration
+from webhooks_project import starting
 from webhooks_project.in_process import WorkerAndBeat
 
 # What closing the worker takes beside the drain, in seconds.
@@ -28,7 +29,7 @@ class Command(BaseCommand):
     """Start web server, worker and scheduler, and stop them on Ctrl-C."""
 
     help = "Run the whole service in this process, to try it out: SQLite, Celery in memory, a demo receiver."
-    # There is nothing to check before the environment is the right one.
+    # There is nothing to check before the environment is the right one; then it is.
     requires_system_checks = ()
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -44,6 +45,7 @@ class Command(BaseCommand):
         place = Place(**{name: options[name] for name in ("data_dir", "host", "port", "demo")})
         try:
             environment.enter(place)
+            _check()
             with alone_in(
                 place.data_dir, otherwise=f", or choose another folder with `{words.ANOTHER_FOLDER}`"
             ):
@@ -83,6 +85,17 @@ class Command(BaseCommand):
         for line in lines:
             self.stdout.write(line)
         self.stdout.flush()
+
+
+def _check() -> None:
+    """Refuse what would not be safe.
+
+    :raises Obstacle: there is such a thing.
+    """
+    try:
+        starting.check()
+    except starting.Unsafe as error:
+        raise Obstacle(str(error)) from error
 
 
 def _admit(place: Place) -> tuple[papers.Credentials, Iterator[str]]:

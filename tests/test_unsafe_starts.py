@@ -1,0 +1,207 @@
+"""What the service refuses to start with, rule by rule, and at each of its doors in a real process."""
+
+import os
+import secrets
+import subprocess
+import sys
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.checks import CheckMessage, run_checks
+
+from deliveries import checks
+from tests.servers.process import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+OLD_EXAMPLE = "bm90LWEtc2VjcmV0LWJ1dC1nb29kLWZvci10ZXN0cyE="
+FRESH = Fernet.generate_key().decode()
+SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "/nowhere/webhooks.sqlite3"}
+POSTGRESQL = {"ENGINE": "django.db.backends.postgresql", "NAME": "webhooks"}
+HERE = ["localhost", "127.0.0.1", "[::1]", "app.localhost"]
+
+
+def networks(*texts: str) -> dict[str, Any]:
+    return {"WEBHOOKS_ALLOWED_NETWORKS": tuple(ip_network(text) for text in texts)}
+
+
+# What is set, and the ids of what is said of it.
+RULES: list[tuple[str, dict[str, Any], set[str]]] = [
+    ("debug at home", {"DEBUG": True, "ALLOWED_HOSTS": HERE}, set()),
+    ("debug for everybody", {"DEBUG": True, "ALLOWED_HOSTS": ["*"]}, {"E003"}),
+    ("debug under a name", {"DEBUG": True, "ALLOWED_HOSTS": [*HERE, "hooks.example.com"]}, {"E003"}),
+    ("debug under an address", {"DEBUG": True, "ALLOWED_HOSTS": ["10.0.0.5"]}, {"E003"}),
+    ("no debug for everybody", {"DEBUG": False, "ALLOWED_HOSTS": ["*"]}, set()),
+    ("fresh key", {"SECRET_KEY": secrets.token_urlsafe(48)}, set()),
+    ("short key", {"SECRET_KEY": secrets.token_urlsafe(36)}, {"E004"}),
+    ("one letter for a key", {"SECRET_KEY": "x" * 64}, {"E004"}),
+    ("Django's own key", {"SECRET_KEY": "django-insecure-" + secrets.token_urlsafe(48)}, {"E004"}),
+    ("our old key", {"SECRET_KEY": "not-a-secret-only-for-tests-0123456789-abcdefghijklmnop"}, {"E004"}),
+    ("key to be changed", {"SECRET_KEY": "ChangeMe" + secrets.token_urlsafe(48)}, {"E004"}),
+    ("no encryption key", {"ENCRYPTION_KEYS": []}, {"E001"}),
+    ("example to encrypt with", {"ENCRYPTION_KEYS": [OLD_EXAMPLE]}, {"E005"}),
+    (
+        "example of the specification",
+        {"ENCRYPTION_KEYS": ["cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4="]},
+        {"E005"},
+    ),
+    ("nothing but zeros", {"ENCRYPTION_KEYS": ["A" * 43 + "="]}, {"E005"}),
+    ("example being rotated away", {"ENCRYPTION_KEYS": [FRESH, OLD_EXAMPLE]}, {"W003"}),
+    ("lease too short", {"WEBHOOKS_LEASE_GRACE": 1, "WEBHOOKS_POLL_INTERVAL": 1}, {"E002"}),
+    ("SQLite alone", {"DATABASE": SQLITE, "REDIS_URL": ""}, set()),
+    ("SQLite and Redis", {"DATABASE": SQLITE, "REDIS_URL": "redis://127.0.0.1/0"}, {"E006"}),
+    ("PostgreSQL and Redis", {"DATABASE": POSTGRESQL, "REDIS_URL": "redis://127.0.0.1/0"}, set()),
+    ("no private network", networks(), set()),
+    ("public network", networks("93.184.216.0/24", "2a00:1450::/32"), set()),
+    ("own network", networks("10.1.0.0/16"), {"E008"}),
+    ("own machine", networks("127.0.0.0/8"), {"E008"}),
+    ("own IPv6 network", networks("fd00::/8"), {"E008"}),
+    ("everything", networks("0.0.0.0/0"), {"E008"}),
+    ("everything in IPv6", networks("::/0"), {"E008"}),
+    ("metadata", networks("169.254.169.254/32"), {"E008"}),
+    ("own network, and meant", networks("10.1.0.0/16") | {"WEBHOOKS_ALLOW_PRIVATE_NETWORKS": True}, set()),
+    ("no proxy", {"SECURE_PROXY_SSL_HEADER": None, "TRUSTED_PROXIES": 0}, set()),
+    ("half a proxy", {"SECURE_PROXY_SSL_HEADER": ("X", "https"), "TRUSTED_PROXIES": 0}, {"W002"}),
+    ("a proxy", {"SECURE_PROXY_SSL_HEADER": ("X", "https"), "TRUSTED_PROXIES": 1}, set()),
+]
+
+
+def said() -> list[CheckMessage]:
+    return [message for message in run_checks() if str(message.id).startswith("deliveries.")]
+
+
+class TestRules:
+    @pytest.mark.parametrize(
+        ("changes", "ids"), [rule[1:] for rule in RULES], ids=[rule[0] for rule in RULES]
+    )
+    def test_say_what_is_unsafe_and_what_to_set(
+        self, changes: dict[str, Any], ids: set[str], settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in changes.items():
+            if name == "DATABASE":
+                monkeypatch.setitem(settings.DATABASES, "default", value)
+            else:
+                setattr(settings, name, value)
+
+        found = said()
+
+        assert {str(message.id).removeprefix("deliveries.") for message in found} == ids
+        assert all(message.hint and str(message.msg).endswith((".", ",")) for message in found)
+
+    @pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy", "ALL_PROXY"])
+    def test_mention_a_proxy_nobody_asks(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(name, "http://user:canary@proxy.example.com:3128")
+
+        (message,) = said()
+
+        assert message.id == "deliveries.W001"
+        assert name in message.msg
+        assert "canary" not in str(message)
+
+    def test_show_no_key(self, settings: Any) -> None:
+        settings.SECRET_KEY = "canary-7f3a"
+        settings.ENCRYPTION_KEYS = [OLD_EXAMPLE]
+
+        text = "".join(map(str, said()))
+
+        assert "canary" not in text
+        assert OLD_EXAMPLE not in text
+
+
+class TestFileSystem:
+    MOUNTS = """\
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 22 0:40 / /srv rw,relatime shared:2 - nfs4 files.example.com:/srv rw
+31 30 8:2 / /srv/local rw,relatime - xfs /dev/sdb1 rw
+32 22 0:41 / /mnt/two\\040words rw - cifs //files/two rw
+"""
+
+    @pytest.mark.parametrize(
+        ("file", "kind"),
+        [
+            ("/var/webhooks.sqlite3", "ext4"),
+            ("/srv/webhooks.sqlite3", "nfs4"),
+            ("/srv/local/webhooks.sqlite3", "xfs"),
+            ("/srvlocal/webhooks.sqlite3", "ext4"),
+            ("/mnt/two words/webhooks.sqlite3", "cifs"),
+        ],
+    )
+    def test_is_the_one_mounted_nearest(self, file: str, kind: str, tmp_path: Path) -> None:
+        (tmp_path / "mounts").write_text(self.MOUNTS)
+
+        assert checks._file_system(Path(file), tmp_path / "mounts") == kind
+
+    def test_is_unknown_where_the_system_does_not_tell(self, tmp_path: Path) -> None:
+        assert checks._file_system(Path("/var/x"), tmp_path / "none") == ""
+
+    def test_of_this_machine_is_found(self) -> None:
+        assert checks._file_system(ROOT)
+
+    def test_in_a_network_is_refused(self, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(settings.DATABASES, "default", SQLITE)
+        settings.REDIS_URL = ""
+        monkeypatch.setattr(checks, "_file_system", lambda path: "nfs4")
+
+        (message,) = said()
+
+        assert message.id == "deliveries.E007"
+        assert "(nfs4)" in message.msg
+
+
+def gunicorn(*options: str) -> list[str]:
+    worker = ["--worker-class", "webhooks_project.web.Worker", "--no-control-socket"]
+    return ["-m", "gunicorn", "webhooks_project.wsgi", *worker, *(options or ["--bind", "127.0.0.1:0"])]
+
+
+# Each door, how it is started, and the variables it takes from outside.
+DOORS = {
+    "web": gunicorn(),
+    "worker": ["-m", "celery", "-A", "webhooks_project", "worker", "--concurrency", "1"],
+    "beat": ["-m", "celery", "-A", "webhooks_project", "beat"],
+    "deliver": ["manage.py", "deliver"],
+    "migrate": ["manage.py", "migrate"],
+}
+
+
+def start(command: list[str], **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a door that must end by itself."""
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+class TestDoors:
+    @pytest.mark.parametrize("door", DOORS)
+    def test_refuse_with_a_sentence(self, door: str) -> None:
+        ended = start(DOORS[door], DEBUG="true", ALLOWED_HOSTS="*")
+
+        assert ended.returncode != 0
+        assert "DEBUG is on and ALLOWED_HOSTS names *, where strangers may be." in ended.stderr
+        assert "Set DEBUG=false" in ended.stderr
+        assert "deliveries.E003" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+    def test_refuse_it_for_try_it_mode_too(self, tmp_path: Path) -> None:
+        up = ["manage.py", "up", "--data-dir", str(tmp_path / "var"), "--port", str(free_port())]
+
+        ended = start(up, WEBHOOKS_ALLOWED_NETWORKS="10.0.0.0/8")
+
+        assert ended.returncode == 1
+        assert "Set WEBHOOKS_ALLOW_PRIVATE_NETWORKS=true" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+    def test_show_no_debug_pages_to_other_machines(self) -> None:
+        ended = start(gunicorn("--bind", "0.0.0.0:0"), DEBUG="true")
+
+        assert ended.returncode == 1
+        assert "DEBUG is on and --bind is 0.0.0.0: set DEBUG=false" in ended.stderr
+        assert "Traceback" not in ended.stderr

@@ -1,0 +1,31 @@
+"""What every process of the service does first: refuse to start where that would not be safe.
+
+Management commands do so by themselves. Gunicorn and Celery do not.
+"""
+
+import logging
+
+import django
+from django.core.checks import run_checks
+
+logger = logging.getLogger(__name__)
+
+
+class Unsafe(Exception):
+    """The service must not start like this; the message says why, and what to set."""
+
+
+def check() -> None:
+    """Set Django up, run its checks, and log what they warn of.
+
+    :raises Unsafe: they found errors.
+    """
+    django.setup()
+    found = [message for message in run_checks() if not message.is_silenced()]
+    errors = [message for message in found if message.is_serious()]
+    if errors:
+        raise Unsafe("\n".join(f"{each.msg} {each.hint or ''} ({each.id})" for each in errors))
+    for message in found:
+        logger.warning(
+            "%s", message.msg, extra={"event": "start.warned", "hint": message.hint, "id": message.id}
+        )
