@@ -19,7 +19,6 @@ from django.test import Client
 from deliveries.models import Account, Agent, Attempt, Delivery, Webhook
 from deliveries.services import egress, rehearsing
 from deliveries.services.dispatching import Dispatcher
-from deliveries.transport import RequestsTransport
 from tests import builders
 from tests.forbidden import DENIED_RANGES, LOCAL_NAMES, NOTORIOUS, UNCLEAR
 
@@ -135,7 +134,7 @@ def rows(urls: list[str], account: Account) -> list[Webhook]:
 
 def deliver_all() -> None:
     """Send what is due, through the real engine."""
-    transport = RequestsTransport(policy=egress.policy(), slots=8)
+    transport = egress.transport(slots=8)
     try:
         done = Dispatcher(transport=transport, clock=lambda: datetime.now(UTC)).run_until_idle(
             budget=timedelta(seconds=30)

@@ -23,6 +23,8 @@ class TestEnvironment:
             (lambda: env.seconds("X", 1), "1e400", "above 0"),
             (lambda: env.delays("X", [1]), "1,,2", "separated by commas"),
             (lambda: env.networks("X"), "10.0.0.1/8", "networks such as"),
+            (lambda: env.authorities("X"), "/nowhere/ca.pem", "a readable file of certificates"),
+            (lambda: env.authorities("X"), "/etc/hostname", "a readable file of certificates"),
             (lambda: env.days("X", 1), "99999999999", "days from 1 to"),
             (lambda: env.database("X", ""), "garbage", "a URL such as"),
             (lambda: env.database("X", ""), "mysql://host/name", "a URL such as"),

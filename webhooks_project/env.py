@@ -6,6 +6,7 @@ A variable may also come from a file: where `SECRET_KEY_FILE` names one, its con
 import ipaddress
 import os
 import re
+import ssl
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -91,6 +92,11 @@ def networks(name: str) -> tuple[Network, ...]:
     return tuple(_convert(name, part, ipaddress.ip_network, form) for part in texts(name))
 
 
+def authorities(name: str) -> str:
+    """Return the path of a file of certificates; nothing where none is named."""
+    return _read(name, "", _authorities, "the path of a readable file of certificates in PEM")
+
+
 def database(name: str, default: str) -> dict[str, Any]:
     """Return Django's settings for the database a URL names."""
     form = "a URL such as postgres://user:password@host/name or sqlite:////var/lib/webhooks.sqlite3"
@@ -128,6 +134,15 @@ def _limit(raw: str) -> RateLimitItem | None:
     if not _LIMIT.fullmatch(raw):
         raise ValueError(raw)
     return limits.parse(raw)
+
+
+def _authorities(path: str) -> str:
+    if path:
+        try:
+            ssl.create_default_context(cafile=path)
+        except OSError as error:  # ssl.SSLError is one
+            raise ValueError(path) from error
+    return path
 
 
 def _database(url: str) -> dict[str, Any]:

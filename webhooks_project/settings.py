@@ -250,6 +250,8 @@ WEBHOOKS_ALLOWED_NETWORKS = env.networks("WEBHOOKS_ALLOWED_NETWORKS")
 # Said twice, because such a receiver trusts whoever is in its network, and strangers choose where to send.
 WEBHOOKS_ALLOW_PRIVATE_NETWORKS = env.boolean("WEBHOOKS_ALLOW_PRIVATE_NETWORKS", False)
 WEBHOOKS_REQUIRE_HTTPS = env.boolean("WEBHOOKS_REQUIRE_HTTPS", True)
+# Certificate authorities that receivers' certificates are checked against, in PEM; the usual ones without.
+WEBHOOKS_CA_BUNDLE = env.authorities("WEBHOOKS_CA_BUNDLE")
 # The one local address the sender may reach besides: the built-in receiver, "http://127.0.0.1:8000/demo/".
 # Set by `manage.py up`, and by nobody else.
 WEBHOOKS_DEMO_RECEIVER = env.text("WEBHOOKS_DEMO_RECEIVER")

@@ -22,7 +22,7 @@ from deliveries.reasons import Reason
 from deliveries.services import composing, egress, recording, tending
 from deliveries.services.heartbeats import Heart
 from deliveries.services.recording import Result
-from deliveries.transport import Request, RequestsTransport, Transport, TransportError
+from deliveries.transport import Request, Transport, TransportError
 
 logger = logging.getLogger(__name__)
 
@@ -367,8 +367,7 @@ class Dispatcher:
 
 def build(*, clock: Clock) -> Dispatcher:
     """Return a dispatcher as the settings want it, for the caller's thread to run."""
-    transport = RequestsTransport(policy=egress.policy(), slots=settings.WEBHOOKS_SLOTS)
-    return Dispatcher(transport=transport, clock=clock)
+    return Dispatcher(transport=egress.transport(slots=settings.WEBHOOKS_SLOTS), clock=clock)
 
 
 class _Running:

@@ -1,4 +1,4 @@
-"""Where we may send to: the address policy of this installation."""
+"""Where we may send to, and what sends: the address policy of this installation, and its engine."""
 
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from deliveries.addresses import AddressPolicy, Network, Origin
+from deliveries.transport import RequestsTransport, Transport
 
 
 def policy() -> AddressPolicy:
@@ -13,6 +14,11 @@ def policy() -> AddressPolicy:
     return _policy(
         settings.WEBHOOKS_ALLOWED_NETWORKS, settings.WEBHOOKS_REQUIRE_HTTPS, settings.WEBHOOKS_DEMO_RECEIVER
     )
+
+
+def transport(*, slots: int) -> Transport:
+    """Return an engine for the caller's thread, with room for so many exchanges at once."""
+    return RequestsTransport(policy=policy(), slots=slots, ca_file=settings.WEBHOOKS_CA_BUNDLE or None)
 
 
 @lru_cache(maxsize=8)

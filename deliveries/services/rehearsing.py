@@ -15,7 +15,7 @@ from deliveries.models import Webhook
 from deliveries.reasons import Reason, describe
 from deliveries.secrets import Undecryptable
 from deliveries.services import composing, egress
-from deliveries.transport import Exchange, Reply, Request, RequestsTransport, TransportError
+from deliveries.transport import Exchange, Reply, Request, TransportError
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def _request(webhook: Webhook, *, now: datetime) -> Request:
 def _send(request: Request) -> Exchange | None:
     """Return the exchange; None when the engine did not end it in time, which it should."""
     # One for each: an engine belongs to one thread, and a web process has many.
-    transport = RequestsTransport(policy=egress.policy(), slots=1)
+    transport = egress.transport(slots=1)
     try:
         transport.submit(new_id(), request)
         return next(iter(transport.collect(request.timeout + GRACE)), None)

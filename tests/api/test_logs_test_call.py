@@ -13,7 +13,7 @@ from django.test import Client
 from standardwebhooks.webhooks import Webhook as Oracle
 
 from deliveries.models import Account, Attempt, AuditEntry, Delivery, Event, Failure, Sealed, Webhook
-from deliveries.services import rehearsing
+from deliveries.services import egress, rehearsing
 from deliveries.transport import Request
 from tests import builders
 from tests.services.fakes import FakeTransport, Outcome, a_reply
@@ -98,7 +98,7 @@ class TestWhatIsSent:
     def test_says_the_time_to_the_millisecond(self, account: Account, now: datetime) -> None:
         transport = FakeTransport()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rehearsing, "RequestsTransport", lambda policy, slots: transport)
+            patch.setattr(egress, "transport", lambda slots: transport)
             rehearsing.rehearse(
                 a_webhook(account, "http://127.0.0.1/"), now=now + timedelta(microseconds=999)
             )
@@ -222,7 +222,7 @@ class TestWhatCameOfIt:
         self, api: Client, account: Account, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         transport = FakeTransport(lambda request: None)
-        monkeypatch.setattr(rehearsing, "RequestsTransport", lambda policy, slots: transport)
+        monkeypatch.setattr(egress, "transport", lambda slots: transport)
 
         answer = try_out(api, a_webhook(account, "http://127.0.0.1/", timeout=7))
 
@@ -270,7 +270,7 @@ class TestHowOften:
     def test_is_ten_times_a_minute_for_an_account(
         self, api: Client, account: Account, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(rehearsing, "RequestsTransport", lambda policy, slots: FakeTransport())
+        monkeypatch.setattr(egress, "transport", lambda slots: FakeTransport())
         webhooks = [a_webhook(account, builders.URL) for _ in range(2)]
         for number in range(10):
             try_out(api, webhooks[number % 2])
@@ -291,7 +291,7 @@ class TestHowOften:
             answers.append(api.post(f"/api/v1/agents/{webhook.agent_id}/webhooks/{webhook.pk}/test"))
             return a_reply()
 
-        monkeypatch.setattr(rehearsing, "RequestsTransport", lambda policy, slots: FakeTransport(another))
+        monkeypatch.setattr(egress, "transport", lambda slots: FakeTransport(another))
         first = api.post(f"/api/v1/agents/{webhook.agent_id}/webhooks/{webhook.pk}/test")
 
         assert first.json()["success"]
@@ -313,7 +313,7 @@ class TestTheDatabase:
             depths.append(len(connection.savepoint_ids))
             return a_reply()
 
-        monkeypatch.setattr(rehearsing, "RequestsTransport", lambda policy, slots: FakeTransport(answer))
+        monkeypatch.setattr(egress, "transport", lambda slots: FakeTransport(answer))
         try_out(api, a_webhook(account, builders.URL))
 
         assert depths == [outside]

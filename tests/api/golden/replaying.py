@@ -17,7 +17,7 @@ from django.test import Client, override_settings
 
 from deliveries.models import Account, ApiKey, Scope
 from deliveries.reasons import Reason
-from deliveries.services import rehearsing
+from deliveries.services import egress
 from deliveries.transport import Exchange, TransportError
 from tests import builders
 from tests.api.golden import scenarios
@@ -64,7 +64,7 @@ def _receiver(outcome: Outcome, *, after: timedelta) -> Iterator[None]:
             return [replace(exchange, duration=after) for exchange in super().collect(timeout)]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rehearsing, "RequestsTransport", Receiver)
+        patch.setattr(egress, "transport", Receiver)
         yield
 
 
