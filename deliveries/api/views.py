@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from rest_framework.exceptions import NotFound, UnsupportedMediaType
+from rest_framework.exceptions import NotFound, PermissionDenied, UnsupportedMediaType
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -32,6 +32,21 @@ def last_of_its_connection(request: HttpRequest, response: HttpResponse) -> Http
     return StreamingHttpResponse(
         [response.content], status=response.status_code, headers=dict(response.headers)
     )
+
+
+def _refuse_deliveries(request: Request) -> None:
+    """Let no delivery of ours call the API.
+
+    A webhook that points here, and carries a key, would publish events that it gets itself, each of them to
+    all its fellows. Whatever name or proxy it comes by, a delivery brings this header, which nobody can take
+    away from it.
+
+    :raises PermissionDenied: the request is one.
+    """
+    if "X-Webhook-Attempt" in request.headers:
+        raise PermissionDenied(
+            "This is a webhook's delivery (X-Webhook-Attempt). A webhook cannot call the API."
+        )
 
 
 class Negotiation(DefaultContentNegotiation):
@@ -124,6 +139,7 @@ class ContractView(APIView):
         self.perform_authentication(request)
         self.check_permissions(request)
         self.check_throttles(request)
+        _refuse_deliveries(request)
         super().initial(request, *args, **kwargs)
 
 
