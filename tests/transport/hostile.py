@@ -18,9 +18,11 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 HUGE = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n"
 
 _BLOCK = 64 * 1024
+# What the kernel keeps for a client that does not come to read: a new connection's buffers, and a little.
+KERNEL = 192 * 1024
 # Bytes poured at once, and seconds between two times.
 _STEP = 4 * 1024
-_STEP_PAUSE = 0.001
+_STEP_PAUSE = 0.002
 # Seconds between two drips: many of them fit into the deadlines of the tests.
 _DRIP = 0.03
 
@@ -199,13 +201,13 @@ def echoing(conversation: Conversation) -> None:
         conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(request), request))
 
 
-def trickling(start: bytes, drip: bytes) -> Behaviour:
-    """Begin an answer and go on drop by drop, without end."""
+def trickling(start: bytes, drip: bytes, *, every: float = _DRIP) -> Behaviour:
+    """Begin an answer and go on drop by drop, without end; with `every` seconds between two drips."""
 
     def behave(conversation: Conversation) -> None:
         conversation.read_request()
         conversation.send(start)
-        while not conversation.receiver.stopping.wait(_DRIP):
+        while not conversation.receiver.stopping.wait(every):
             conversation.send(drip)
 
     return behave
@@ -226,7 +228,8 @@ def flooding(start: bytes, blocks: Iterable[bytes]) -> Behaviour:
 def pouring(start: bytes, blocks: Iterable[bytes]) -> Behaviour:
     """Begin an answer and go on in small steps, so that little lies in the kernel that nobody reads.
 
-    What our side of the connection has taken is then nearly what the client has read.
+    What our side of the connection has taken is then nearly what the client has read, as long as the machine
+    lets the client run; at worst it is what the kernel keeps for it besides.
     """
 
     def behave(conversation: Conversation) -> None:

@@ -7,15 +7,20 @@ from tests.transport.hostile import CHUNKED, HUGE, OK_HEAD, REDIRECT, Behaviour
 
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+# Seconds between two headers: a hundred of them would be too many, and no longer slow.
+_HEADER = 0.1
+
 # What ends at the deadline, and with nothing else.
 SLOW: dict[str, Behaviour] = {
     "never answers": hostile.silent,
     "status line": hostile.trickling(b"HTTP/1.1 200 ", b"O"),
     "one long header": hostile.trickling(OK_HEAD + b"x: ", b"a"),
-    "many headers": hostile.trickling(OK_HEAD, b"x: y\r\n"),
+    "many headers": hostile.trickling(OK_HEAD, b"x: y\r\n", every=_HEADER),
     "interim answers": hostile.trickling(b"", INTERIM),
     "status line after interim answer": hostile.trickling(INTERIM + b"HTTP/1.1 200 ", b"O"),
-    "headers of an interim answer": hostile.trickling(b"HTTP/1.1 103 Early Hints\r\n", b"x: y\r\n"),
+    "headers of an interim answer": hostile.trickling(
+        b"HTTP/1.1 103 Early Hints\r\n", b"x: y\r\n", every=_HEADER
+    ),
     "body": hostile.trickling(HUGE, b"a"),
     "body until close": hostile.trickling(OK_HEAD + b"\r\n", b"a"),
     "one long chunk": hostile.trickling(CHUNKED + b"ffff\r\n", b"a"),
@@ -77,8 +82,15 @@ FLOODS: dict[str, Flood] = {
     **{f"headers: {kind}": flood for kind, flood in ENDLESS_HEADERS.items()},
 }
 
+# Receivers that never come to the end of a TLS handshake; they speak none themselves.
+SLOW_HANDSHAKES: dict[str, Behaviour] = {
+    "handshake": hostile.trickling_handshake,
+    "no handshake": hostile.not_reading,
+}
+
 FAMILIES: dict[str, dict[str, Behaviour]] = {
     "slow": SLOW,
+    "slow handshakes": SLOW_HANDSHAKES,
     "floods": {kind: flooding(flood) for kind, flood in FLOODS.items()},
     "paced floods": {kind: pouring(flood) for kind, flood in FLOODS.items()},
 }
