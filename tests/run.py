@@ -68,6 +68,7 @@ def main(arguments: Sequence[str]) -> int:
         if "postgresql" in databases:
             binaries.postgresql()
             binaries.redis()
+            binaries.faketime()
         binaries.curl()
         binaries.chromium()
         for database in databases:

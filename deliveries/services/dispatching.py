@@ -40,7 +40,7 @@ SHARE = 0.25
 TEND_EVERY = 1.0
 SWEEP_EVERY = 30.0
 # How long to leave a database alone that has failed us, in seconds: the first time, and at most.
-BACK_OFF = (0.5, 5.0)
+BACK_OFF = (0.5, 3.0)
 
 Clock = Callable[[], datetime]
 

@@ -38,15 +38,45 @@ ROWS = {
         "0 lost, ingest p99 < 300 ms, delivery p95 <= 2.5 s",
         "Redis only makes things faster. Whatever happens to it, events are taken and delivered.",
     ),
+    "rings": Row(
+        "100,000 duplicate wake-ups",
+        "sends = deliveries; Redis list < 1,000 after 10 s",
+        "A wake-up says that there is work, not which: heard a thousand times it changes nothing.",
+    ),
     "beat": Row(
         "no beat; three beats",
         "same results, 0 duplicates",
         "The scheduler does the housekeeping and nothing else.",
     ),
+    "clocks": Row(
+        "clocks of two workers +/- 2 h apart; clocks that step",
+        "0 early retries, 0 extra duplicates; the database's forward: duplicates <= in flight",
+        "What time a worker's machine thinks it is does not matter: the database's clock counts.",
+    ),
     "postgresql-crash": Row(
         "PostgreSQL crash x 10",
         "every acknowledged event present; delivering again <= 10 s after it accepts",
         "What was answered with 202 is in the database, whatever happens to it next.",
+    ),
+    "postgresql-restart": Row(
+        "PostgreSQL restart (fast) x 5",
+        "503 until it is back, 0 lost; delivering again <= 10 s after it accepts",
+        "A restart of the database is a pause. Publishers get 503 with Retry-After meanwhile.",
+    ),
+    "postgresql-locked": Row(
+        "the table of deliveries locked for 20 s",
+        "0 lost, no more connections than before; delivering again <= 10 s after",
+        "A careless lock costs time. Nothing piles up behind it.",
+    ),
+    "postgresql-snapshot": Row(
+        "a long transaction of somebody else",
+        "0 lost, delivery p95 <= 2.5 s",
+        "A dump or a report may run beside the traffic.",
+    ),
+    "failover": Row(
+        "primary killed, standby promoted",
+        "synchronous: 0 lost; asynchronous: printed",
+        "A failover keeps what was replicated. Replicate synchronously, and that is everything.",
     ),
     "backends-terminated": Row(
         "backends terminated every 200 ms for 60 s",

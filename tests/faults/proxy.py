@@ -35,6 +35,17 @@ class Proxy:
         """Keep every connection open and accept new ones, and forward nothing."""
         self._tell(self._set(flowing=False))
 
+    def forget(self) -> None:
+        """Keep the connections there are open and silent for good, and let new ones through.
+
+        As a firewall does that has started anew.
+        """
+        self._tell(self._set(forgetting=True))
+
+    def lead_to(self, target: int) -> None:
+        """Connect whoever comes from now on with another port; those who are here stay where they are."""
+        self._target = target
+
     def delay(self, seconds: float) -> None:
         """Let everything through, each piece after this time."""
         self._tell(self._set(delay=seconds))
@@ -69,6 +80,7 @@ class Proxy:
         delay: float = 0.0,
         resetting: bool = False,
         half_closed: bool = False,
+        forgetting: bool = False,
     ) -> None:
         self._delay, self._resetting, self._half_closed = delay, resetting, half_closed
         if resetting:
@@ -77,6 +89,9 @@ class Proxy:
         elif half_closed:
             for client in list(self._clients):
                 _say_the_end(client)
+        if forgetting:
+            self._flowing.clear()
+            self._flowing = asyncio.Event()
         if flowing:
             self._flowing.set()
         else:
@@ -108,26 +123,29 @@ class Proxy:
             raise ConnectionResetError
         if self._half_closed:
             _say_the_end(to_client)
-        await self._flowing.wait()
+        flowing = self._flowing
+        await flowing.wait()
         from_server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._pump(from_client, to_server))
-                both.create_task(self._pump(from_server, to_client))
+                both.create_task(self._pump(from_client, to_server, flowing))
+                both.create_task(self._pump(from_server, to_client, flowing))
         finally:
             to_server.close()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flowing: asyncio.Event
+    ) -> None:
         while piece := await reader.read(_PIECE):
             if self._delay:
                 await asyncio.sleep(self._delay)
-            await self._flowing.wait()
+            await flowing.wait()
             if writer.transport.is_closing():
                 raise ConnectionResetError
             if not _has_ended(writer):
                 writer.write(piece)
                 await writer.drain()
-        await self._flowing.wait()
+        await flowing.wait()
         _say_the_end(writer)
 
 

@@ -54,6 +54,20 @@ def ask(client: socket.socket, words: bytes = b"hello") -> bytes:
 
 
 class TestProxy:
+    def test_forgets_the_connections_there_are_and_no_others(self, proxy: Proxy) -> None:
+        with connected(proxy) as forgotten:
+            assert ask(forgotten) == b"hello"
+            proxy.forget()
+            forgotten.settimeout(0.3)
+
+            with connected(proxy) as fresh:
+                assert ask(fresh) == b"hello"
+                with pytest.raises(TimeoutError):
+                    ask(forgotten)
+                proxy.forward()
+                with pytest.raises(TimeoutError):
+                    forgotten.recv(1)
+
     def test_forwards_both_ways_and_the_end_of_either(self, proxy: Proxy) -> None:
         with connected(proxy) as client:
             assert ask(client) == b"hello"

@@ -64,6 +64,14 @@ def chromium() -> Path:
     return _find_or_install(_find_chromium, name="Chromium", package="chromium")
 
 
+def faketime() -> Path:
+    """Return the library that shows a program another time, after installing it if need be.
+
+    :raises NotInstalled: it is missing, and could not be installed without a password.
+    """
+    return _find_or_install(_find_faketime, name="libfaketime", package="faketime")
+
+
 def _find_or_install(find: Callable[[], Path | None], *, name: str, package: str) -> Path:
     found = find()
     if found is None and _install(package):
@@ -107,6 +115,11 @@ def _find_curl() -> Path | None:
 def _find_chromium() -> Path | None:
     on_path = shutil.which("chromium") or shutil.which("chromium-browser")
     return Path(on_path) if on_path else None
+
+
+def _find_faketime() -> Path | None:
+    # The variant for programs with threads.
+    return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
 def _major(program: Path) -> int:

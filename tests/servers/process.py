@@ -45,6 +45,8 @@ class PrivateServer(ABC):
 
     def __init__(self) -> None:
         self.port = 0
+        # What the server gets of an environment besides the little it needs; counts from the next start on.
+        self.environment: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -153,7 +155,7 @@ class PrivateServer(ABC):
         """Return where and as whom to run: PostgreSQL refuses root, and neither needs our environment."""
         surroundings: dict[str, Any] = {
             "cwd": self.folder,
-            "env": {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+            "env": {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC", **self.environment},
             "stdin": subprocess.DEVNULL,
             "stdout": log,
             "stderr": subprocess.STDOUT,

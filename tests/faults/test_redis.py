@@ -1,0 +1,166 @@
+"""Redis gone, empty, full or silent: it only makes things faster, so nothing but the latency may show it."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+from redis import Redis as Client
+
+from tests.faults.scene import Scene
+from tests.service import ROOT
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.postgresql
+
+# Seconds within which an event arrives although nobody was told of it, and within which its POST is answered.
+DELIVERED, ANSWERED = 2.5, 0.3
+# So fast, so often in a row, an event arrives only when its ring was heard: polls are a second apart.
+HEARD, IN_A_ROW = 0.2, 4
+
+
+class TestRedisInTrouble:
+    def test_costs_latency_only(self, scene: Scene) -> None:
+        """One trouble after the other; in the long run each for a minute."""
+
+        def restart() -> None:
+            scene.redis.kill()
+            scene.redis.start()
+
+        proxy = scene.through_proxy("redis")
+        scene.start(webhooks=4, workers=2)
+        scene.redis.configure("maxmemory-policy", "noeviction")
+
+        self._go_through(scene, "flushed every second", each_second=scene.redis.flush)
+        self._go_through(scene, "full", before=lambda: scene.redis.configure("maxmemory", "1mb"))
+        scene.redis.restore()
+        self._go_through(scene, "restarted every second, without a memory", each_second=restart)
+        self._go_through(scene, "stopped", before=scene.redis.stop, after=scene.redis.start)
+        self._go_through(scene, "silent", before=proxy.blackhole, after=proxy.forward)
+
+    @staticmethod
+    def _go_through(
+        scene: Scene,
+        trouble: str,
+        *,
+        before: Callable[[], None] | None = None,
+        each_second: Callable[[], None] | None = None,
+        after: Callable[[], None] | None = None,
+    ) -> None:
+        seconds = scene.size.count(short=2, long=60)
+        if before is not None:
+            before()
+        with scene.publishing(rate=scene.size.pick(short=60, long=200), seconds=seconds) as published:
+            for _ in range(seconds):
+                time.sleep(1)
+                if each_second is not None:
+                    each_second()
+        scene.settle()
+        if after is not None:
+            after()
+        # The slowest few answers of a machine that runs other tests beside this one say nothing of Redis.
+        share = scene.size.pick(short=0.9, long=0.99)
+        answered, delivered = published.answered_within(share), scene.delivered_within(0.95, published)
+        lost = scene.lost()
+        scene.figure(
+            "redis",
+            case=trouble,
+            passed=not lost and not published.errors and answered < ANSWERED and delivered <= DELIVERED,
+            events=len(published.acknowledged),
+            lost=lost,
+            errors=published.errors.total(),
+            **{f"ingest_p{share * 100:.0f}_ms": round(answered * 1000)},
+            delivery_p95_ms=round(delivered * 1000),
+        )
+
+
+class TestDeafWorker:
+    def test_delivers_as_much_as_any_other(self, scene: Scene) -> None:
+        """Its Redis is silent for good, everybody else's is well: rings are sent, and it hears none."""
+        url = scene.stack.environment["REDIS_URL"]
+        proxy = scene.through_proxy("redis")
+        deaf, scene.stack.environment["REDIS_URL"] = scene.stack.environment["REDIS_URL"], url
+        scene.start(webhooks=4, workers=0)
+        scene.start_worker(environment={"REDIS_URL": deaf})
+
+        proxy.blackhole()
+        with scene.publishing(
+            rate=scene.size.pick(short=100, long=200), seconds=scene.size.pick(short=4, long=60)
+        ) as published:
+            pass
+        scene.settle()
+
+        delivered = scene.delivered_within(0.95)
+        scene.figure(
+            "redis",
+            case="worker deaf to it for good",
+            passed=not scene.lost() and delivered <= DELIVERED,
+            events=len(published.acknowledged),
+            lost=scene.lost(),
+            delivery_p95_ms=round(delivered * 1000),
+        )
+
+
+class TestHalfOpenRedis:
+    def test_is_given_up_for_a_new_connection(self, scene: Scene) -> None:
+        proxy = scene.through_proxy("redis")
+        scene.start(webhooks=1)
+        for _ in range(5):
+            self._deliver(scene)
+
+        proxy.forget()
+        began = time.monotonic()
+        heard = 0
+        while heard < IN_A_ROW:
+            assert time.monotonic() < began + 60, "rings are not heard again"
+            heard = heard + 1 if self._deliver(scene) < HEARD else 0
+            time.sleep(0.2)
+
+        took = time.monotonic() - began
+        scene.settle()
+        scene.figure("half-open", case="Redis", passed=took <= 30, heard_again_after_s=round(took, 1))
+
+    @staticmethod
+    def _deliver(scene: Scene) -> float:
+        """Publish an event and return how many seconds later it arrived."""
+        arrivals = len(scene.receiver.arrivals())
+        began = time.monotonic()
+        scene.publish()
+        wait_until(lambda: len(scene.receiver.arrivals()) > arrivals, timeout=10, what="the event")
+        return time.monotonic() - began
+
+
+class TestRings:
+    def test_by_the_thousand_send_nothing_twice(self, scene: Scene) -> None:
+        scene.start(webhooks=4, workers=2)
+        rings = scene.size.count(short=5_000, long=100_000)
+        ring = (
+            "import time, django; django.setup(); from deliveries import doorbell\n"
+            f"for number in range({rings}):\n"
+            "    doorbell.ring()\n"
+            "    if number % 1000 == 0: time.sleep(0.06)\n"
+        )
+
+        with scene.publishing(rate=50, seconds=scene.size.pick(short=3, long=10)) as published:
+            for _ in range(2):
+                subprocess.run(
+                    [sys.executable, "-c", ring], env=self._environment(scene), cwd=ROOT, check=True
+                )
+            with Client.from_url(scene.redis.url()) as redis:
+                waiting = redis.llen("celery")
+        scene.settle()
+
+        scene.figure(
+            "rings",
+            passed=scene.duplicates() == 0 and scene.lost() == 0 and waiting < 1_000,
+            rings=2 * rings,
+            events=len(published.acknowledged),
+            waiting_in_redis=waiting,
+            lost=scene.lost(),
+            duplicates=scene.duplicates(),
+        )
+
+    @staticmethod
+    def _environment(scene: Scene) -> dict[str, str]:
+        return {**scene.stack.environment, "DJANGO_SETTINGS_MODULE": "webhooks_project.settings"}
