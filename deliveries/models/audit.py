@@ -29,6 +29,7 @@ class AuditEntry(models.Model):
         API_KEY_CHANGED = "api_key.changed"
         API_KEY_REVOKED = "api_key.revoked"
         AGENT_CREATED = "agent.created"
+        ENCRYPTION_ROTATED = "encryption.rotated"
         RECOVERY_CREATED = "recovery.created"
         RECOVERY_PAUSED = "recovery.paused"
         RECOVERY_RESUMED = "recovery.resumed"

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any, Self
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -65,8 +66,15 @@ class SealedField(models.TextField):  # type: ignore[type-arg]
         raise TypeError(f"{self.name} takes a Sealed or None, not {type(value).__name__}.")
 
     def to_python(self, value: Any) -> Any:
-        """Return the value as given: nothing but a `Sealed` is ever put in."""
-        return value
+        """Return the value as given, and the token that a fixture holds as the `Sealed` it was.
+
+        :raises ValidationError: for a plain text, which would otherwise be stored readable.
+        """
+        if value is None or isinstance(value, Sealed):
+            return value
+        if isinstance(value, str) and secrets.is_token(value):
+            return Sealed(value)
+        raise ValidationError("This is neither sealed nor what a fixture holds of it.")
 
     def value_to_string(self, obj: models.Model) -> str:
         """Return the token, so that a fixture holds no readable secret."""

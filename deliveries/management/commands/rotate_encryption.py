@@ -1,0 +1,49 @@
+"""Seal with the new key what the old one sealed."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from deliveries import clock
+from deliveries.services import encryption
+from deliveries.services.encryption import Rotation
+
+
+class Command(BaseCommand):
+    """While the service runs; every process of it needs both keys by then, the new one first."""
+
+    help = (
+        "Encrypt webhook secrets, credentials and headers with the first of ENCRYPTION_KEYS. Put the new "
+        "key before the old one and restart every process first."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Say whether to do it."""
+        parser.add_argument("--dry-run", action="store_true", help="only count")
+
+    def handle(self, *, dry_run: bool, **options: Any) -> str:
+        """Rotate, and return how much that was.
+
+        :raises CommandError: something is left that the first key does not open.
+        """
+        rotation = encryption.rotate(
+            by="manage.py rotate_encryption", now=clock.now(), dry_run=dry_run, progress=self._show
+        )
+        counts = (
+            f"{'Would rotate' if dry_run else 'Rotated'} {rotation.rotated} values; "
+            f"{rotation.fresh} had the first key already, {len(rotation.unreadable)} cannot be read."
+        )
+        if rotation.unreadable:
+            raise CommandError("\n".join([counts, "None of ENCRYPTION_KEYS opens:", *rotation.unreadable]))
+        if rotation.changed:
+            raise CommandError(
+                f"{counts} {rotation.changed} are still written with an old key: restart every process with "
+                "the new one first, and run this again."
+            )
+        if dry_run:
+            return counts
+        return f"{counts} The first key alone opens everything: the others may be taken out now."
+
+    def _show(self, rotation: Rotation) -> None:
+        if self.stderr.isatty():
+            self.stderr.write(f"\r{rotation.rotated} rotated, {rotation.fresh} fresh", ending="")
