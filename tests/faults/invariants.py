@@ -149,6 +149,7 @@ def _logs_keep_secrets(scene: Scene) -> Iterator[str]:
         "SECRET_KEY": scene.stack.environment["SECRET_KEY"],
         "ENCRYPTION_KEYS": scene.stack.environment["ENCRYPTION_KEYS"],
         **{f"secret of {each.path}": each.secret for each in scene.subscriptions},
+        **{f"secret {place}": secret for place, secret in enumerate(scene.secrets)},
     }
     for path in scene.stack.folder.glob("*.log"):
         text = path.read_text(errors="replace")

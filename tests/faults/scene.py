@@ -82,6 +82,7 @@ class Scene:
         that makes some raises it to its bound; the invariants compare.
     :param uncertain: webhooks for which it is left open whether an event gets a delivery, because they
         were made, changed or removed while events were published.
+    :param secrets: what else no log may hold.
     """
 
     stack: Service
@@ -93,6 +94,7 @@ class Scene:
     chance: random.Random
     words: str
     allowed_duplicates: int = 0
+    secrets: list[str] = field(default_factory=list)
     uncertain: set[str] = field(default_factory=set)
     subscriptions: list[Subscription] = field(default_factory=list)
     workers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
@@ -276,9 +278,13 @@ class Scene:
         return sum(self.repeated().values())
 
     def repeated(self) -> Counter[tuple[str, str]]:
-        """Return by event and path how many requests arrived that no recorded attempt accounts for."""
+        """Return by event and path how many requests arrived that no recorded attempt accounts for.
+
+        The first is none, recorded or not: its delivery may have been cancelled meanwhile.
+        """
         arrived = Counter((each.event_id, each.path) for each in self.receiver.arrivals())
-        return arrived - Counter(self._attempted())
+        attempted = self._attempted()
+        return arrived - Counter({key: max(1, attempted.get(key, 0)) for key in arrived})
 
     def delivered_within(self, share: float, published: Published | None = None) -> float:
         """Return the seconds from the moment an event was meant to be published to its first arrival.
@@ -321,7 +327,7 @@ class Scene:
         pids = [pid for worker in self.alive() for pid in footprint.family(worker.pid)]
         return {pid: found for pid in pids if (found := footprint.of(pid)) is not None}
 
-    def figure(self, row: str, *, case: str = "", passed: bool, **measured: object) -> None:
+    def figure(self, row: str, *, case: str = "", passed: bool, **measured: Any) -> None:
         """Report a row of the issue's table and assert that its goal was reached.
 
         :param row: a key of `figures.ROWS`.

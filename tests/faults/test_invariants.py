@@ -1,0 +1,89 @@
+"""The invariants see what is wrong: each is broken on purpose here, behind the service's back."""
+
+import http.client
+
+import pytest
+
+from tests.faults import invariants
+from tests.faults.controller import Acknowledged, Published
+from tests.faults.scene import Scene
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.postgresql
+
+NOBODYS = "00000000-0000-0000-0000-000000000000"
+OVERDUE = (
+    "status = 'pending', due_at = now() - interval '1 hour', next_attempt_id = id, scheduled_at = now(),"
+    " finished_at = NULL"
+)
+DONE = "status = 'succeeded', due_at = NULL, next_attempt_id = NULL, scheduled_at = NULL, finished_at = now()"
+
+
+class TestInvariants:
+    def test_hold_where_nothing_is_wrong_and_name_what_is(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scene.start(webhooks=2)
+        first, _ = (scene.publish(each.agent_id) for each in scene.subscriptions)
+        wait_until(lambda: scene.receiver.count() == 2, timeout=10, what="arrivals")
+        scene.settle()
+        here, there = (each.webhook_id for each in scene.subscriptions)
+
+        def changing(table: str, change: str, back: str, *words: str) -> None:
+            """Change the rows of the first event, see what is said, and change them back."""
+            where = f"event_id = '{first}'"
+            if table == "attempt":
+                where = f"delivery_id = (SELECT id FROM deliveries_delivery WHERE {where})"
+            scene.stack.rows(f"UPDATE deliveries_{table} SET {change} WHERE {where} RETURNING id")
+            says(*words)
+            scene.stack.rows(f"UPDATE deliveries_{table} SET {back} WHERE {where} RETURNING id")
+
+        def says(*words: str) -> None:
+            with pytest.raises(AssertionError) as problems:
+                invariants.check(scene)
+            assert all(each in str(problems.value) for each in words), problems.value
+
+        invariants.check(scene)
+        scene.published.append(Published([Acknowledged(NOBODYS, "", 0, 0, 1)]))
+        says(f"acknowledged event {NOBODYS} is not in the database")
+        scene.published.pop()
+        changing(
+            "delivery",
+            f"webhook_id = '{there}'",
+            f"webhook_id = '{here}'",
+            f"event {first} has 0 deliveries to /0",
+            f"/1 has never seen event {first}",
+        )
+        changing("delivery", OVERDUE, DONE, "1 deliveries are leased or overdue")
+        changing("delivery", "status = 'failed'", "status = 'succeeded'", "its last attempt says otherwise")
+        changing("attempt", "number = 2", "number = 1", "counts 1 attempts and has [2]")
+        changing("attempt", "round = 2", "round = 1", "is in round 1 and has attempts of rounds [2]")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(invariants, "SLOTS", -100)
+            says("threads")
+        log = scene.stack.folder / "odd.log"
+        log.write_text(scene.words)
+        says("odd.log holds the payload")
+        log.write_text('{"event": "dispatcher.failed"}')
+        says("odd.log says ")
+        log.unlink()
+
+        invariants.check(scene)
+        send(scene.receiver.port, first)
+        says(f"1 duplicates, 0 allowed: {first} at /0", "no signature that fits", "another body")
+        scene.receiver.forget()
+        says("has succeeded, and /0 has never seen")
+        self.leave_nothing_wrong(scene)
+
+    def leave_nothing_wrong(self, scene: Scene) -> None:
+        """The receiver has forgotten what it saw, so that there is nothing left to check the rows against."""
+        scene.subscriptions.clear()
+
+
+def send(port: int, event_id: str) -> None:
+    """Send what the service has not."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("POST", "/0", body=b"{}", headers={"webhook-id": event_id, "webhook-timestamp": "1"})
+    connection.getresponse().read()
+    connection.close()
