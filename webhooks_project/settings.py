@@ -265,6 +265,10 @@ WEBHOOKS_LEASE_GRACE = env.seconds("WEBHOOKS_LEASE_GRACE", 30)
 WEBHOOKS_RETRY_DELAYS = env.delays(
     "WEBHOOKS_RETRY_DELAYS", [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400, 86400]
 )
+# How long a circuit stays open, in seconds: the first time, the second, and so on.
+WEBHOOKS_CIRCUIT_DELAYS = env.delays("WEBHOOKS_CIRCUIT_DELAYS", [30, 60, 120, 240, 480, 900])
+# A webhook that has had nothing but failures for this many days is turned off.
+WEBHOOKS_DISABLE_AFTER = env.days("WEBHOOKS_DISABLE_AFTER_DAYS", 5)
 # How long a stopping worker waits for exchanges under way.
 WEBHOOKS_DRAIN_TIMEOUT = env.seconds("WEBHOOKS_DRAIN_TIMEOUT", 25)
 # Attempts, and finished deliveries with their events, are kept this many days.

@@ -1,40 +1,58 @@
 """How webhooks are doing, and the circuit that keeps a dead receiver from costing anybody else."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, OuterRef, Q
 
 from deliveries.models.delivery import Delivery
 from deliveries.models.webhook import Webhook
+
+_COUNTED = (
+    "consecutive_failures",
+    "failing_since",
+    "last_success_at",
+    "last_failure_at",
+    "unavailable_in_a_row",
+)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of a batch of attempts for one webhook.
+
+    :param unavailable: how many of the failed the receiver could not take at all.
+    :param unavailable_at: when the last of those began; None when there is none.
+    :param answered_at: when the last one began that shows a receiver which is there; None when there is none.
+    """
+
+    succeeded: int = 0
+    failed: int = 0
+    unavailable: int = 0
+    unavailable_at: datetime | None = None
+    answered_at: datetime | None = None
 
 
 class WebhookHealthQuerySet(models.QuerySet["WebhookHealth"]):
     """Health rows."""
 
-    def note(self, *, succeeded: Collection[UUID], failed: Mapping[UUID, int], at: datetime) -> None:
-        """Count a batch of outcomes: which webhooks took something, and how often each of the others failed.
-
-        A success ends the row of failures, also of those that came in the same batch.
-        """
-        # In one order for everybody: two workers that each wait for the other's row would stop for good.
-        rows = self.filter(webhook__in={*succeeded, *failed}).select_for_update().order_by("pk")
-        list(rows.values_list("pk"))
-        if succeeded:
-            self.filter(webhook__in=succeeded).update(
-                consecutive_failures=0, failing_since=None, last_success_at=at
+    def note(self, tallies: Mapping[UUID, "Tally"], *, at: datetime) -> "list[WebhookHealth]":
+        """Count a batch of outcomes, by webhook, and return the rows as they are now."""
+        rows = list(self.taken(tallies))
+        for row in rows:
+            row.include(tallies[row.pk], at=at)
+        well = [row.pk for row in rows if not tallies[row.pk].failed]
+        if well:
+            self.filter(pk__in=well).update(
+                consecutive_failures=0, unavailable_in_a_row=0, failing_since=None, last_success_at=at
             )
-        if failed:
-            more = Case(*(When(pk=pk, then=Value(count)) for pk, count in failed.items()))
-            self.filter(webhook__in=failed).update(
-                consecutive_failures=F("consecutive_failures") + more,
-                failing_since=Coalesce("failing_since", Value(at)),
-                last_failure_at=at,
-            )
+        ill = [row for row in rows if tallies[row.pk].failed]
+        self.bulk_update(ill, _COUNTED)
+        return rows
 
     def taken(self, webhooks: Collection[UUID]) -> Self:
         """Keep those of the webhooks, locked, in the order in which everybody locks them."""
@@ -114,3 +132,16 @@ class WebhookHealth(models.Model):
 
     def __str__(self) -> str:
         return f"{self.webhook_id}: {self.consecutive_failures} failures in a row"
+
+    def include(self, tally: Tally, *, at: datetime) -> None:
+        """Count what came of a batch. An answer ends the row of what could not be taken, a success that of
+        failures, also of those that came in the same batch."""
+        if tally.failed:
+            self.consecutive_failures += tally.failed
+            self.failing_since = self.failing_since or at
+            self.last_failure_at = at
+        if tally.succeeded:
+            self.consecutive_failures = 0
+            self.failing_since = None
+            self.last_success_at = at
+        self.unavailable_in_a_row = 0 if tally.answered_at else self.unavailable_in_a_row + tally.unavailable

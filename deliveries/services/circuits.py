@@ -5,23 +5,32 @@ other: one delivery as a probe where the webhook was failing, and then ever more
 """
 
 import logging
-from collections.abc import Collection
+import random
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import F, Sum
 
 from deliveries import circuits as policy
-from deliveries.models import Delivery, WebhookHealth
+from deliveries.models import Delivery, TrafficMinute, WebhookHealth
+from deliveries.models.health import Tally
 from deliveries.services import holding
 
 logger = logging.getLogger(__name__)
 
 Circuit = WebhookHealth.Circuit
+# Nothing goes, or one at a time.
+_SHUT = (Circuit.OPEN, Circuit.PROBING)
 # How often a recovering circuit is looked at, by whichever process comes first.
 STEP = timedelta(seconds=1)
+# By how much the clocks of workers may differ.
+TOLERANCE = timedelta(seconds=1)
 # How many circuits one call moves, so that it ends soon.
 MOST = 100
 
@@ -38,6 +47,54 @@ def resume(webhook_ids: Collection[UUID], *, now: datetime) -> int:
         return WebhookHealth.objects.filter(pk__in=list(rows.values_list("pk", flat=True))).update(
             circuit=Circuit.RECOVERING, circuit_since=now, next_step_at=now, let_go=0
         )
+
+
+def follow(
+    healths: Iterable[WebhookHealth],
+    tallies: Mapping[UUID, Tally],
+    *,
+    now: datetime,
+    jitter: random.Random,
+) -> None:
+    """Move the circuits that a batch of results moves. Where all is well it asks nothing of the database.
+
+    Of attempts that began before a circuit became what it is nothing follows: they say what was known.
+
+    :param healths: as they are after the batch.
+    """
+    suspects = [health for health in healths if tallies[health.pk].unavailable]
+    recent = _recent(suspects, now=now)
+    for health in healths:
+        tally = tallies[health.pk]
+        if health.circuit in _SHUT:
+            if _is_news(tally.answered_at, health):
+                _unless_moved(health, _recover, now=now)
+            elif health.circuit == Circuit.PROBING and _is_news(tally.unavailable_at, health):
+                _unless_moved(health, partial(_open, jitter=jitter), now=now)
+        elif tally.unavailable and policy.trips(
+            in_a_row=health.unavailable_in_a_row,
+            attempts=recent[health.pk].attempts,
+            unavailable=recent[health.pk].unavailable,
+        ):
+            _unless_moved(health, partial(_open, jitter=jitter), now=now)
+
+
+def probe(webhook_id: UUID, *, now: datetime) -> None:
+    """Try a receiver that was down now: its webhook points elsewhere, or speaks to it in another way."""
+    with transaction.atomic():
+        for health in WebhookHealth.objects.filter(circuit__in=_SHUT).taken([webhook_id]):
+            _probe(health, now=now)
+
+
+def probe_with(delivery: Delivery, *, now: datetime) -> None:
+    """Make a delivery that is pending the probe of its webhook's circuit, if that is open.
+
+    The caller's transaction holds the delivery.
+    """
+    with transaction.atomic():
+        for health in WebhookHealth.objects.filter(circuit=Circuit.OPEN).taken([delivery.webhook_id]):
+            holding.hold(Delivery.objects.filter(webhook=health.pk).exclude(pk=delivery.pk), now=now)
+            _move(health, Circuit.PROBING, now=now, next_step_at=now + _lease(health))
 
 
 def start_over(webhook_id: UUID, *, now: datetime) -> None:
@@ -87,6 +144,59 @@ def _take_step(health: WebhookHealth, *, now: datetime) -> int:
     return _probe(health, now=now)
 
 
+class _Recent(NamedTuple):
+    attempts: int = 0
+    unavailable: int = 0
+
+
+def _recent(healths: Sequence[WebhookHealth], *, now: datetime) -> Mapping[UUID, _Recent]:
+    """Return the attempts of the last minutes, of those only that began after the circuit last moved."""
+    counts: dict[UUID, _Recent] = defaultdict(_Recent)
+    if not healths:
+        return counts
+    rows = TrafficMinute.objects.filter(
+        webhook__in=[health.pk for health in healths], minute__gt=TrafficMinute.of(now - policy.WINDOW)
+    )
+    moved = {health.pk: TrafficMinute.of(health.circuit_since) for health in healths if health.circuit_since}
+    sums = rows.values_list("webhook", "minute").annotate(
+        attempts=Sum(F("succeeded") + F("failed")), lost=Sum("unavailable")
+    )
+    for webhook_id, minute, attempts, unavailable in sums:
+        if minute > moved.get(webhook_id, 0):
+            before = counts[webhook_id]
+            counts[webhook_id] = _Recent(before.attempts + attempts, before.unavailable + unavailable)
+    return counts
+
+
+def _is_news(began_at: datetime | None, health: WebhookHealth) -> bool:
+    """Tell whether something began since the circuit is what it is, give or take what clocks differ by."""
+    since = health.circuit_since
+    return began_at is not None and since is not None and began_at >= since - TOLERANCE
+
+
+def _unless_moved(seen: WebhookHealth, act: Callable[..., object], *, now: datetime) -> None:
+    """Move a circuit, unless somebody else has since it was seen, or the webhook has been disabled."""
+    with transaction.atomic():
+        same = WebhookHealth.objects.filter(circuit=seen.circuit, circuit_since=seen.circuit_since)
+        for health in same.taken([seen.pk]):
+            if health.webhook.enabled:
+                act(health, now=now)
+
+
+def _open(health: WebhookHealth, *, now: datetime, jitter: random.Random) -> None:
+    """Let nothing through for a while, longer each time, and hold what is queued. A sweep holds the rest."""
+    wait = policy.open_for(
+        health.openings, delays=settings.WEBHOOKS_CIRCUIT_DELAYS, jitter=jitter.uniform(0.8, 1.2)
+    )
+    _move(health, Circuit.OPEN, now=now, next_step_at=now + wait, openings=health.openings + 1)
+    holding.hold(Delivery.objects.filter(webhook=health.pk), now=now)
+
+
+def _lease(health: WebhookHealth) -> timedelta:
+    """Return after how long a probe must have come to something."""
+    return timedelta(seconds=health.webhook.timeout) + settings.WEBHOOKS_LEASE_GRACE
+
+
 def _probe(health: WebhookHealth, *, now: datetime) -> int:
     """Let one delivery go, the oldest that is due; with none, the next that is published goes.
 
@@ -95,7 +205,7 @@ def _probe(health: WebhookHealth, *, now: datetime) -> int:
     holding.hold(Delivery.objects.filter(webhook=health.pk), now=now)
     held = holding.held(health.pk, now=now)
     gone = holding.let_go(held.filter(due_at__lte=now), most=1)
-    again = now + timedelta(seconds=health.webhook.timeout) + settings.WEBHOOKS_LEASE_GRACE
+    again = now + _lease(health)
     if not gone:
         next_due = held.filter(due_at__gt=now).order_by("due_at").values_list("due_at", flat=True).first()
         again = min(again, next_due or again)
@@ -104,7 +214,9 @@ def _probe(health: WebhookHealth, *, now: datetime) -> int:
 
 
 def _recover(health: WebhookHealth, *, now: datetime) -> int:
-    """Begin to let go what is held: the first stretch now."""
+    """Begin to let go what is held, and what waited beside a probe: the first stretch now."""
+    if health.circuit in _SHUT:
+        holding.hold(Delivery.objects.filter(webhook=health.pk), now=now)
     _move(health, Circuit.RECOVERING, now=now, next_step_at=now, let_go=0)
     return _ramp(health, now=now)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -10,7 +10,17 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count
 
 from deliveries import doorbell, payloads
-from deliveries.models import Account, Agent, Delivery, Event, EventType, IdempotencyKey, Webhook
+from deliveries.models import (
+    Account,
+    Agent,
+    Delivery,
+    Event,
+    EventType,
+    IdempotencyKey,
+    Pause,
+    Webhook,
+    WebhookHealth,
+)
 from deliveries.models.event import TYPE_FORM
 
 # What a header can carry: native API contract, "Events".
@@ -150,7 +160,8 @@ def _store(
     with transaction.atomic():
         fingerprints = [_fingerprint(draft, body) for draft, body in zip(drafts, bodies, strict=True)]
         before = _published_before(account, drafts, fingerprints, now=now)
-        webhooks = list(Webhook.objects.enabled().filter(account=account))
+        webhooks = list(Webhook.objects.enabled().filter(account=account).select_related("health"))
+        pauses = list(Pause.objects.in_force(now).filter(account=account))
         publications: list[Publication] = []
         fresh: list[_Fresh] = []
         for draft, body, fingerprint in zip(drafts, bodies, fingerprints, strict=True):
@@ -158,7 +169,7 @@ def _store(
             if key in before:
                 publications.append(before[key])
                 continue
-            made = _new(account, draft, body, webhooks, fingerprint, now=now)
+            made = _new(account, draft, body, webhooks, pauses, fingerprint, now=now)
             fresh.append(made)
             publications.append(Publication(event=made.event, matched=len(made.deliveries)))
             if key:
@@ -179,7 +190,7 @@ def _store(
             for made in sorted(fresh, key=lambda made: made.key)
             if made.key
         )
-        if any(publication.deliveries for publication in fresh):
+        if any(delivery.status == Delivery.Status.PENDING for made in fresh for delivery in made.deliveries):
             doorbell.ring_on_commit()
     return publications
 
@@ -197,6 +208,7 @@ def _new(
     draft: Draft,
     body: bytes,
     webhooks: Iterable[Webhook],
+    pauses: Collection[Pause],
     fingerprint: str,
     *,
     now: datetime,
@@ -215,6 +227,7 @@ def _new(
             account=account,
             event=event,
             webhook=webhook,
+            status=_first_status(webhook, draft.event_type, pauses),
             retries_left=webhook.max_retries,
             created_at=now,
             due_at=now,
@@ -224,6 +237,14 @@ def _new(
         if webhook.agent_id in agents and webhook.wants(draft.event_type)
     ]
     return _Fresh(draft.idempotency_key or "", fingerprint, event, deliveries)
+
+
+def _first_status(webhook: Webhook, event_type: str, pauses: Iterable[Pause]) -> Delivery.Status:
+    """Return whether a new delivery may go or is kept back. What changes meanwhile, the claim sees."""
+    is_open = webhook.health.circuit == WebhookHealth.Circuit.OPEN
+    if is_open or any(pause.covers(webhook, event_type) for pause in pauses):
+        return Delivery.Status.HELD
+    return Delivery.Status.PENDING
 
 
 def _published_before(

@@ -2,7 +2,6 @@
 
 import logging
 import random
-from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -11,11 +10,12 @@ from uuid import UUID
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 
-from deliveries import retries
+from deliveries import circuits, retries
 from deliveries.models import Attempt, Delivery, Failure, TrafficMinute, WebhookHealth
+from deliveries.models.health import Tally
 from deliveries.reasons import Reason, describe
 from deliveries.retries import RetrySchedule
-from deliveries.services import composing, webhooks
+from deliveries.services import composing, following
 from deliveries.transport import Reply, Request, TransportError
 
 logger = logging.getLogger(__name__)
@@ -141,17 +141,20 @@ def _record(results: Sequence[Result], recorded: Recorded, *, now: datetime, jit
         }
         _move(succeeded, failed, delays, now=now)
         _note_failures(succeeded, failed, delays, rows, now=now)
-        WebhookHealth.objects.note(
-            succeeded={result.delivery.webhook_id for result in succeeded},
-            failed=Counter(result.delivery.webhook_id for result in failed),
-            at=now,
-        )
+        tallies = _tallies(counting)
+        healths = WebhookHealth.objects.note(tallies, at=now)
         # After the health, whose rows keep apart who records for the same webhook.
         TrafficMinute.objects.add(_traffic(result, delays) for result in counting)
     recorded.fenced += len(results) - len(counting) - len(held)
     recorded.left += held
     _log(failed, delays)
-    _disable_gone(failed, now=now)
+    try:
+        following.follow(healths, tallies, gone=_gone(failed), now=now, jitter=jitter)
+    except Exception as error:
+        # The results are written; whatever is wrong here must not have them taken for refused.
+        if _is_away(error):
+            raise
+        logger.exception("A webhook was not followed up", extra={"event": "webhook.not_followed"})
 
 
 def _log(failed: Iterable[Result], delays: Container[UUID]) -> None:
@@ -169,18 +172,28 @@ def _log(failed: Iterable[Result], delays: Container[UUID]) -> None:
         )
 
 
-def _disable_gone(failed: Iterable[Result], *, now: datetime) -> None:
-    """Turn off the webhooks whose receivers want no more; in a transaction of its own, because it locks
-    webhooks first and deliveries after, as everybody does who changes a webhook."""
-    gone = {
+def _gone(failed: Iterable[Result]) -> set[tuple[UUID, str]]:
+    """Return the webhooks whose receivers want no more, and the URLs at which they said so."""
+    return {
         (result.delivery.webhook_id, result.request.url)
         for result in failed
         if result.http_status == GONE and result.request is not None
     }
-    for webhook_id, url in gone:
-        webhooks.disable(
-            webhook_id, reason="The receiver answered 410 Gone.", url=url, by="The receiver", now=now
-        )
+
+
+def _tallies(counting: Iterable[Result]) -> dict[UUID, Tally]:
+    """Return what came of the attempts, by webhook."""
+    tallies: dict[UUID, Tally] = {}
+    for result in sorted(counting, key=lambda result: result.started_at):
+        tally = tallies.setdefault(result.delivery.webhook_id, Tally())
+        tally.succeeded += int(result.reason is None)
+        tally.failed += int(result.reason is not None)
+        if circuits.is_answer(result.reason, result.http_status):
+            tally.answered_at = result.started_at
+        if circuits.is_unavailable(result.reason, result.http_status):
+            tally.unavailable += 1
+            tally.unavailable_at = result.started_at
+    return tallies
 
 
 def _counting(results: Sequence[Result]) -> tuple[list[Result], dict[UUID, Delivery], list[Result]]:
@@ -291,6 +304,7 @@ def _traffic(result: Result, delays: Container[UUID]) -> TrafficMinute:
         succeeded=int(not failed),
         failed=int(failed),
         given_up=int(failed and delivery.pk not in delays),
+        unavailable=int(circuits.is_unavailable(result.reason, result.http_status)),
         duration_ms=milliseconds,
         **{TrafficMinute.column(milliseconds): 1},
     )

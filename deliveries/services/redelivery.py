@@ -10,7 +10,7 @@ from django.db import transaction
 from deliveries import doorbell
 from deliveries.models import AuditEntry, Delivery, Failure, Recovery
 from deliveries.models.delivery import DeliveryQuerySet
-from deliveries.services import auditing
+from deliveries.services import auditing, circuits
 
 BATCH = 500
 # How many of the deliveries the note of an act names.
@@ -25,6 +25,7 @@ def redeliver(delivery: Delivery, *, by: str, now: datetime) -> Delivery:
     """Queue one attempt, and return the delivery as it is now. Of two at once, one succeeds.
 
     It sends the stored body to the webhook as it is then: its current URL, credentials, headers and timeout.
+    Where nothing goes because the receiver was down, it is the one that tries whether it still is.
 
     :raises NotRedeliverable: when the delivery has not failed, or its webhook is disabled or deleted.
     """
@@ -32,6 +33,7 @@ def redeliver(delivery: Delivery, *, by: str, now: datetime) -> Delivery:
     with transaction.atomic():
         if not _queue_some(Delivery.objects.filter(pk=delivery.pk), now=now).moved:
             raise NotRedeliverable("Only a failed delivery to an enabled webhook can be sent again.")
+        circuits.probe_with(delivery, now=now)
         auditing.note(
             AuditEntry.Action.DELIVERIES_REDELIVERED,
             by=by,

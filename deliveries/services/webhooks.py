@@ -1,7 +1,9 @@
 """Webhooks: making them, changing them, turning them off and on, renewing their secrets, deleting them."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple, TypedDict, Unpack
 from uuid import UUID
 
@@ -23,11 +25,23 @@ from deliveries.models.event import TYPE_FORM
 from deliveries.secrets import Undecryptable
 from deliveries.services import auditing, circuits, egress, holding
 
+logger = logging.getLogger(__name__)
+
 NEED_A_CREDENTIAL = (
     Webhook.Authorization.BEARER,
     Webhook.Authorization.BASIC,
     Webhook.Authorization.API_KEY,
 )
+# What decides where a request goes and what it looks like: with it changed, a receiver may take events again.
+SPEAKING = {
+    "url",
+    "http_method",
+    "timeout",
+    "secret",
+    "authorization_scheme",
+    "authorization_credential",
+    "custom_headers",
+}
 # How many secrets sign a request at most: a header takes no more than so much, and a receiver's patience too.
 MAX_SECRETS = 5
 
@@ -187,6 +201,7 @@ def disable(webhook_id: UUID, *, reason: str, by: str, now: datetime, url: str |
             webhook = Webhook.objects.get(pk=webhook_id)
             WebhookRevision.objects.note(webhook, at=now)
             _note(AuditEntry.Action.WEBHOOK_DISABLED, webhook, by=by, now=now, why=reason)
+            transaction.on_commit(partial(_log_disabled, webhook_id, reason))
     return bool(turned_off)
 
 
@@ -238,10 +253,13 @@ def _apply(held: Webhook, fields: Fields, *, by: str, now: datetime) -> None:
     columns = _columns(fields, of=held)
     if columns.get("enabled"):
         columns["disabled_reason"] = ""
+    was_enabled = held.enabled
     Webhook.objects.filter(pk=held.pk).update(**columns, updated_at=now)
     _revise(held, columns, now=now)
-    if "enabled" in fields:
-        _follow(held.pk, enabled=fields["enabled"], now=now)
+    if held.enabled != was_enabled:
+        _follow(held.pk, enabled=held.enabled, now=now)
+    elif fields.keys() & SPEAKING:
+        circuits.probe(held.pk, now=now)
     _note(AuditEntry.Action.WEBHOOK_CHANGED, held, by=by, now=now, fields=sorted(fields))
 
 
@@ -288,6 +306,13 @@ def _follow(webhook_id: UUID, *, enabled: bool, now: datetime) -> None:
     else:
         circuits.shut(webhook_id, now=now)
         holding.hold(Delivery.objects.filter(webhook=webhook_id), now=now)
+
+
+def _log_disabled(webhook_id: UUID, reason: str) -> None:
+    logger.warning(
+        "A webhook was disabled",
+        extra={"event": "webhook.disabled", "webhook_id": webhook_id, "reason": reason},
+    )
 
 
 def _note(

@@ -1,5 +1,6 @@
 """A transport that sends nothing: it answers as told. What it promises, the conformance suite checks."""
 
+import random
 from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
@@ -48,3 +49,11 @@ class FakeTransport:
     def close(self) -> None:
         """Note that it was closed."""
         self.closed = True
+
+
+class Steady(random.Random):
+    """Jitter that changes nothing."""
+
+    def uniform(self, a: float, b: float) -> float:
+        """Return the middle."""
+        return (a + b) / 2

@@ -1,4 +1,3 @@
-import random
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,21 +10,13 @@ from deliveries.services import composing, recording, redelivery, webhooks
 from deliveries.services.recording import Result
 from deliveries.transport import Reply, TransportError
 from tests import builders
-from tests.services.fakes import a_reply
+from tests.services.fakes import Steady, a_reply
 from tests.somebody_else import holding
 
 pytestmark = pytest.mark.django_db
 
 SECOND = timedelta(seconds=1)
 TIMEOUT = TransportError(Reason.CONNECTION_TIMEOUT)
-
-
-class Steady(random.Random):
-    """Jitter that changes nothing."""
-
-    def uniform(self, a: float, b: float) -> float:
-        """Return the middle."""
-        return (a + b) / 2
 
 
 def a_result(delivery: Delivery, outcome: Reply | TransportError, *, at: datetime = builders.NOW) -> Result:

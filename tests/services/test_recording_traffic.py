@@ -113,7 +113,13 @@ class TestRecord:
             a_result(builders.a_claimed_delivery(builders.a_webhook(max_retries=1)), TIMEOUT),
         )
 
-        assert totals() == {"failed": 2, "given_up": 1, "duration_ms": 284, "upto_250": 2}
+        assert totals() == {
+            "failed": 2,
+            "given_up": 1,
+            "unavailable": 2,
+            "duration_ms": 284,
+            "upto_250": 2,
+        }
 
     def test_counts_a_redelivery_that_failed_again(self, now: datetime) -> None:
         delivery = builders.a_failed_delivery()
@@ -121,7 +127,13 @@ class TestRecord:
 
         record(*(a_result(claimed, a_reply(500)) for claimed in builders.claim(now)))
 
-        assert totals() == {"failed": 1, "given_up": 1, "duration_ms": 142, "upto_250": 1}
+        assert totals() == {
+            "failed": 1,
+            "given_up": 1,
+            "unavailable": 1,
+            "duration_ms": 142,
+            "upto_250": 1,
+        }
 
     def test_counts_once_what_is_recorded_twice(self) -> None:
         result = a_result(builders.a_claimed_delivery(), a_reply())
