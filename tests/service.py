@@ -35,11 +35,13 @@ class Answer:
 class Service:
     """An installation of the service, with a handle on each of its processes.
 
-    `environment` is what processes get that start from now on, `database_url` is where we look ourselves.
+    `environment` is what processes get that start from now on, `database_url` is where we look ourselves, and
+    `code` is the version of ours that runs.
     """
 
     folder: Path
     environment: dict[str, str]
+    code: Path = ROOT
     port: int = field(default_factory=free_port)
     key: str = ""
     agent_id: str = ""
@@ -59,7 +61,7 @@ class Service:
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", *command],
-                cwd=ROOT,
+                cwd=self.code,
                 env={**self.environment, **(environment or {})},
                 stdout=log,
                 stderr=log,
@@ -117,7 +119,7 @@ class Service:
         """Run a management command and return what it printed."""
         process = subprocess.run(
             [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
+            cwd=self.code,
             env=self.environment,
             capture_output=True,
             text=True,

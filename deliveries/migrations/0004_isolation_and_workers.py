@@ -72,13 +72,6 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.AddField(
-            model_name="trafficminute",
-            name="unavailable",
-            field=models.PositiveIntegerField(
-                db_default=0, default=0, help_text="Failed because the receiver could not take anything."
-            ),
-        ),
-        migrations.AddField(
             model_name="webhookhealth",
             name="circuit",
             field=models.CharField(
@@ -154,6 +147,15 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="health_steps_unless_closed",
+            ),
+        ),
+        # After the health, as everybody locks the two who writes results: or one waits for the other, and the
+        # other for the one.
+        migrations.AddField(
+            model_name="trafficminute",
+            name="unavailable",
+            field=models.PositiveIntegerField(
+                db_default=0, default=0, help_text="Failed because the receiver could not take anything."
             ),
         ),
         migrations.AddField(

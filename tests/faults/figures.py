@@ -48,6 +48,16 @@ ROWS = {
         "same results, 0 duplicates",
         "The scheduler does the housekeeping and nothing else.",
     ),
+    "migration": Row(
+        "online migration N -> N+1 under load",
+        "0 errors, no lock wait > 2 s, 0 lost",
+        "A new version is migrated to while the old one works, and takes over in the middle of the traffic.",
+    ),
+    "disk-full": Row(
+        "disk full: PostgreSQL's, a worker's log, SQLite's",
+        "503 until there is room, no partial rows, 0 lost; deliveries go on without logs",
+        "A full disk is told to whoever publishes, and nothing is half stored.",
+    ),
     "clocks": Row(
         "clocks of two workers +/- 2 h apart; clocks that step",
         "0 early retries, 0 extra duplicates; the database's forward: duplicates <= in flight",
