@@ -67,6 +67,15 @@ def errors() -> int:
     return ringer.errors if ringer else 0
 
 
+def broker_answers() -> bool:
+    """Tell whether the broker can be reached; one that lives in this process always can.
+
+    :raises Exception: whatever the library says instead of no.
+    """
+    url = str(current_app.conf.broker_url)
+    return bool(_redis(url).ping()) if _is_redis(url) else True
+
+
 class _Ringer:
     """The thread that talks to the broker for this process."""
 

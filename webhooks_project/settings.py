@@ -42,6 +42,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "webhooks_project.request_ids.RequestIdMiddleware",
+    "deliveries.probes.middleware.ProbeMiddleware",
     "webhooks_project.policies.PolicyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -277,6 +278,8 @@ WEBHOOKS_RETENTION = env.days("WEBHOOKS_RETENTION_DAYS", 30)
 WEBHOOKS_LIMIT_READ = env.limit("WEBHOOKS_LIMIT_READ", "1200/minute")
 WEBHOOKS_LIMIT_PUBLISH = env.limit("WEBHOOKS_LIMIT_PUBLISH", "120000/minute")
 WEBHOOKS_LIMIT_MANAGE = env.limit("WEBHOOKS_LIMIT_MANAGE", "600/minute")
+# Who carries it may read /metrics; without one, only who asks from this machine.
+WEBHOOKS_METRICS_TOKEN = env.text("WEBHOOKS_METRICS_TOKEN")
 
 # --- Logs -------------------------------------------------------------------------------------------------
 

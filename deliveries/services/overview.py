@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db.models import Count, Min
 
-from deliveries.models import Delivery, Failure
+from deliveries.models import Delivery, Failure, WebhookHealth, Worker
 
 BUSIEST = 10
 
@@ -31,6 +31,8 @@ class QueueStatus:
     :param scheduled: for later: retries.
     :param held: until their webhooks are enabled.
     :param failed: failures that nothing happens to any more unless a person does something.
+    :param workers: alive.
+    :param open_circuits: webhooks that nothing is sent to until their receivers answer again.
     :param busiest: the webhooks with the most due, at most `BUSIEST` of them.
     """
 
@@ -40,6 +42,8 @@ class QueueStatus:
     scheduled: int
     held: int
     failed: int
+    workers: int
+    open_circuits: int
     busiest: list[Backlog]
 
 
@@ -60,5 +64,9 @@ def queue_status(*, now: datetime) -> QueueStatus:
         scheduled=pending.filter(lease_token=None, due_at__gt=now).count(),
         held=Delivery.objects.filter(status=Delivery.Status.HELD).count(),
         failed=Failure.objects.inactive().count(),
+        workers=Worker.objects.alive(now).count(),
+        open_circuits=WebhookHealth.objects.filter(
+            next_step_at__isnull=False, circuit=WebhookHealth.Circuit.OPEN
+        ).count(),
         busiest=backlogs[:BUSIEST],
     )

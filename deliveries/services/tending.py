@@ -36,14 +36,14 @@ def sweep(*, now: datetime) -> bool:
     closed = WebhookHealth.objects.filter(circuit=WebhookHealth.Circuit.CLOSED, webhook__enabled=True)
     circuits.resume(list(closed.holding_back(now).values_list("pk", flat=True)[:MOST]), now=now)
     count = 0
-    for pk in _with_queue(_unreachable(now), [Delivery.Status.PENDING], now=now):
+    for pk in _with_queue(unreachable(now), [Delivery.Status.PENDING], now=now):
         count += holding.hold(Delivery.objects.filter(webhook=pk), now=now)
         if count >= holding.BATCH:
             return True
     return False
 
 
-def _unreachable(now: datetime) -> WebhookQuerySet:
+def unreachable(now: datetime) -> WebhookQuerySet:
     """Return the webhooks nothing is sent to: disabled, with an open circuit, or paused."""
     pauses = Pause.objects.in_force(now).of_webhook(OuterRef("pk"), account=OuterRef("account"))
     is_open = Q(health__circuit=WebhookHealth.Circuit.OPEN)

@@ -55,13 +55,15 @@ class TestQueueStatus:
         lines = run("queue_status").stdout.splitlines()
 
         assert lines[0].startswith("due now     3, the oldest for 0:05:0")
-        assert lines[1:5] == [
+        assert lines[1:7] == [
             "in flight   1",
             "scheduled   2",
             "held        3",
             "failed      5 that need attention",
+            "circuits    0 open",
+            "workers     0 alive",
         ]
-        assert lines[7].startswith(f"       2  Busy ({busy.pk}), the oldest for 0:05:0")
+        assert lines[9].startswith(f"       2  Busy ({busy.pk}), the oldest for 0:05:0")
 
     def test_is_calm_when_nothing_waits(self, run: Run) -> None:
         assert run("queue_status").stdout.splitlines()[0] == "due now     0"
@@ -73,6 +75,8 @@ class TestQueueStatus:
             "scheduled": 0,
             "held": 0,
             "failed": 0,
+            "workers": 0,
+            "open_circuits": 0,
             "busiest": [],
         }
 
@@ -103,6 +107,8 @@ class TestQueueStatus:
             "deliveries_queue",
             "deliveries_held",
             "failures_needing_attention",
+            "deliveries_worker_seen_at",
+            "health_steps",
         ]
         for plan, index in zip(plans, indexes, strict=True):
             assert index in plan

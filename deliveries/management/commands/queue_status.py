@@ -43,6 +43,8 @@ def _as_text(status: QueueStatus, *, now: datetime) -> str:
         f"scheduled   {status.scheduled}",
         f"held        {status.held}",
         f"failed      {status.failed} that need attention",
+        f"circuits    {status.open_circuits} open",
+        f"workers     {status.workers} alive",
     ]
     if status.busiest:
         lines += ["", "Most due:"]

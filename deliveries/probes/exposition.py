@@ -1,0 +1,137 @@
+"""The metrics, in the form Prometheus reads. What each means is in docs/operating.md.
+
+The numbers of the service come from the database, so every web process gives the same. What a web process
+says of itself carries its process id: gunicorn lets any of them answer, and the series must not mix.
+"""
+
+import os
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+
+import django
+from django.db import Error as DatabaseError
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from deliveries import clock, doorbell
+from deliveries.models import Worker
+from deliveries.probes.errands import Errand
+from deliveries.services import measuring
+from deliveries.services.measuring import Measures
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# How long the database is waited for, in seconds: less than a scrape may take.
+PATIENCE = 5.0
+
+
+def expose() -> bytes:
+    """Return all metrics; without a database those of the process, and that there is none."""
+    now = clock.now()
+    try:
+        measures = _measures.answer()
+    except (DatabaseError, TimeoutError):
+        measures = None
+    return render(measures, now=now)
+
+
+def render(measures: Measures | None, *, now: datetime) -> bytes:
+    """Return metrics in the text form."""
+    registry = CollectorRegistry()
+    registry.register(_Collector(measures, now))
+    return generate_latest(registry)
+
+
+class _Collector(Collector):
+    def __init__(self, measures: Measures | None, now: datetime) -> None:
+        self._measures = measures
+        self._now = now
+
+    def collect(self) -> Iterator[Metric]:
+        yield _gauge("database_up", "Whether the database gave the numbers.", self._measures is not None)
+        if self._measures is not None:
+            yield from _of_the_queue(self._measures, self._now)
+            yield from _of_the_workers(self._measures)
+        yield from _of_this_process()
+
+
+def _of_the_queue(measures: Measures, now: datetime) -> Iterator[Metric]:
+    oldest = measures.oldest_due_at
+    age = (now - oldest).total_seconds() if oldest else 0.0
+    yield _gauge("due", "Deliveries that wait for a worker.", measures.due)
+    yield _gauge("oldest_due_age_seconds", "For how long the oldest of those has been due.", max(0.0, age))
+    yield _gauge("in_flight", "Deliveries with a worker.", measures.in_flight)
+    yield _gauge("scheduled", "Deliveries whose next attempt is later.", measures.scheduled)
+    yield _gauges("held", "Deliveries kept back, by reason.", "reason", measures.held)
+    yield _gauges("stranded", "Deliveries nobody seems to care for.", "why", measures.stranded)
+    yield _gauges("circuits", "Webhooks whose circuit is not closed.", "state", measures.circuits)
+    yield _gauge("pauses", "Pauses in force.", measures.pauses)
+    yield _gauge("failures_waiting", "Failures that need a person.", measures.failures)
+
+
+def _of_the_workers(measures: Measures) -> Iterator[Metric]:
+    counts = {"alive": len(measures.alive), "silent": measures.silent}
+    yield _gauges("workers", "Processes that deliver.", "state", counts)
+    gauges = {
+        "under_way": "Exchanges under way.",
+        "slots": "Exchanges under way at most.",
+        "unrecorded": "Results not written yet.",
+    }
+    for name, text in gauges.items():
+        values = {str(worker): getattr(worker, name) for worker in measures.alive}
+        yield _gauges(f"worker_{name}", text, "worker", values)
+    skews = {str(worker): _skew(worker) for worker in measures.alive}
+    yield _gauges("worker_clock_skew_seconds", "How far its host's clock is ahead.", "worker", skews)
+    counters = {
+        "recorded": "Results written.",
+        "fenced": "Results of old claims that changed nothing.",
+        "database_errors": "Times the database failed it.",
+        "doorbell_errors": "Rings its broker did not take.",
+    }
+    for name, text in counters.items():
+        family = CounterMetricFamily(f"webhooks_worker_{name}", text, labels=["worker"])
+        for worker in measures.alive:
+            family.add_metric([str(worker)], getattr(worker, name))
+        yield family
+
+
+def _of_this_process() -> Iterator[Metric]:
+    pid = str(os.getpid())
+    errors = CounterMetricFamily(
+        "webhooks_web_doorbell_errors", "Rings the broker did not take from this process.", labels=["pid"]
+    )
+    errors.add_metric([pid], doorbell.errors())
+    yield errors
+    skew = {pid: clock.skew().total_seconds()}
+    yield _gauges("web_clock_skew_seconds", "How far this host's clock is ahead.", "pid", skew)
+    versions = {"python": platform.python_version(), "django": django.get_version()}
+    build = GaugeMetricFamily("webhooks_build_info", "What is running.", labels=list(versions))
+    build.add_metric(list(versions.values()), 1)
+    yield build
+    yield from _kept_apart(ProcessCollector(registry=None).collect(), pid)
+
+
+def _kept_apart(metrics: Iterable[Metric], pid: str) -> Iterator[Metric]:
+    for metric in metrics:
+        metric.samples = [sample._replace(labels={"pid": pid}) for sample in metric.samples]
+        yield metric
+
+
+def _skew(worker: Worker) -> float:
+    return worker.clock_skew.total_seconds() if worker.clock_skew else 0.0
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"webhooks_{name}", text, value=value)
+
+
+def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"webhooks_{name}", text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+_measures = Errand(lambda: measuring.measure(now=clock.now()), patience=PATIENCE)

@@ -1,0 +1,129 @@
+"""Measuring: how the service is doing at one moment, at a cost that does not grow with the queue."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Case, Count, Exists, Min, OuterRef, QuerySet, Subquery, Value, When
+
+from deliveries.models import Delivery, Failure, Pause, Webhook, WebhookHealth, Worker
+from deliveries.models.webhook import WebhookQuerySet
+from deliveries.services import tending
+
+# No count goes beyond this: it says "as many, or more".
+MOST = 100_000
+# A lease that ran out this long ago should have been taken over.
+_TAKEN_OVER_WITHIN = timedelta(minutes=1)
+# More workers than this are not listed one by one.
+_LISTED = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures:
+    """The service at one moment. Counts end at `MOST`.
+
+    :param due: waiting for a worker, without what is held or could not be sent anyway: of webhooks that are
+        disabled, paused or behind an open circuit.
+    :param oldest_due_at: since when the oldest of those has been due; None when there is none.
+    :param in_flight: with a worker.
+    :param scheduled: for later: retries.
+    :param held: why what is held is: `disabled`, `circuit`, `paused`, or `none`, which is being let go.
+    :param stranded: what nobody seems to care for: `held` without a reason, with a `lease` that ran out long
+        ago, or `due` for longer than two polls while nothing of its webhook is under way.
+    :param circuits: how many are not closed, by their state.
+    :param pauses: how many are in force.
+    :param failures: those that need a person.
+    :param alive: the workers seen lately.
+    :param silent: how many others were not, and did not stop in good order; those of the last day.
+    """
+
+    due: int
+    oldest_due_at: datetime | None
+    in_flight: int
+    scheduled: int
+    held: Mapping[str, int]
+    stranded: Mapping[str, int]
+    circuits: Mapping[str, int]
+    pauses: int
+    failures: int
+    alive: list[Worker]
+    silent: int
+
+
+def measure(*, now: datetime) -> Measures:
+    """Ask the database; each number comes from an index, and no question reads more than `MOST` rows of it.
+
+    :raises django.db.Error: when the database is away.
+    """
+    reachable = Webhook.objects.exclude(pk__in=tending.unreachable(now).values("pk"))
+    pending = Delivery.objects.filter(status=Delivery.Status.PENDING)
+    due = pending.filter(due_at__lte=now)
+    leased = Delivery.objects.filter(lease_token__isnull=False)
+    held = _held(now)
+    ran_out = leased.filter(due_at__lte=now - _TAKEN_OVER_WITHIN, webhook__in=reachable)
+    alive = Worker.objects.alive(now)
+    return Measures(
+        due=_count(due.filter(webhook__in=reachable)),
+        oldest_due_at=_with_oldest(reachable, due).aggregate(oldest=Min("oldest_due_at"))["oldest"],
+        in_flight=_count(leased.filter(due_at__gt=now)),
+        scheduled=_count(pending.filter(lease_token=None, due_at__gt=now)),
+        held=held,
+        stranded={
+            "held": held["none"],
+            "lease": _count(ran_out),
+            "due": _count(due.filter(webhook__in=_neglected(reachable, due, now))),
+        },
+        circuits=_circuits(),
+        pauses=Pause.objects.in_force(now).count(),
+        failures=_count(Failure.objects.inactive(), in_order_of=("account", "created_at")),
+        alive=list(alive.order_by("host", "pid", "pk")[:_LISTED]),
+        silent=Worker.objects.exclude(pk__in=alive.values("pk")).count(),
+    )
+
+
+def _count(rows: "QuerySet[Any]", *, in_order_of: tuple[str, ...] = ("webhook", "due_at")) -> int:
+    """Count rows up to `MOST`, in the order of the index that is to be read."""
+    return rows.order_by(*in_order_of)[:MOST].count()
+
+
+def _with_oldest(webhooks: WebhookQuerySet, due: "QuerySet[Delivery]") -> "QuerySet[Any]":
+    """Add since when each webhook's oldest due delivery has been due: one look into the queue's index."""
+    oldest = due.filter(webhook=OuterRef("pk")).order_by("due_at").values("due_at")[:1]
+    return webhooks.annotate(oldest_due_at=Subquery(oldest))
+
+
+def _neglected(webhooks: WebhookQuerySet, due: "QuerySet[Delivery]", now: datetime) -> "QuerySet[Any]":
+    """Keep those of which something has been due for a while, and nothing is under way."""
+    under_way = Delivery.objects.filter(webhook=OuterRef("pk"), lease_token__isnull=False, due_at__gt=now)
+    long_ago = now - 2 * settings.WEBHOOKS_POLL_INTERVAL
+    waiting = _with_oldest(webhooks, due).filter(oldest_due_at__lte=long_ago)
+    return waiting.exclude(Exists(under_way)).values("pk")
+
+
+def _held(now: datetime) -> dict[str, int]:
+    """Count what is held by its reason, which is told of each webhook and not of each delivery: where types
+    of an account's events are paused, all that is held of that account counts as paused."""
+    in_force = Pause.objects.in_force(now)
+    of_webhook = in_force.of_webhook(OuterRef("pk"), account=OuterRef("account"))
+    of_types = in_force.exclude(event_type="").filter(account=OuterRef("account"))
+    moving = WebhookHealth.objects.filter(webhook=OuterRef("pk"), next_step_at__isnull=False)
+    reason = Case(
+        When(enabled=False, then=Value("disabled")),
+        When(Exists(moving), then=Value("circuit")),
+        When(Exists(of_webhook) | Exists(of_types), then=Value("paused")),
+        default=Value("none"),
+    )
+    webhooks = Webhook.objects.annotate(reason=reason)
+    held = Delivery.objects.filter(status=Delivery.Status.HELD)
+    return {
+        reason: _count(held.filter(webhook__in=webhooks.filter(reason=reason).values("pk")))
+        for reason in ("disabled", "circuit", "paused", "none")
+    }
+
+
+def _circuits() -> dict[str, int]:
+    states = [state for state in WebhookHealth.Circuit.values if state != WebhookHealth.Circuit.CLOSED]
+    moving = WebhookHealth.objects.filter(next_step_at__isnull=False)
+    return {**dict.fromkeys(states, 0), **dict(moving.values_list("circuit").annotate(count=Count("*")))}

@@ -1,0 +1,274 @@
+"""/healthz, /readyz and /metrics, as load balancers and Prometheus ask for them."""
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.db import OperationalError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.test import Client
+from prometheus_client.parser import text_string_to_metric_families
+
+from deliveries import doorbell
+from deliveries.models import Worker
+from deliveries.probes import exposition, readiness
+from deliveries.probes.errands import Errand
+from deliveries.services import measuring
+from tests import builders
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PATHS = ("/healthz", "/readyz", "/metrics")
+
+
+@pytest.fixture
+def probe(settings: Any) -> Client:
+    """A load balancer: it knows an address, and no TLS."""
+    settings.SECURE_SSL_REDIRECT = True
+    settings.ALLOWED_HOSTS = ["hooks.example.com"]
+    return Client(headers={"host": "10.1.2.3:8000"})
+
+
+@pytest.fixture
+def database_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody ask the database anything."""
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", fail)
+
+
+@pytest.fixture
+def read_metrics(probe: Client) -> Callable[[], dict[str, float]]:
+    """Return the values of the metrics by name and labels."""
+
+    def read() -> dict[str, float]:
+        return {
+            "".join(
+                [sample.name, *(f" {name}={value}" for name, value in sample.labels.items())]
+            ): sample.value
+            for family in text_string_to_metric_families(probe.get("/metrics").content.decode())
+            for sample in family.samples
+        }
+
+    return read
+
+
+@pytest.mark.django_db(transaction=True)
+class TestEveryProbe:
+    @pytest.mark.parametrize("path", PATHS)
+    def test_answers_whatever_the_host_name_and_is_never_kept(self, probe: Client, path: str) -> None:
+        response = probe.get(path)
+
+        assert response.status_code == 200, response.content
+        assert response["Cache-Control"] == "no-store"
+        assert response["X-Request-Id"]
+        assert not response.cookies
+
+    @pytest.mark.parametrize("path", PATHS)
+    def test_answers_head_without_a_body(self, probe: Client, path: str) -> None:
+        response = probe.head(path)
+
+        assert (response.status_code, response.content) == (200, b"")
+        assert int(response["Content-Length"]) > 0
+
+    @pytest.mark.parametrize("path", PATHS)
+    @pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "options"])
+    def test_refuses_every_other_method(self, probe: Client, path: str, method: str) -> None:
+        response = getattr(probe, method)(path)
+
+        assert (response.status_code, response["Allow"]) == (405, "GET, HEAD")
+
+    def test_leaves_other_paths_alone(self, probe: Client) -> None:
+        assert probe.get("/healthz/x").status_code != 200
+
+
+class TestHealth:
+    def test_asks_no_database(self, probe: Client, database_away: None) -> None:
+        assert probe.get("/healthz").json() == {"status": "alive"}
+
+
+@pytest.mark.django_db(transaction=True)
+class TestReadiness:
+    def test_tells_each_check(self, probe: Client) -> None:
+        builders.a_worker(seen_at=builders.NOW + timedelta(days=36500))
+
+        response = probe.get("/readyz")
+
+        assert response.status_code == 200
+        assert response.json() == {
+            "status": "ready",
+            "checks": {
+                "database": {"ok": True},
+                "migrations": {"ok": True, "missing": []},
+                "workers": {"ok": True, "alive": 1},
+                "redis": {"ok": True},
+            },
+        }
+
+    def test_is_not_given_without_a_database(self, probe: Client, database_away: None) -> None:
+        response = probe.get("/readyz")
+
+        assert response.status_code == 503
+        assert response.json()["checks"]["database"] == {"ok": False}
+        assert response.json()["checks"]["workers"] == {"ok": False, "alive": None}
+
+    def test_is_not_given_before_every_migration(
+        self, probe: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        coming = frozenset({("deliveries", "9999_coming")})
+        monkeypatch.setattr(readiness, "_migrations", lambda: coming)
+
+        response = probe.get("/readyz")
+
+        assert response.status_code == 503
+        assert response.json()["checks"]["migrations"] == {"ok": False, "missing": ["deliveries.9999_coming"]}
+
+    def test_is_given_without_redis_and_without_workers(
+        self, probe: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse() -> bool:
+            raise ConnectionError("refused")
+
+        monkeypatch.setattr(readiness, "_broker", Errand(refuse, patience=1))
+
+        response = probe.get("/readyz")
+
+        assert response.status_code == 200
+        assert response.json()["checks"]["redis"] == {"ok": False}
+        assert response.json()["checks"]["workers"] == {"ok": False, "alive": 0}
+
+    def test_does_not_wait_for_a_silent_database(
+        self, probe: Client, monkeypatch: pytest.MonkeyPatch, within: Callable[[float], None]
+    ) -> None:
+        silence = threading.Event()
+        asked = []
+
+        def hang() -> Any:
+            asked.append(1)
+            silence.wait(10)
+
+        monkeypatch.setattr(readiness, "_database", Errand(hang, patience=0.2))
+
+        began = time.monotonic()
+        assert [probe.get("/readyz").status_code for _ in range(3)] == [503] * 3
+        assert time.monotonic() - began < 2
+        silence.set()
+        # The impatient do not pile up behind it.
+        assert len(asked) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+class TestWhoMayReadMetrics:
+    def test_is_this_machine_where_there_is_no_token(self, probe: Client) -> None:
+        assert probe.get("/metrics", REMOTE_ADDR="::1").status_code == 200
+
+    @pytest.mark.parametrize("address", ["192.0.2.7", "10.0.0.1", ""])
+    def test_is_nobody_else(self, probe: Client, address: str) -> None:
+        response = probe.get("/metrics", REMOTE_ADDR=address)
+
+        assert response.status_code == 404
+        assert b"WEBHOOKS_METRICS_TOKEN" in response.content
+
+    @pytest.mark.parametrize(
+        "header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Proto", "Via"]
+    )
+    def test_is_nobody_behind_a_proxy_on_this_machine(self, probe: Client, header: str) -> None:
+        assert probe.get("/metrics", headers={header: "127.0.0.1"}).status_code == 404
+
+    @pytest.mark.parametrize("given", ["", "Bearer wrong", "Basic s3cret", "Bearer", "Bearer s3cret\xe9"])
+    def test_is_who_has_the_token(self, probe: Client, settings: Any, given: str) -> None:
+        settings.WEBHOOKS_METRICS_TOKEN = "s3cret"
+
+        refused = probe.get("/metrics", headers={"authorization": given})
+        answered = probe.get("/metrics", headers={"authorization": "Bearer s3cret"}, REMOTE_ADDR="192.0.2.7")
+
+        assert (refused.status_code, refused["WWW-Authenticate"]) == (401, "Bearer")
+        assert answered.status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+class TestMetrics:
+    def test_give_the_queue(self, read_metrics: Callable[[], dict[str, float]]) -> None:
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 3, due_at=builders.NOW)
+        builders.a_backlog(webhook, 2, status="held")
+
+        metrics = read_metrics()
+
+        assert metrics["webhooks_database_up"] == 1
+        assert metrics["webhooks_due"] == 3
+        assert metrics["webhooks_held reason=none"] == 2
+        assert metrics["webhooks_stranded why=held"] == 2
+        assert metrics["webhooks_oldest_due_age_seconds"] > 0
+
+    def test_give_each_worker(self, read_metrics: Callable[[], dict[str, float]]) -> None:
+        tomorrow = builders.NOW + timedelta(days=36500)
+        builders.a_worker(seen_at=tomorrow, recorded=7, under_way=3, clock_skew=timedelta(seconds=-40))
+        builders.a_worker(host="gone")
+
+        metrics = read_metrics()
+
+        assert metrics["webhooks_workers state=alive"] == metrics["webhooks_workers state=silent"] == 1
+        assert metrics["webhooks_worker_recorded_total worker=one.example.com:4711"] == 7
+        assert metrics["webhooks_worker_under_way worker=one.example.com:4711"] == 3
+        assert metrics["webhooks_worker_clock_skew_seconds worker=one.example.com:4711"] == -40
+        assert not any("gone" in name for name in metrics)
+
+    def test_say_of_which_web_process_they_are(self, read_metrics: Callable[[], dict[str, float]]) -> None:
+        for name in read_metrics():
+            if name.startswith(("process_", "webhooks_web_")):
+                assert " pid=" in name
+
+    def test_name_no_tenant_and_no_url(self, probe: Client) -> None:
+        webhook = builders.a_webhook(name="Canary CRM", url="https://canary.example.org/hook")
+        builders.a_backlog(webhook, 2)
+
+        text = probe.get("/metrics").content.decode().lower()
+
+        assert "canary" not in text
+        assert "https:" not in text
+        assert str(webhook.account_id) not in text
+
+    def test_are_those_of_the_process_without_a_database(self, probe: Client, database_away: None) -> None:
+        response = probe.get("/metrics")
+
+        assert response.status_code == 200
+        assert b"webhooks_database_up 0.0" in response.content
+        assert b"webhooks_due" not in response.content
+        assert b"webhooks_build_info" in response.content
+
+
+@pytest.mark.django_db
+def test_alerts_ask_for_metrics_that_are_there() -> None:
+    rules = [
+        rule
+        for group in yaml.safe_load((ROOT / "deploy" / "alerts.yaml").read_text())["groups"]
+        for rule in group["rules"]
+    ]
+    measures = measuring.measure(now=builders.NOW)
+    builders.a_worker()
+    measures.alive.append(Worker.objects.get())
+    given = exposition.render(measures, now=builders.NOW).decode()
+    samples = [sample for family in text_string_to_metric_families(given) for sample in family.samples]
+    names = {sample.name for sample in samples}
+    pairs = {f'{name}="{value}"' for sample in samples for name, value in sample.labels.items()}
+
+    for rule in rules:
+        assert rule.keys() == {"alert", "expr", "for", "labels", "annotations"}
+        asked = set(re.findall(r"\bwebhooks_\w+", rule["expr"]))
+        assert asked
+        assert asked <= names, rule["alert"]
+        assert set(re.findall(r'\w+="\w+"', rule["expr"])) <= pairs, rule["alert"]
+
+
+class TestBroker:
+    @pytest.mark.postgresql
+    def test_answers(self) -> None:
+        assert doorbell.broker_answers()

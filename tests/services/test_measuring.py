@@ -1,0 +1,214 @@
+"""Measuring: what a scrape reads, and at what cost."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from deliveries.models import Delivery, Webhook, WebhookHealth
+from deliveries.services import measuring
+from deliveries.services.measuring import Measures
+from tests import builders
+
+SECONDS = timedelta(seconds=1)
+MINUTES = timedelta(minutes=1)
+
+
+def measure() -> Measures:
+    return measuring.measure(now=builders.NOW)
+
+
+def an_open_circuit(webhook: Webhook, circuit: str = "open") -> None:
+    WebhookHealth.objects.filter(webhook=webhook).update(
+        circuit=circuit, circuit_since=builders.NOW, next_step_at=builders.NOW + MINUTES
+    )
+
+
+def a_disabled_webhook(webhook: Webhook) -> None:
+    Webhook.objects.filter(pk=webhook.pk).update(enabled=False)
+
+
+def a_paused_webhook(webhook: Webhook) -> None:
+    builders.a_pause(webhook.account, webhook=webhook, until=builders.NOW + MINUTES)
+
+
+def a_paused_account(webhook: Webhook) -> None:
+    builders.a_pause(webhook.account, webhook=None, until=builders.NOW + MINUTES)
+
+
+def a_paused_type(webhook: Webhook) -> None:
+    builders.a_pause(webhook.account, webhook=None, event_type="call.ended", until=builders.NOW + MINUTES)
+
+
+@pytest.mark.django_db
+class TestDue:
+    def test_is_what_waits_for_a_worker(self) -> None:
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 3, due_at=builders.NOW - 90 * SECONDS)
+        builders.a_backlog(webhook, 2, due_at=builders.NOW + SECONDS)
+
+        measures = measure()
+
+        assert (measures.due, measures.scheduled, measures.in_flight) == (3, 2, 0)
+        assert measures.oldest_due_at == builders.NOW - 90 * SECONDS
+
+    def test_is_nothing_where_nothing_is(self) -> None:
+        measures = measure()
+
+        assert (measures.due, measures.oldest_due_at) == (0, None)
+        assert measures.held == {"disabled": 0, "circuit": 0, "paused": 0, "none": 0}
+        assert measures.stranded == {"held": 0, "lease": 0, "due": 0}
+        assert measures.circuits == {"open": 0, "probing": 0, "recovering": 0}
+
+    @pytest.mark.parametrize(
+        "barrier", [a_disabled_webhook, a_paused_webhook, a_paused_account, an_open_circuit]
+    )
+    def test_leaves_out_what_could_not_be_sent(self, barrier: Callable[[Webhook], None]) -> None:
+        webhook, other = builders.a_webhook(), builders.a_webhook()
+        builders.a_backlog(webhook, 3, due_at=builders.NOW - MINUTES)
+        builders.a_backlog(other, 1, due_at=builders.NOW - SECONDS)
+
+        barrier(webhook)
+
+        measures = measure()
+        assert (measures.due, measures.oldest_due_at) == (1, builders.NOW - SECONDS)
+        assert measures.stranded == {"held": 0, "lease": 0, "due": 0}
+
+    def test_leaves_out_what_is_with_a_worker(self) -> None:
+        builders.a_claimed_delivery()
+
+        measures = measure()
+
+        assert (measures.due, measures.in_flight, measures.scheduled) == (0, 1, 0)
+
+
+@pytest.mark.django_db
+class TestHeld:
+    @pytest.mark.parametrize(
+        ("barrier", "reason"),
+        [
+            (a_disabled_webhook, "disabled"),
+            (a_paused_webhook, "paused"),
+            (a_paused_account, "paused"),
+            (a_paused_type, "paused"),
+            (an_open_circuit, "circuit"),
+            (lambda webhook: an_open_circuit(webhook, "recovering"), "circuit"),
+        ],
+        ids=["disabled", "paused", "paused_account", "paused_type", "open", "recovering"],
+    )
+    def test_is_told_by_its_reason(self, barrier: Callable[[Webhook], None], reason: str) -> None:
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 3, status=Delivery.Status.HELD)
+
+        barrier(webhook)
+
+        measures = measure()
+        assert {why: count for why, count in measures.held.items() if count} == {reason: 3}
+        assert measures.stranded["held"] == 0
+
+    def test_without_a_reason_is_stranded(self) -> None:
+        builders.a_backlog(builders.a_webhook(), 3, status=Delivery.Status.HELD)
+
+        assert (measure().held["none"], measure().stranded["held"]) == (3, 3)
+
+
+@pytest.mark.django_db
+class TestStranded:
+    @pytest.mark.parametrize(("ago", "count"), [(59, 0), (60, 1)])
+    def test_are_leases_nobody_took_over(self, ago: int, count: int) -> None:
+        delivery = builders.a_claimed_delivery()
+        Delivery.objects.filter(pk=delivery.pk).update(due_at=builders.NOW - ago * SECONDS)
+
+        assert measure().stranded["lease"] == count
+
+    @pytest.mark.parametrize(("ago", "count"), [(1.9, 0), (2, 3)])
+    def test_is_what_is_due_while_nothing_is_under_way(self, ago: float, count: int) -> None:
+        builders.a_backlog(builders.a_webhook(), 3, due_at=builders.NOW - ago * SECONDS)
+
+        assert measure().stranded["due"] == count
+
+    def test_is_not_what_waits_for_its_turn(self) -> None:
+        delivery = builders.a_claimed_delivery()
+        builders.a_backlog(delivery.webhook, 3, due_at=builders.NOW - MINUTES)
+
+        assert measure().stranded["due"] == 0
+
+
+@pytest.mark.django_db
+class TestOthers:
+    @pytest.mark.parametrize("state", ["open", "probing", "recovering"])
+    def test_circuits_are_counted_by_state(self, state: str) -> None:
+        an_open_circuit(builders.a_webhook(), state)
+        builders.a_webhook()
+
+        assert measure().circuits == {**dict.fromkeys(("open", "probing", "recovering"), 0), state: 1}
+
+    def test_pauses_in_force_are_counted(self) -> None:
+        a_paused_account(builders.a_webhook())
+        builders.a_pause(until=builders.NOW - SECONDS, created_at=builders.NOW - MINUTES)
+
+        assert measure().pauses == 1
+
+    def test_failures_that_need_a_person_are_counted(self) -> None:
+        builders.a_failed_delivery()
+
+        assert measure().failures == 1
+
+    def test_workers_are_alive_or_silent(self) -> None:
+        alive = builders.a_worker()
+        builders.a_worker(seen_at=builders.NOW - MINUTES)
+
+        measures = measure()
+
+        assert (measures.alive, measures.silent) == ([alive], 1)
+
+
+@pytest.mark.django_db
+class TestCost:
+    def test_takes_as_many_queries_whatever_there_is(self) -> None:
+        with CaptureQueriesContext(connection) as before:
+            measure()
+        for barrier in (a_disabled_webhook, a_paused_webhook, an_open_circuit):
+            webhook = builders.a_webhook()
+            builders.a_backlog(webhook, 3, due_at=builders.NOW - MINUTES)
+            builders.a_backlog(webhook, 3, status=Delivery.Status.HELD)
+            barrier(webhook)
+            builders.a_worker()
+        with CaptureQueriesContext(connection) as after:
+            measure()
+
+        assert len(before) == len(after) <= 15
+
+    def test_counts_no_further_than_needed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(measuring, "MOST", 5)
+        webhook, other = builders.a_webhook(), builders.a_webhook()
+        builders.a_backlog(webhook, 4, due_at=builders.NOW - MINUTES)
+        builders.a_backlog(other, 4, due_at=builders.NOW - MINUTES)
+        builders.a_backlog(other, 8, due_at=builders.NOW + MINUTES)
+        builders.a_backlog(other, 8, status=Delivery.Status.HELD)
+
+        measures = measure()
+
+        assert (measures.due, measures.scheduled) == (5, 5)
+        assert measures.held["none"] == 5
+        assert measures.oldest_due_at == builders.NOW - MINUTES
+
+    @pytest.mark.postgresql
+    def test_reads_the_queue_by_its_indexes(self) -> None:
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 50, due_at=builders.NOW - MINUTES)
+        with CaptureQueriesContext(connection) as queries:
+            measure()
+        asked = [query["sql"] for query in queries if "deliveries_delivery" in query["sql"]]
+
+        with connection.cursor() as cursor:
+            # So few rows are quicker read one and all; with millions it is the index.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            for sql in asked:
+                cursor.execute(f"EXPLAIN {sql}")
+                plan = "\n".join(row[0] for row in cursor.fetchall())
+                assert "Seq Scan on deliveries_delivery" not in plan, plan
+                assert re.search("deliveries_(queue|leased|held_in_order)", plan), plan
