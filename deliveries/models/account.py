@@ -41,6 +41,8 @@ class Scope(models.TextChoices):
     EVENTS_PUBLISH = "events.publish", "Events: publish"
     RECOVERIES_READ = "recoveries.read", "Recoveries: read"
     RECOVERIES_MANAGE = "recoveries.manage", "Recoveries: make, pause, resume, cancel; retry a delivery"
+    PAUSES_READ = "pauses.read", "Pauses: read"
+    PAUSES_MANAGE = "pauses.manage", "Pauses: make and end"
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):

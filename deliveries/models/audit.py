@@ -34,6 +34,8 @@ class AuditEntry(models.Model):
         RECOVERY_PAUSED = "recovery.paused"
         RECOVERY_RESUMED = "recovery.resumed"
         RECOVERY_CANCELLED = "recovery.cancelled"
+        PAUSE_CREATED = "pause.created"
+        PAUSE_ENDED = "pause.ended"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     account = models.ForeignKey(

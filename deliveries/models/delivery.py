@@ -150,10 +150,11 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def unpaused(self, now: datetime) -> Self:
         """Leave out what a pause keeps back: of the webhook, of the event type or of the account."""
-        pauses, account = Pause.objects.in_force(now), OuterRef("account")
-        of_type = pauses.of_type(OuterRef("event__type"), account=account)
-        of_webhook = pauses.of_webhook(OuterRef("webhook"), account=account)
-        return self.exclude(Exists(of_type) | Exists(of_webhook))
+        return self.exclude(_is_paused(now))
+
+    def paused(self, now: datetime) -> Self:
+        """Keep what a pause keeps back."""
+        return self.filter(_is_paused(now))
 
     def hold(self, *, now: datetime) -> int:
         """Keep back what is pending and under no lease; its schedule stays as it is."""
@@ -257,6 +258,13 @@ class Delivery(models.Model):
         """When the next attempt is due; None while one is under way, and where none is made by itself."""
         waiting = self.status == self.Status.PENDING and self.lease_token is None
         return self.due_at if waiting else None
+
+
+def _is_paused(now: datetime) -> Q:
+    pauses, account = Pause.objects.in_force(now), OuterRef("account")
+    of_type = pauses.of_type(OuterRef("event__type"), account=account)
+    of_webhook = pauses.of_webhook(OuterRef("webhook"), account=account)
+    return Q(Exists(of_type)) | Q(Exists(of_webhook))
 
 
 def _per_row(values: Mapping[UUID, Any], field: "models.Field[Any, Any]") -> Case:

@@ -32,6 +32,14 @@ class PauseQuerySet(models.QuerySet["Pause"]):
         """Keep those whose time is over and that nobody has ended yet."""
         return self.filter(ended_at=None, until__lte=now)
 
+    def touching(self, webhook: Webhook) -> Self:
+        """Keep those of a webhook, of its account, and of its account's event types."""
+        return self.filter(Q(webhook=None) | Q(webhook=webhook), account=webhook.account_id)
+
+    def end(self, *, by: str, at: datetime) -> int:
+        """End those that nobody has ended yet, and return how many those were."""
+        return self.filter(ended_at=None).update(ended_at=at, ended_by=by[:300])
+
 
 class Pause(models.Model):
     """What is kept back, until when, by whom and why. Events are taken meanwhile, and their deliveries held.
@@ -64,6 +72,8 @@ class Pause(models.Model):
             ),
         ]
         indexes = [
+            # Serves the API's list of all there ever were.
+            models.Index(fields=["account", "created_at", "id"], name="pauses_in_order"),
             # Serves the claim and the publisher, who ask for the pauses in force of one account.
             models.Index(fields=["account"], condition=Q(ended_at=None), name="pauses_of_account"),
             # Serves every worker's look for pauses that have run out.
@@ -77,3 +87,7 @@ class Pause(models.Model):
     def covers(self, webhook: Webhook, event_type: str) -> bool:
         """Tell whether it keeps back events of this type for this webhook of its account."""
         return self.webhook_id in (None, webhook.pk) and self.event_type in ("", event_type)
+
+    def in_force(self, now: datetime) -> bool:
+        """Whether it holds something back at a moment."""
+        return self.ended_at is None and now < self.until

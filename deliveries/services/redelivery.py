@@ -26,14 +26,18 @@ def redeliver(delivery: Delivery, *, by: str, now: datetime) -> Delivery:
 
     It sends the stored body to the webhook as it is then: its current URL, credentials, headers and timeout.
     Where nothing goes because the receiver was down, it is the one that tries whether it still is.
+    What a pause keeps back is held until the pause ends.
 
     :raises NotRedeliverable: when the delivery has not failed, or its webhook is disabled or deleted.
     """
+    one = Delivery.objects.filter(pk=delivery.pk)
     # In one transaction, so that what is read back is what was queued, however fast a worker is.
     with transaction.atomic():
-        if not _queue_some(Delivery.objects.filter(pk=delivery.pk), now=now).moved:
+        if not _queue_some(one, now=now).moved:
             raise NotRedeliverable("Only a failed delivery to an enabled webhook can be sent again.")
-        circuits.probe_with(delivery, now=now)
+        # A worker would not take it either; this way whoever asked is told.
+        if not one.filter(pk__in=one.paused(now).values("pk")).hold(now=now):
+            circuits.probe_with(delivery, now=now)
         auditing.note(
             AuditEntry.Action.DELIVERIES_REDELIVERED,
             by=by,

@@ -13,14 +13,22 @@ from django.db.models import Exists, OuterRef, Q
 
 from deliveries.models import Delivery, Pause, Webhook, WebhookHealth
 from deliveries.models.webhook import WebhookQuerySet
-from deliveries.services import circuits, holding
+from deliveries.services import circuits, holding, pausing
 
 # How many webhooks one sweep looks after in each way, so that it ends soon.
 MOST = 500
 
 
 def tend(*, now: datetime) -> int:
-    """Take the steps that are due; once a second. Return how many deliveries were let go."""
+    """End pauses that have run out, and take the steps that are due; once a second.
+
+    Return how many deliveries were let go.
+    """
+    # One question for both: most seconds there is neither.
+    run_out, stepping = Pause.objects.run_out(now), WebhookHealth.objects.stepping(now)
+    if not run_out.values_list("pk").union(stepping.values_list("pk"), all=True).exists():
+        return 0
+    pausing.expire(now=now)
     return circuits.step_all(now=now)
 
 
@@ -35,7 +43,7 @@ def sweep(*, now: datetime) -> bool:
         holding.cancel(Delivery.objects.filter(webhook=pk), now=now)
     closed = WebhookHealth.objects.filter(circuit=WebhookHealth.Circuit.CLOSED, webhook__enabled=True)
     circuits.resume(list(closed.holding_back(now).values_list("pk", flat=True)[:MOST]), now=now)
-    count = 0
+    count = pausing.hold_types(now=now)
     for pk in _with_queue(unreachable(now), [Delivery.Status.PENDING], now=now):
         count += holding.hold(Delivery.objects.filter(webhook=pk), now=now)
         if count >= holding.BATCH:

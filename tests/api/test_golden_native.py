@@ -85,7 +85,27 @@ PAGE = {
         "cancel_recovery",
         "409_resume_recovery",
     ],
-    # What the issue adds to the page
+    # What the issues add to the page
+    "pauses: of a webhook, a type or the account, with an end and a reason": [
+        "create_pause",
+        "create_pause_of_a_type",
+        "create_pause_of_the_account",
+        "422_pause",
+        "422_pause_of_two_things",
+        "422_pause_of_an_unknown_webhook",
+        "422_pause_of_31_days",
+        "422_pause_without_an_end",
+        "422_pause_that_is_over",
+    ],
+    "which pauses there are, and their end": [
+        "pauses",
+        "pauses_in_force",
+        "422_pauses",
+        "pause",
+        "404_pause",
+        "end_pause",
+        "409_end_pause",
+    ],
     "deliveries": [
         "deliveries",
         "deliveries_filtered",

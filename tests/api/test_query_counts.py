@@ -65,6 +65,10 @@ def _recoveries(account: Account, ids: dict[str, str], number: int) -> None:
     builders.a_recovery(account)
 
 
+def _pauses(account: Account, ids: dict[str, str], number: int) -> None:
+    builders.a_pause(account, webhook=builders.a_webhook(account))
+
+
 def _traffic(account: Account, ids: dict[str, str], number: int) -> None:
     builders.a_minute_of_traffic(builders.a_webhook(account))
 
@@ -85,6 +89,7 @@ LISTS: list[tuple[str, str, Growing]] = [
     ("GET /api/v1/deliveries", "?page_size=100", _failures),
     ("GET /api/v1/deliveries/{delivery_id}/attempts", "?page_size=100", _attempts),
     ("GET /api/v1/recoveries", "?page_size=100", _recoveries),
+    ("GET /api/v1/pauses", "?page_size=100", _pauses),
     ("GET /api/v1/stats", "?window=1h&bucket=1h&group_by=webhook", _traffic),
 ]
 # What answers with one thing, whatever there is.
@@ -96,6 +101,7 @@ SINGLE = {
     "GET /api/v1/deliveries/{delivery_id}",
     "GET /api/v1/deliveries/{delivery_id}/attempts/{attempt_id}",
     "GET /api/v1/recoveries/{recovery_id}",
+    "GET /api/v1/pauses/{pause_id}",
     "GET /api/v1/whoami",
 }
 

@@ -38,6 +38,7 @@ from deliveries.api.native.serializers.events import (
     EventSummarySerializer,
     PublicationSerializer,
 )
+from deliveries.api.native.serializers.pauses import PauseDraftSerializer, PauseSerializer
 from deliveries.api.native.serializers.recoveries import (
     PreviewSerializer,
     RecoveryDraftSerializer,
@@ -314,6 +315,8 @@ class TestTruth:
             ("native", "RecoveryDraft", RecoveryDraftSerializer),
             ("native", "RecoveryPreview", PreviewSerializer),
             ("native", "Recovery", RecoverySerializer),
+            ("native", "PauseDraft", PauseDraftSerializer),
+            ("native", "Pause", PauseSerializer),
         ],
         ids=lambda value: value if isinstance(value, str) else value.__name__,
     )
@@ -332,6 +335,7 @@ class TestTruth:
             ("native", "BatchedEventDraft", BatchedEventDraftSerializer),
             ("native", "AgentDraft", AgentDraftSerializer),
             ("native", "RecoveryDraft", RecoveryDraftSerializer),
+            ("native", "PauseDraft", PauseDraftSerializer),
         ],
         ids=lambda value: value if isinstance(value, str) else value.__name__,
     )

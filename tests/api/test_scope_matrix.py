@@ -48,6 +48,10 @@ NEEDED: dict[str, Scope | None] = {
     f"POST {NATIVE}/recoveries/{{recovery_id}}/pause": Scope.RECOVERIES_MANAGE,
     f"POST {NATIVE}/recoveries/{{recovery_id}}/resume": Scope.RECOVERIES_MANAGE,
     f"POST {NATIVE}/recoveries/{{recovery_id}}/cancel": Scope.RECOVERIES_MANAGE,
+    f"GET {NATIVE}/pauses": Scope.PAUSES_READ,
+    f"POST {NATIVE}/pauses": Scope.PAUSES_MANAGE,
+    f"GET {NATIVE}/pauses/{{pause_id}}": Scope.PAUSES_READ,
+    f"POST {NATIVE}/pauses/{{pause_id}}/end": Scope.PAUSES_MANAGE,
 }
 
 

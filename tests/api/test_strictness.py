@@ -86,6 +86,7 @@ _RECOVERY = {
     "rate": 50,
     "why": "The receiver was down.",
 }
+_PAUSE = {"event": "call.ended", "seconds": 60, "why": "The receiver is being moved."}
 
 EXAMPLES = {
     "GET /api/v4/tasks/webhook_failures": Example(
@@ -126,6 +127,10 @@ EXAMPLES = {
     "POST /api/v1/recoveries/{recovery_id}/pause": Example(),
     "POST /api/v1/recoveries/{recovery_id}/resume": Example(409),
     "POST /api/v1/recoveries/{recovery_id}/cancel": Example(),
+    "POST /api/v1/pauses": Example(201, _PAUSE),
+    "GET /api/v1/pauses": Example(query={"page_size": "1", "in_force": "true"}),
+    "GET /api/v1/pauses/{pause_id}": Example(),
+    "POST /api/v1/pauses/{pause_id}/end": Example(),
 }
 
 
@@ -357,6 +362,9 @@ def world(account: Account, api: Client) -> World:
             "attempt_id": str(delivery.attempts.get().pk),
             "failure_id": str(failure.pk),
             "recovery_id": str(builders.a_recovery(account, created_at=now, next_slot_at=now).pk),
+            "pause_id": str(
+                builders.a_pause(account, event_type="message.sent", until=now + timedelta(days=1)).pk
+            ),
         },
     )
 

@@ -41,6 +41,11 @@ FIELDS: dict[tuple[str, str], Any] = {
         **worlds.RECOVERY,
         "webhook_id": webhook_id,
     },
+    ("POST /api/v1/pauses", "webhook_id"): lambda webhook_id: {
+        "seconds": 60,
+        "why": "The receiver is being moved.",
+        "webhook_id": webhook_id,
+    },
 }
 
 

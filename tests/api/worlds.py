@@ -17,6 +17,7 @@ REQUEST_ID = "matrix"
 WEBHOOK = {"name": "My Webhook", "webhook_url": builders.URL, "events": ["*"]}
 EVENT = {"event": "call.ended", "payload": {}}
 RECOVERY = {"event": "call.ended", "dry_run": False}
+PAUSE = {"event": "call.ended", "seconds": 60, "why": "The receiver is being moved."}
 # The bodies of the endpoints that need one.
 BODIES: Mapping[str, Mapping[str, Any]] = {
     "POST /api/v1/agents": {"name": "Reception"},
@@ -25,6 +26,7 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "POST /api/v1/events": EVENT,
     "POST /api/v1/events/batch": {"events": [EVENT]},
     "POST /api/v1/recoveries": RECOVERY,
+    "POST /api/v1/pauses": PAUSE,
 }
 
 
@@ -51,6 +53,7 @@ def a_world(account: Account) -> World:
         "log_id": delivery.attempts.get().pk,
         "failure_id": delivery.failure.pk,
         "recovery_id": builders.a_recovery(account).pk,
+        "pause_id": builders.a_pause(account, event_type="message.sent").pk,
     }
     return World(account, {name: str(row_id) for name, row_id in ids.items()})
 

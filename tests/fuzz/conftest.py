@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
@@ -94,6 +95,10 @@ def tenant(account: Account, monkeypatch: pytest.MonkeyPatch) -> Tenant:
         "event_id": [failed.event_id],
         "delivery_id": [failed.pk, held_back.pk, waiting.pk],
         "recovery_id": [running.pk, completed.pk],
+        "pause_id": [
+            builders.a_pause(account, event_type="message.sent", until=timezone.now() + timedelta(days=1)).pk,
+            builders.a_pause(account, event_type="message.sent").pk,
+        ],
         "webhook_failure_id": [*Failure.objects.values_list("pk", flat=True)],
     }
     return Tenant(builders.a_key(account), {name: [str(each) for each in rows] for name, rows in ids.items()})

@@ -36,7 +36,8 @@ _HEADER_NAMES = st.sampled_from(
 )  # fmt: skip
 _SEGMENTS = st.sampled_from(
     [b"", b"api", b"v1", b"v4", b"tasks", b"webhook_failures", b"webhooks", b"agents", b"events", b"logs",
-     b"recoveries", b"deliveries", b"retry", b"..", b".", b"%00", b"*", b"-", b"schema", b"docs"]
+     b"recoveries", b"pauses", b"end", b"deliveries", b"retry", b"..", b".", b"%00", b"*", b"-", b"schema",
+     b"docs"]
 ) | st.binary(max_size=12)  # fmt: skip
 _NASTY_TEXTS = st.sampled_from(
     ["\0", "\ud800", "\uffff", "\U0001f600" * 20, "a" * 3000, "%00", "${x}", "' OR 1=1 --", "-1", "1e999",

@@ -47,6 +47,12 @@ class TooManyRecoveries(Conflict):
     default_code = "too_many_recoveries"
 
 
+class PauseEnded(Conflict):
+    """The pause holds nothing back any more."""
+
+    default_code = "pause_ended"
+
+
 class NotRedeliverable(Conflict):
     """The delivery has not failed, or its webhook takes nothing."""
 

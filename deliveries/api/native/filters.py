@@ -8,10 +8,12 @@ from uuid import UUID
 import django_filters  # type: ignore[import-untyped]  # there are no stubs
 from django import forms
 
+from deliveries import clock
 from deliveries.api import parsing, timestamps
 from deliveries.api.native.serializers.deliveries import STATUS_WORDS
-from deliveries.models import Delivery, Event
+from deliveries.models import Delivery, Event, Pause
 from deliveries.models.event import TYPE_FORM
+from deliveries.models.pause import PauseQuerySet
 
 STATUSES = {word: status for status, word in STATUS_WORDS.items()}
 
@@ -41,6 +43,12 @@ def _read_status(text: str) -> Delivery.Status:
     if text not in STATUSES:
         raise ValueError("Not a state.")
     return STATUSES[text]
+
+
+def _read_flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("Not a flag.")
+    return text == "true"
 
 
 class _ReadField(forms.Field):
@@ -98,6 +106,22 @@ class StatusFilter(django_filters.Filter):  # type: ignore[misc]
         super().__init__(read=_read_status, message=f"Must be one of {', '.join(STATUSES)}.", **kwargs)
 
 
+class InForceFilter(django_filters.Filter):  # type: ignore[misc]
+    """By whether a pause holds something back now."""
+
+    field_class = _ReadField
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(read=_read_flag, message="Must be true or false.", **kwargs)
+
+    def filter(self, qs: PauseQuerySet, value: bool | None) -> PauseQuerySet:
+        """Keep those that are in force, or those that are not."""
+        if value is None:
+            return qs
+        in_force = qs.in_force(clock.now())
+        return in_force if value else qs.exclude(pk__in=in_force.values("pk"))
+
+
 def _created_at() -> dict[str, MomentFilter]:
     return {
         f"created_at[{lookup}]": MomentFilter(lookup, field_name="created_at") for lookup in ("gte", "lt")
@@ -142,3 +166,16 @@ class DeliveryFilter(django_filters.FilterSet):  # type: ignore[misc]
                 **_created_at(),
             }
         )
+
+
+class PauseFilter(django_filters.FilterSet):  # type: ignore[misc]
+    """By whether it is in force."""
+
+    class Meta:
+        model = Pause
+        fields: list[str] = []
+
+    @classmethod
+    def get_filters(cls) -> "OrderedDict[str, django_filters.Filter]":
+        """Return the filters by the names of their parameters."""
+        return OrderedDict({"in_force": InForceFilter()})

@@ -7,6 +7,7 @@ from deliveries.api.native.views.base import UnknownPath
 from deliveries.api.native.views.catalogue import EventTypeViewSet
 from deliveries.api.native.views.deliveries import AttemptViewSet, DeliveryViewSet
 from deliveries.api.native.views.events import EventBatchViewSet, EventViewSet
+from deliveries.api.native.views.pauses import PauseViewSet
 from deliveries.api.native.views.recoveries import RecoveryViewSet
 from deliveries.api.native.views.statistics import StatisticsViewSet
 from deliveries.api.native.views.whoami import WhoamiViewSet
@@ -22,6 +23,9 @@ urlpatterns = [
     re_path(r"^recoveries/(?P<recovery_id>[^/]+)/pause/?$", RecoveryViewSet.as_view({"post": "pause"})),
     re_path(r"^recoveries/(?P<recovery_id>[^/]+)/resume/?$", RecoveryViewSet.as_view({"post": "resume"})),
     re_path(r"^recoveries/(?P<recovery_id>[^/]+)/cancel/?$", RecoveryViewSet.as_view({"post": "cancel"})),
+    re_path(r"^pauses/?$", PauseViewSet.as_view({"post": "create", "get": "list"})),
+    re_path(r"^pauses/(?P<pause_id>[^/]+)/?$", PauseViewSet.as_view({"get": "retrieve"})),
+    re_path(r"^pauses/(?P<pause_id>[^/]+)/end/?$", PauseViewSet.as_view({"post": "end"})),
     re_path(r"^deliveries/?$", DeliveryViewSet.as_view({"get": "list"})),
     re_path(r"^deliveries/(?P<delivery_id>[^/]+)/?$", DeliveryViewSet.as_view({"get": "retrieve"})),
     re_path(r"^deliveries/(?P<delivery_id>[^/]+)/retry/?$", DeliveryViewSet.as_view({"post": "retry"})),

@@ -16,6 +16,7 @@ from deliveries.models import (
     Event,
     Failure,
     IdempotencyKey,
+    Pause,
     Recovery,
     Webhook,
     WebhookHealth,
@@ -41,6 +42,8 @@ EVENT = UUID("01980000-0000-7000-8000-000000000001")
 DELIVERY = UUID("01980000-0000-7000-8000-000000000002")
 ATTEMPT = UUID("01980000-0000-7000-8000-000000000004")
 RECOVERY = UUID("01980000-0000-7000-8000-000000000003")
+PAUSE = UUID("01980000-0000-7000-8000-000000000005")
+ENDED_PAUSE = UUID("01980000-0000-7000-8000-000000000006")
 
 
 def nothing(account: Account) -> None:
@@ -327,6 +330,32 @@ def a_recovery(account: Account) -> None:
 def a_paused_recovery(account: Account) -> None:
     """Make a recovery that is paused."""
     builders.a_recovery(account, pk=RECOVERY, status=Recovery.Status.PAUSED)
+
+
+def a_pause(account: Account) -> None:
+    """Make a pause of the account that is in force."""
+    builders.a_pause(account, pk=PAUSE)
+
+
+def an_ended_pause(account: Account) -> None:
+    """Make a pause of the account that somebody has ended."""
+    a_pause(account)
+    Pause.objects.end(by="grace", at=builders.NOW)
+
+
+def two_pauses(account: Account) -> None:
+    """Make a pause that is in force, and one of the day before that somebody ended."""
+    a_pause(account)
+    before = builders.NOW - timedelta(days=1)
+    builders.a_pause(
+        account,
+        pk=ENDED_PAUSE,
+        event_type="call.ended",
+        created_at=before - timedelta(hours=1),
+        until=before,
+        ended_at=before - timedelta(minutes=30),
+        ended_by="grace",
+    )
 
 
 def traffic(account: Account) -> None:

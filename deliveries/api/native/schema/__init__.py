@@ -12,13 +12,14 @@ from deliveries.api.native.schema.catalogue import CATALOGUE
 from deliveries.api.native.schema.common import COMMON
 from deliveries.api.native.schema.deliveries import DELIVERIES
 from deliveries.api.native.schema.events import EVENTS
+from deliveries.api.native.schema.pauses import PAUSES
 from deliveries.api.native.schema.recoveries import RECOVERIES
 from deliveries.api.native.schema.statistics import STATISTICS
 from deliveries.api.native.schema.whoami import WHOAMI
 from deliveries.api.native.views.base import NativeView
 from deliveries.api.openapi import Contract
 
-_RESOURCES = (COMMON, EVENTS, CATALOGUE, DELIVERIES, STATISTICS, AGENTS, RECOVERIES, WHOAMI)
+_RESOURCES = (COMMON, EVENTS, CATALOGUE, DELIVERIES, STATISTICS, AGENTS, RECOVERIES, PAUSES, WHOAMI)
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -45,6 +46,7 @@ class Generator(openapi.Generator):
             "Statistics": "How much was attempted, and with what success.",
             "Agents": "What webhooks belong to.",
             "Recoveries": "Sending many failures again, as one job.",
+            "Pauses": "Keeping something back for a while.",
             "Key": "Who asks.",
         },
         operations=_together(resource.operations for resource in _RESOURCES),

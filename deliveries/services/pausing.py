@@ -1,0 +1,183 @@
+"""Pausing: an operator keeps something back for a while. Events are taken meanwhile, and nothing is lost."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from deliveries.models import Account, AuditEntry, Delivery, Event, Pause, Webhook
+from deliveries.models.delivery import DeliveryQuerySet
+from deliveries.models.event import TYPE_FORM
+from deliveries.services import auditing, circuits, holding
+
+# Who forgets a pause is reminded by what arrives after it.
+LONGEST = timedelta(days=30)
+MAX_WHY = 500
+# Who ends what runs out.
+CLOCK = "The clock"
+
+
+class InvalidPause(ValueError):
+    """A part has a value a pause cannot have; `problems` holds the messages by the argument's name."""
+
+    def __init__(self, problems: Mapping[str, list[str]]) -> None:
+        super().__init__(str(problems))
+        self.problems = problems
+
+
+class AlreadyEnded(Exception):
+    """The pause has been ended, or has run out; the message says when and by whom."""
+
+
+def pause(
+    *,
+    account: Account,
+    until: datetime,
+    why: str,
+    by: str,
+    now: datetime,
+    webhook_id: UUID | None = None,
+    event_type: str = "",
+) -> Pause:
+    """Keep back what goes to a webhook, what is of an event type, or with neither all of an account.
+
+    From the commit on nothing of it is claimed: what a worker has claimed by then is still sent. The first of
+    what waits is held at once, and the rest of a long queue by and by, which changes what is shown.
+
+    :param until: when it ends by itself; `LONGEST` from now at most.
+    :raises InvalidPause: when a part breaks a rule.
+    """
+    check(account=account, webhook_id=webhook_id, event_type=event_type, until=until, why=why, now=now)
+    with transaction.atomic():
+        made = Pause.objects.create(
+            account=account,
+            webhook_id=webhook_id,
+            event_type=event_type,
+            why=why,
+            by=by[: auditing.MAX_BY],
+            created_at=now,
+            until=until,
+        )
+        _note(AuditEntry.Action.PAUSE_CREATED, made, by=by, now=now, why=why)
+        holding.hold(_covered(made), now=now)
+    return made
+
+
+def check(
+    *,
+    account: Account,
+    webhook_id: UUID | None,
+    event_type: str,
+    until: datetime,
+    why: str,
+    now: datetime,
+) -> None:
+    """Look at the parts of a pause that is to be made.
+
+    :raises InvalidPause: when one breaks a rule.
+    """
+    problems: dict[str, list[str]] = {}
+    if webhook_id is not None:
+        if event_type:
+            problems["event_type"] = ["A pause is of a webhook or of an event type, not of both."]
+        if not Webhook.objects.existing().filter(pk=webhook_id, account=account).exists():
+            problems["webhook_id"] = ["This is not a webhook of the account."]
+    if event_type and not TYPE_FORM.fullmatch(event_type):
+        problems["event_type"] = [f"This is not an event type, of the form {TYPE_FORM.pattern}."]
+    if until <= now:
+        problems["until"] = ["The end must be in the future."]
+    elif until > now + LONGEST:
+        problems["until"] = [f"The end must be within {LONGEST.days} days."]
+    if not why.strip():
+        problems["why"] = ["Say why, for whoever finds nothing arriving."]
+    elif len(why) > MAX_WHY:
+        problems["why"] = [f"The reason takes at most {MAX_WHY} characters."]
+    if problems:
+        raise InvalidPause(problems)
+
+
+def resume(pause: Pause, *, by: str, now: datetime) -> Pause:
+    """End a pause before its time, and return it as it is now. Of two at once, one succeeds.
+
+    What nothing else keeps back goes on, at a rate that grows.
+
+    :raises AlreadyEnded: when it holds nothing back any more.
+    """
+    with transaction.atomic():
+        ended = Pause.objects.in_force(now).filter(pk=pause.pk).end(by=by, at=now)
+        pause.refresh_from_db()
+        if not ended:
+            raise AlreadyEnded(_how_it_ended(pause))
+        _after(pause, by=by, now=now)
+    return pause
+
+
+def expire(*, now: datetime) -> int:
+    """End the pauses that have run out, and return how many. What others are ending is theirs."""
+    return sum(_expire(pk, now=now) for pk in Pause.objects.run_out(now).values_list("pk", flat=True))
+
+
+def hold_types(*, now: datetime) -> int:
+    """Hold more of what waits of the paused event types, and return how many.
+
+    The claim holds them too, a few at a time, and meanwhile the webhook's other types wait behind them.
+    """
+    of_types = Pause.objects.in_force(now).exclude(event_type="")
+    return sum(holding.hold(_covered(pause), now=now) for pause in of_types)
+
+
+def _expire(pk: UUID, *, now: datetime) -> bool:
+    with transaction.atomic():
+        locked = Pause.objects.select_for_update(skip_locked=True, of=("self",))
+        pause = locked.run_out(now).filter(pk=pk).first()
+        if pause is not None:
+            Pause.objects.filter(pk=pk).end(by=CLOCK, at=pause.until)
+            _after(pause, by=CLOCK, now=now)
+    return pause is not None
+
+
+def _after(pause: Pause, *, by: str, now: datetime) -> None:
+    """Note the end of a pause, and let go of what nothing else keeps back."""
+    _note(AuditEntry.Action.PAUSE_ENDED, pause, by=by, now=now)
+    circuits.resume(_webhooks(pause), now=now)
+
+
+def _webhooks(pause: Pause) -> Collection[UUID]:
+    if pause.webhook_id:
+        return [pause.webhook_id]
+    return list(Webhook.objects.enabled().filter(account=pause.account_id).values_list("pk", flat=True))
+
+
+def _covered(pause: Pause) -> DeliveryQuerySet:
+    """Return what a pause covers; by webhook, which is what the index of the queue knows."""
+    # No joins: what is selected for an update is locked, and nobody waits for webhooks and events here.
+    of_webhooks = Webhook.objects.filter(account=pause.account_id)
+    if pause.webhook_id:
+        of_webhooks = of_webhooks.filter(pk=pause.webhook_id)
+    deliveries = Delivery.objects.filter(webhook__in=of_webhooks)
+    if pause.event_type:
+        of_type = Event.objects.filter(pk=OuterRef("event"), type=pause.event_type)
+        deliveries = deliveries.filter(Exists(of_type))
+    return deliveries
+
+
+def _how_it_ended(pause: Pause) -> str:
+    if pause.ended_at is None:
+        return f"The pause ran out at {pause.until:%Y-%m-%d %H:%M:%S} UTC."
+    return f"The pause was ended at {pause.ended_at:%Y-%m-%d %H:%M:%S} UTC by {pause.ended_by}."
+
+
+def _note(action: AuditEntry.Action, pause: Pause, *, by: str, now: datetime, why: str = "") -> None:
+    auditing.note(
+        action,
+        by=by,
+        now=now,
+        account=pause.account_id,
+        subject=pause.pk,
+        why=why,
+        webhook_id=str(pause.webhook_id) if pause.webhook_id else None,
+        event_type=pause.event_type or None,
+        until=pause.until.isoformat(),
+    )
