@@ -1,14 +1,14 @@
 """One JSON object per line: a constant sentence, a stable event name, and ids as fields.
 
-A line of a request carries the request's id, and no line carries the secret part of an API key.
+A line of a request carries the request's id, and no line carries what is secret: see `redaction`.
 """
 
 import json
 import logging
-import re
 from datetime import UTC, datetime
 
 from deliveries import request_ids
+from webhooks_project.redaction import redact, redact_value
 
 # What every record carries by itself; all else came through `extra` and is worth printing.
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
@@ -16,8 +16,6 @@ _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) 
     "asctime",
     "taskName",
 }
-# A key (see ApiKeyQuerySet.issue) that was put where none belongs, as in the query string, which Django logs.
-_KEY = re.compile(r"(whk_[0-9a-f]{12}_)[0-9a-f]+")
 
 
 class JsonFormatter(logging.Formatter):
@@ -29,14 +27,18 @@ class JsonFormatter(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redact(record.getMessage()),
         }
         if request_id := request_ids.current():
             line["request_id"] = request_id
-        line.update((name, value) for name, value in record.__dict__.items() if name not in _STANDARD)
+        line.update(
+            (name, redact_value(name, value))
+            for name, value in record.__dict__.items()
+            if name not in _STANDARD
+        )
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return _without_keys(json.dumps(line, default=str))
+            line["traceback"] = redact(self.formatException(record.exc_info))
+        return json.dumps(line)
 
 
 class PlainFormatter(logging.Formatter):
@@ -44,13 +46,9 @@ class PlainFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a line, and the traceback below it where there is one."""
-        return _without_keys(super().format(record))
+        return redact(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging calls it so
         """Return the line, with the request's id at its end."""
         line, request_id = super().formatMessage(record), request_ids.current()
         return f"{line} [{request_id}]" if request_id else line
-
-
-def _without_keys(text: str) -> str:
-    return _KEY.sub(r"\1...", text)

@@ -24,6 +24,7 @@ SECRET_KEY = env.text("SECRET_KEY")
 ENCRYPTION_KEYS = env.texts("ENCRYPTION_KEYS")
 DEBUG = env.boolean("DEBUG", False)
 ALLOWED_HOSTS = env.texts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+DEFAULT_EXCEPTION_REPORTER_FILTER = "webhooks_project.reports.ReporterFilter"
 CSRF_TRUSTED_ORIGINS = env.texts("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [

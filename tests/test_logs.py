@@ -1,0 +1,138 @@
+"""What log lines leave out, in every form they are written."""
+
+import json
+import logging
+import sys
+import timeit
+from typing import Any
+
+import pytest
+
+from webhooks_project import redaction
+from webhooks_project.logs import JsonFormatter, PlainFormatter
+from webhooks_project.reports import ReporterFilter
+
+CANARY = "Canary7f3a9c"
+BASE64 = "Q2FuYXJ5N2YzYTljQ2FuYXJ5N2YzYTlj"
+SECRETS = [
+    f"Authorization: Bearer {CANARY}",
+    f"'Authorization': 'Basic {BASE64}'",
+    f'{{"authorization": "Token {CANARY}"}}',
+    f"{{'HTTP_AUTHORIZATION': 'ApiKey {CANARY}'}}",
+    f"Cookie: sessionid={CANARY}; csrftoken={CANARY}",
+    f"Set-Cookie: sessionid={CANARY}; Path=/",
+    f"sent with bearer {CANARY}",
+    f"webhook-signature: v1,{BASE64}=",
+    f"v1a,{BASE64}= v1,{BASE64}=",
+    f"key whsec_{BASE64}",
+    "key whk_0123456789ab_00ca4a79ca4a79ca4a79ca4a79ca4a79",
+    f"postgres://webhooks:{CANARY}@db.example.com/webhooks",
+    f"redis://:{CANARY}@redis.example.com:6379/0",
+    f"amqp://{CANARY}@mq.example.com//",
+    f"https://example.com/hook?token={CANARY}&x={CANARY}",
+    f"password={CANARY}",
+    f"connection to host failed: user=webhooks password='{CANARY}' host=db",
+    f'{{"webhook_secret": "{CANARY}"}}',
+    f'"{{\\"api_key\\": \\"{CANARY}\\"}}"',
+    f"{{'authorization_credential': '{CANARY}'}}",
+    f"csrfmiddlewaretoken={CANARY}",
+    f"X-Api-Key: {CANARY}",
+]
+HARMLESS = [
+    "Attempt made",
+    "Not Found: /api/v1/events",
+    "Worker 4711 took 25 deliveries in 0.3 s",
+    "https://example.com/hook answered HTTP 500",
+    "The token of the lease was replaced",
+    "Basic authentication failed; the API answered",
+]
+
+
+def record(message: str, raised: Exception | None = None, **extra: Any) -> logging.LogRecord:
+    info: Any = None
+    if raised is not None:
+        try:
+            raise raised
+        except Exception:
+            info = sys.exc_info()
+    made = logging.LogRecord("test", logging.ERROR, __file__, 1, message, None, info)
+    made.__dict__.update(extra)
+    return made
+
+
+formatters = pytest.mark.parametrize("formatter", [JsonFormatter(), PlainFormatter()], ids=["json", "plain"])
+
+
+class TestLines:
+    @formatters
+    @pytest.mark.parametrize("text", SECRETS)
+    def test_hide_what_is_secret(self, formatter: logging.Formatter, text: str) -> None:
+        line = formatter.format(record(text, RuntimeError(text)))
+
+        assert CANARY not in line
+        assert BASE64 not in line
+        assert "ca4a79" not in line
+        assert "RuntimeError" in line
+
+    @pytest.mark.parametrize("text", SECRETS)
+    def test_hide_it_in_what_comes_beside_the_sentence(self, text: str) -> None:
+        extra: dict[str, Any] = {
+            "error": RuntimeError(text),
+            "detail": {"found": [text]},
+            "password": CANARY,
+            "count": 3,
+        }
+
+        line = JsonFormatter().format(record("Failed", **extra))
+
+        assert CANARY not in line
+        assert BASE64 not in line
+        assert json.loads(line)["count"] == 3
+        assert json.loads(line)["password"] == redaction.HIDDEN
+
+    @formatters
+    @pytest.mark.parametrize("text", HARMLESS)
+    def test_say_all_the_rest(self, formatter: logging.Formatter, text: str) -> None:
+        assert text in formatter.format(record(text))
+
+    @formatters
+    def test_hide_this_installation_s_own_wherever_they_stand(
+        self, formatter: logging.Formatter, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = {name: f"own{number}-x/y" for number, name in enumerate(("key", "encryption", "db", "redis"))}
+        settings.SECRET_KEY, settings.ENCRYPTION_KEYS = own["key"], [own["encryption"]]
+        settings.REDIS_URL = "redis://:own3-x%2Fy@127.0.0.1/0"
+        monkeypatch.setitem(settings.DATABASES["default"], "PASSWORD", own["db"])
+        redaction._own.cache_clear()
+        try:
+            line = formatter.format(record("no sign of it: " + " ".join([*own.values(), "own3-x%2Fy"])))
+        finally:
+            redaction._own.cache_clear()
+
+        assert "own" not in line
+        assert "no sign of it" in line
+
+    def test_cost_little_where_nothing_is_hidden(self) -> None:
+        text = "Worker 4711 took 25 deliveries for 12 webhooks and recorded them within 0.3 s" * 2
+
+        seconds = min(timeit.repeat(lambda: redaction.redact(text), number=1000, repeat=5)) / 1000
+
+        assert seconds < 20e-6
+
+    @pytest.mark.parametrize(
+        "piece", ["a", "://", "://a@", "cookie", "csrf", "csrf_", "authorization: ", "?="]
+    )
+    def test_cost_no_more_than_their_length(self, piece: str) -> None:
+        text = "token " + piece * (200_000 // len(piece))
+
+        assert min(timeit.repeat(lambda: redaction.redact(text), number=1, repeat=2)) < 2
+
+
+class TestDebugPage:
+    @pytest.mark.parametrize(
+        "name", ["SECRET_KEY", "ENCRYPTION_KEYS", "REDIS_URL", "CELERY_BROKER_URL", "DATABASE_URL"]
+    )
+    def test_hides_settings_with_a_password_in_them(self, name: str) -> None:
+        shown = ReporterFilter().cleanse_setting(name, f"x://:{CANARY}@host")
+
+        assert CANARY not in str(shown)

@@ -1,0 +1,82 @@
+"""What no log line may say: keys, passwords, cookies, signatures, and the private parts of URLs.
+
+First the very secrets this process was started with, wherever they turn up; then whatever looks like one.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from urllib.parse import quote, unquote, urlsplit
+
+from django.conf import settings
+
+HIDDEN = "***"
+# Shorter ones would be found by accident.
+_SHORTEST = 6
+
+# The middle of a name and its end. What may be repeated in a pattern has a limit: what a stranger sent may be
+# a megabyte that almost fits.
+_NAME = (
+    r"(?:passw|secret|credential|(?:api|private)[_-]?key|(?:access|auth|csrf\w{0,20})[_-]?token)[\w-]{0,40}"
+)
+_SECRET_NAME = re.compile(rf"{_NAME}|authorization|cookie|signature", re.IGNORECASE)
+# How a value follows its name: in a header, in JSON or Python, inside of another text, in a form.
+_IS = r"""\\?["']?\s{0,4}[:=]\s{0,4}\\?["']?"""
+_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), by)
+    for pattern, by in (
+        (r"(whk_[0-9a-f]{12}_)[0-9a-f]+", r"\1..."),  # an API key: see ApiKeyQuerySet.issue
+        (r"(whsec_)[a-z0-9+/=_-]{8,}", rf"\1{HIDDEN}"),
+        (r"\b(v1a?,)[a-z0-9+/=]{20,}", rf"\1{HIDDEN}"),
+        (r"(://)[^/\s\"'<>@]{0,256}@", rf"\1{HIDDEN}@"),
+        (r"(://[^\s\"'<>?]{1,512}\?)[^\s\"'<>]+", rf"\1{HIDDEN}"),
+        (rf"(authorization{_IS})[^\"'\r\n,}}\\]+", rf"\1{HIDDEN}"),
+        (rf"(cookie{_IS})[^\"'\r\n}}\\]+", rf"\1{HIDDEN}"),
+        (r"\b(bearer\s{1,4})[a-z0-9._~+/=-]{8,}", rf"\1{HIDDEN}"),
+        (rf"({_NAME}{_IS})(?!\*\*\*)[^\s\"',;&}}\\]+", rf"\1{HIDDEN}"),
+    )
+)
+# One of these is in every text that one of those fits.
+_MARKS = (
+    *("whk_", "whsec_", "v1,", "v1a,", "://", "authorization", "cookie", "bearer"),
+    *("passw", "secret", "credential", "api", "private", "token"),
+)
+
+
+def redact(text: str) -> str:
+    """Return a text without what is secret in it. Most texts hold nothing and come back at once."""
+    for secret in _own():
+        if secret in text:
+            text = text.replace(secret, HIDDEN)
+    lower = text.lower()
+    for mark in _MARKS:
+        if mark in lower:
+            break
+    else:
+        return text
+    for pattern, by in _PATTERNS:
+        text = pattern.sub(by, text)
+    return text
+
+
+def redact_value(name: str, value: object) -> object:
+    """Return what a log line may say under a name: numbers as they are, all else as text without secrets."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if _SECRET_NAME.search(name):
+        return HIDDEN
+    if isinstance(value, Mapping):
+        return {str(key): redact_value(str(key), each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redact_value(name, each) for each in value]
+    return redact(str(value))
+
+
+@cache
+def _own() -> tuple[str, ...]:
+    """Return the secrets of this process's settings, as they are and as a URL spells them."""
+    secrets = [settings.SECRET_KEY, *settings.ENCRYPTION_KEYS]
+    passwords = [settings.DATABASES["default"].get("PASSWORD"), urlsplit(settings.REDIS_URL).password]
+    for password in filter(None, passwords):
+        secrets += [password, quote(password, safe=""), unquote(password)]
+    return tuple(sorted({each for each in secrets if len(each) >= _SHORTEST}, key=len, reverse=True))
