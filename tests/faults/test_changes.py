@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.faults.receiver import Behaviour
-from tests.faults.scene import TIMEOUT, Scene
+from tests.faults.scene import Scene
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.postgresql
@@ -67,19 +67,24 @@ class TestEditedWebhook:
 
 class TestSwitchedOffWebhook:
     def test_gets_nothing_any_more(self, scene: Scene) -> None:
-        scene.receiver.behave(Behaviour(delay=0.1, spread=0.4))
-        scene.start(webhooks=4, workers=2)
+        timeout = 2
+        scene.receiver.behave(Behaviour(delay=0.02, spread=0.18))
+        scene.start(webhooks=4, workers=2, timeout=timeout)
         disabled, deleted, *_ = scene.subscriptions
         scene.uncertain = {disabled.webhook_id, deleted.webhook_id}
         committed: dict[str, float] = {}
+        for each in (disabled, deleted):
+            # So slow that much is waiting for it when it is switched off.
+            scene.receiver.behave(Behaviour(delay=timeout / 2), path=each.path)
 
-        with scene.publishing(rate=scene.size.pick(short=60, long=150)):
+        with scene.publishing(rate=scene.size.pick(short=120, long=150)):
             time.sleep(scene.size.pick(short=2, long=20))
             assert scene.stack.call("PUT", disabled.api, {"enabled": False}).status == 200
             committed[disabled.path] = time.time()
             assert scene.stack.call("DELETE", deleted.api).status == 200
             committed[deleted.path] = time.time()
-            time.sleep(TIMEOUT + 2 if scene.size.long else 2)
+            time.sleep(scene.size.pick(short=1, long=10))
+        time.sleep(timeout + 2)
         scene.settle()
 
         latest = {
@@ -91,7 +96,7 @@ class TestSwitchedOffWebhook:
         lost = scene.lost()
         scene.figure(
             "disabled",
-            passed=all(seconds <= TIMEOUT + 1 for seconds in latest.values()) and lost == 0,
+            passed=all(seconds <= timeout + 1 for seconds in latest.values()) and lost == 0,
             last_hit_after_disable_s=round(max(0.0, latest[disabled.path]), 2),
             last_hit_after_delete_s=round(max(0.0, latest[deleted.path]), 2),
             lost_of_the_others=lost,

@@ -42,8 +42,7 @@ class TestDeployment:
 
         with scene.publishing(rate=scene.size.pick(short=60, long=100)) as published:
             for _ in range(rounds):
-                for worker in scene.alive():
-                    scene.start_worker()
+                for worker in replaced(scene, workers):
                     began = time.monotonic()
                     worker.send_signal(signal.SIGTERM)
                     exits.append((worker.wait(60), time.monotonic() - began))
@@ -66,14 +65,12 @@ class TestImpatience:
         rounds = scene.size.count(short=1, long=5)
         scene.allowed_duplicates = rounds * len(WAYS) * (SLOTS + RECORD_AT)
         scene.receiver.behave(Behaviour(delay=0.02, spread=0.18))
-        scene.start(webhooks=4, workers=1)
+        scene.start(webhooks=4, workers=len(WAYS))
         slowest = dict.fromkeys(WAYS, 0.0)
 
         with scene.publishing(rate=50):
             for _ in range(rounds):
-                for name, end in WAYS.items():
-                    (worker,) = scene.alive()
-                    scene.start_worker()
+                for worker, (name, end) in zip(replaced(scene, len(WAYS)), WAYS.items(), strict=True):
                     began = time.monotonic()
                     end(worker)
                     worker.wait(60)
@@ -130,6 +127,15 @@ class TestTrouble:
             exit_s=round(took, 1),
             drain_s=DRAIN,
         )
+
+
+def replaced(scene: Scene, workers: int) -> list[Worker]:
+    """Start workers in the place of those that run, and return these, which are to end."""
+    old = scene.alive()
+    for _ in range(workers):
+        scene.start_worker(wait=False)
+    scene.wait_for_workers()
+    return old
 
 
 def any_left(worker: Worker) -> bool:
