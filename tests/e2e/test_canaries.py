@@ -1,0 +1,262 @@
+"""Secrets pushed through every path of a running installation, and looked for where they must not be."""
+
+import base64
+import json
+import os
+import pickle
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import redis
+import requests
+from kombu import Connection
+
+from tests.e2e.stack import Stack, installation
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
+
+
+def canary(name: str) -> str:
+    return f"canary-{name}-{secrets.token_hex(8)}"
+
+
+CANARIES = {
+    name: canary(name)
+    for name in ("credential", "header", "database", "redis", "session-key", "password", "unknown-key")
+}
+CANARIES["secret-key"] = canary("secret-key") + secrets.token_urlsafe(48)
+CANARIES["webhook-secret"] = "whsec_" + base64.b64encode(os.urandom(24)).decode()
+# Starts with what no generator of ours makes, so that it can be told apart; all else is random.
+CANARIES["encryption-key"] = base64.urlsafe_b64encode(os.urandom(32)).decode()
+ENTRIES = "/api/v1/agents/{}/webhooks"
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """An installation full of canaries, as talkative as can be."""
+    own = {"SECRET_KEY": CANARIES["secret-key"], "ENCRYPTION_KEYS": CANARIES["encryption-key"]}
+    with installation(**own, LOG_LEVEL="DEBUG", WEBHOOKS_RETRY_DELAYS="0.2,0.2") as stack:
+        port = stack.redis.port
+        redis.Redis(port=port).config_set("requirepass", CANARIES["redis"])
+        database = stack.postgresql.url().replace("postgres@", f"postgres:{CANARIES['database']}@")
+        stack.environment["DATABASE_URL"] = database
+        stack.environment["REDIS_URL"] = f"redis://:{CANARIES['redis']}@127.0.0.1:{port}/0"
+        stack.make_account()
+        CANARIES["api-key"] = stack.key.rpartition("_")[2]
+        stack.start_web()
+        stack.start_worker()
+        stack.start_beat()
+        stack.wait_for_workers(1)
+        yield stack
+
+
+def send_everything(stack: Stack) -> str:
+    """Push the canaries through the APIs, the console, deliveries and commands; return all that came back."""
+    seen: list[str] = []
+
+    def call(method: str, path: str, body: object = None, **headers: str) -> Any:
+        answer = stack.call(method, path, body, **headers)
+        seen.append(json.dumps([answer.headers, answer.json]))
+        return answer.json
+
+    agent = call("POST", "/api/v1/agents", {"name": "Reception"})["id"]
+    stack.receiver.behaviours = {"/bad": lambda nth: 500}
+    for path in ("/good", "/bad"):
+        body = {
+            "name": path, "webhook_url": stack.receiver.url(path),
+            "webhook_secret": CANARIES["webhook-secret"],
+            "events": ["call.ended"], "authorization_scheme": "bearer", "max_retries": 1,
+            "authorization_credential": CANARIES["credential"],
+            "custom_headers": [{"key": "X-Token", "value": CANARIES["header"]}],
+        }  # fmt: skip
+        answer = call("POST", ENTRIES.format(agent), body)
+        assert "data" in answer, answer
+        made = answer["data"]
+        call("POST", f"{ENTRIES.format(agent)}/{made['id']}/test", {})
+        call("PUT", f"{ENTRIES.format(agent)}/{made['id']}", {**body, "timeout": 4})
+        for name, value in CANARIES.items():
+            for field in ("timeout", "events", "http_method", "max_retries", "authorization_scheme", name):
+                if name != "api-key" and field != name:
+                    # The refusal may name the value: to who sent it, and to nobody else.
+                    stack.call("PUT", f"{ENTRIES.format(agent)}/{made['id']}", {field: [value]})
+    event = call("POST", "/api/v1/events", {"event": "call.ended", "agent_id": agent, "payload": {"a": 1}})
+    wait_until(lambda: len(stack.receiver.at("/bad")) >= 2, timeout=20, what="the retries")
+    wait_until(lambda: stack.call("GET", "/api/v4/tasks/webhook_failures").json["metadata"]["total"] >= 1,
+               timeout=20, what="a failure")  # fmt: skip
+    for path in ("/api/v1/deliveries", "/api/v1/agents", f"/api/v1/events/{event['id']}", "/api/v1/whoami",
+                 ENTRIES.format(agent), "/api/v4/tasks/webhook_failures", "/api/v1/event_types"):  # fmt: skip
+        call("GET", path)
+    # What a person puts in the wrong place comes back to that person only where it is what was wrong.
+    url, key = f"http://127.0.0.1:{stack.port}", stack.key
+    for value in CANARIES.values():
+        requests.get(f"{url}/api/v1/events?api_key={quote(value)}", headers={"X-Api-Key": value}, timeout=20)
+        requests.get(f"{url}/api/v1/events", headers={"Authorization": f"Bearer {value}"}, timeout=20)
+        cookie = {"Cookie": f"sessionid={quote(value)}"}
+        requests.get(f"{url}/api/v1/whoami?token={quote(value)}", headers=cookie, timeout=20)
+        requests.post(f"{url}/api/v1/events", data=value, headers={"Authorization": f"Bearer {key}",
+                      "Content-Type": "application/json"}, timeout=20)  # fmt: skip
+    seen += look_around(stack, url)
+    return "\n".join(seen)
+
+
+def look_around(stack: Stack, url: str) -> list[str]:
+    """Fail to log in to the console, log in, and return every list and page of it."""
+    program = (
+        "from django.contrib.auth.models import User; User.objects.create_superuser('ada', password={!r})"
+    )
+    stack.manage("shell", "--no-imports", "-c", program.format(CANARIES["password"]))
+    browser, seen = requests.Session(), []
+    for name, password in (
+        ("ada", CANARIES["header"]),
+        (CANARIES["password"], "x"),
+        ("ada", CANARIES["password"]),
+    ):
+        page = browser.get(f"{url}/admin/login/?next=/admin/", timeout=20).text
+        token = page.partition('name="csrfmiddlewaretoken" value="')[2].partition('"')[0]
+        form = {"username": name, "password": password, "csrfmiddlewaretoken": token}
+        answered = browser.post(f"{url}/admin/login/", data=form, timeout=20)
+        if name == "ada":
+            # What was typed as the name stands in the form that comes back, for who typed it.
+            seen.append(answered.text)
+    models = (
+        "account",
+        "agent",
+        "apikey",
+        "attempt",
+        "auditentry",
+        "delivery",
+        "event",
+        "failure",
+        "webhook",
+    )
+    for model in models:
+        changelist = browser.get(f"{url}/admin/deliveries/{model}/", timeout=20)
+        assert changelist.status_code == 200, model
+        seen.append(changelist.text)
+        for row in stack.rows(f"SELECT id FROM deliveries_{model}"):
+            change = browser.get(f"{url}/admin/deliveries/{model}/{row[0]}/change/", timeout=20)
+            assert change.status_code == 200, (model, row)
+            seen.append(change.text)
+    for page in (
+        "axes/accesslog",
+        "axes/accessattempt",
+        "auth/user",
+        "deliveries/webhook/add",
+        "no/such/page",
+    ):
+        seen.append(browser.get(f"{url}/admin/{page}/", timeout=20).text)
+    return seen
+
+
+def of_redis(stack: Stack) -> str:
+    client = redis.Redis(port=stack.redis.port, password=CANARIES["redis"])
+    held = []
+    for key in client.scan_iter():
+        held.append(repr(key) + repr(client.dump(key)))
+    return "\n".join(held)
+
+
+def of_the_database(stack: Stack) -> str:
+    tables = stack.rows("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+    # Sessions and their data are signed, not encrypted; whose they are is what they hold.
+    return "\n".join(str(stack.rows(f'SELECT t::text FROM "{table}" t')) for (table,) in tables)
+
+
+def of_the_processes(stack: Stack) -> str:
+    return "\n".join(path.read_text(errors="replace") for path in Path("/proc").glob("[0-9]*/cmdline")
+                     if path.exists())  # fmt: skip
+
+
+def of_the_logs(stack: Stack) -> str:
+    return "\n".join(path.read_text(errors="replace") for path in stack.folder.glob("*.log"))
+
+
+def hits(text: str) -> set[str]:
+    return {name for name, value in CANARIES.items() if value in text or quote(value, safe="") in text}
+
+
+class Bomb:
+    """What runs a command when somebody unpickles it."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return (os.system, (f"touch {self.file}",))
+
+
+class TestCanaries:
+    def test_are_seen_nowhere(self, stack: Stack) -> None:
+        answers = send_everything(stack)
+        found = {
+            "answers and pages": hits(answers),
+            "Redis": hits(of_redis(stack)),
+            "the database": hits(of_the_database(stack)),
+            "the processes": hits(of_the_processes(stack)),
+            "the logs": hits(of_the_logs(stack)),
+        }
+
+        assert {where: names for where, names in found.items() if names} == {}
+        assert "DEBUG" in of_the_logs(stack)
+
+    @pytest.mark.parametrize("kind", ["pickle", "yaml"])
+    def test_messages_that_are_no_json_run_nothing(self, stack: Stack, kind: str) -> None:
+        file = stack.folder / f"executed-{kind}"
+        bomb = pickle.dumps(([Bomb(file)], {}, {}))
+        text = f"!!python/object/apply:os.system ['touch {file}']"
+        types = {
+            "pickle": ("application/x-python-serialize", "binary", bomb),
+            "yaml": ("application/x-yaml", "utf-8", text),
+        }
+        content_type, encoding, body = types[kind]
+        before = len(stack.receiver.at("/good"))
+        with Connection(stack.environment["REDIS_URL"]) as connection:
+            producer = connection.Producer()
+            producer.publish(body, routing_key="celery", content_type=content_type, content_encoding=encoding,
+                             headers={"task": "deliveries.deliver_due", "id": kind})  # fmt: skip
+
+        wait_until(lambda: content_type in stack.log("worker"), timeout=20, what="the refusal")
+        agent = stack.rows("SELECT id FROM deliveries_agent")[0][0]
+        draft = {"event": "call.ended", "agent_id": str(agent), "payload": {"a": 2}}
+        assert stack.call("POST", "/api/v1/events", draft).status == 202
+        wait_until(lambda: len(stack.receiver.at("/good")) > before, timeout=20, what="the delivery")
+        assert not file.exists()
+
+    def test_are_seen_nowhere_while_the_servers_are_away(self, stack: Stack) -> None:
+        for place, changes in (
+            ("database", {"DATABASE_URL": f"postgres://postgres:{CANARIES['database']}@127.0.0.1:1/x"}),
+            ("database", {"DATABASE_URL": f"mysql://postgres:{CANARIES['database']}@127.0.0.1:1/x"}),
+            ("encryption-key", {"ENCRYPTION_KEYS": CANARIES["encryption-key"][:-5]}),
+        ):
+            said = failing_command(stack, **changes)
+            assert hits(said) == set(), (place, said)
+        stack.redis.stop()
+        stack.postgresql.stop()
+        answer = stack.call("GET", "/api/v1/whoami")
+        page = requests.get(f"http://127.0.0.1:{stack.port}/admin/login/", timeout=20).text
+
+        assert answer.status == 503
+        assert hits(json.dumps(answer.json) + page) == set()
+        wait_until(lambda: "127.0.0.1" in stack.log("worker"), timeout=20, what="the worker's complaint")
+        assert hits(of_the_logs(stack)) == set()
+
+
+def failing_command(stack: Stack, **changes: str) -> str:
+    """Return what a command says that must fail."""
+    ended = subprocess.run(
+        [sys.executable, "manage.py", "queue_status"],
+        cwd=Path(__file__).resolve().parent.parent.parent,
+        env={**stack.environment, **changes},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode != 0
+    return ended.stdout + ended.stderr
