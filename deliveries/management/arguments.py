@@ -10,6 +10,13 @@ from deliveries.models import Scope
 # `isdigit` and `int` know digits of every script, and a number of any length is an error only further on.
 _WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,4}")
 
+_UNITS = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
+
 
 def name(text: str) -> str:
     """Read a name for people."""
@@ -30,6 +37,14 @@ def seconds(text: str) -> timedelta:
     if not _WHOLE_NUMBER.fullmatch(text):
         raise ArgumentTypeError("write a whole number of seconds, from 1 to 99999")
     return timedelta(seconds=int(text))
+
+
+def duration(text: str) -> timedelta:
+    """Read how long something is to last: 90s, 30m, 2h or 1d."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not _WHOLE_NUMBER.fullmatch(number):
+        raise ArgumentTypeError("write how long, such as 90s, 30m, 2h or 1d")
+    return int(number) * _UNITS[unit]
 
 
 def moment(text: str) -> datetime:

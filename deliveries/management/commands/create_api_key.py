@@ -4,12 +4,11 @@ import unicodedata
 from argparse import ArgumentTypeError
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deliveries import clock
-from deliveries.management import arguments
+from deliveries.management import accounts, arguments
 from deliveries.models import Account, Scope
 from deliveries.services import keys
 
@@ -54,9 +53,9 @@ class Command(BaseCommand):
     ) -> str:
         """Make the key, and return its text."""
         now = clock.now()
-        owner = _find(account)
+        owner = accounts.find(account)
         if owner is None:
-            if not create_account or _as_id(account):
+            if not create_account or accounts.as_id(account):
                 raise CommandError(f"No account has the id or the name {account}. {_HINT}")
             owner = Account.objects.create(name=account, created_at=now)
         key, text = keys.issue(
@@ -82,25 +81,3 @@ def _name(text: str) -> str:
     if name.isspace() or any(unicodedata.category(character) in _UNREADABLE for character in name):
         raise ArgumentTypeError("write a name that can be read, in UTF-8 and without control characters")
     return name
-
-
-def _find(text: str) -> Account | None:
-    """Return the account with this id or this name.
-
-    :raises CommandError: when several have the name.
-    """
-    pk = _as_id(text)
-    if pk:
-        return Account.objects.filter(pk=pk).first()
-    found = list(Account.objects.filter(name=text).order_by("pk"))
-    if len(found) > 1:
-        ids = ", ".join(str(account.pk) for account in found)
-        raise CommandError(f"Several accounts are called {text}; give an id instead: {ids}.")
-    return found[0] if found else None
-
-
-def _as_id(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

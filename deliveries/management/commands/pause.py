@@ -1,0 +1,76 @@
+"""Keep something back for a while."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from deliveries import clock
+from deliveries.management import accounts, arguments
+from deliveries.models import Account, Webhook
+from deliveries.services import pausing
+
+
+class Command(BaseCommand):
+    """Says how to end the pause again."""
+
+    help = (
+        "Keep back what goes to a webhook, what is of an event type of an account, or all of an account. "
+        "Events are accepted meanwhile, and delivered afterwards."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Say what, until when, and why."""
+        parser.add_argument("--webhook", type=arguments.uuid, metavar="ID")
+        parser.add_argument(
+            "--account", metavar="ID_OR_NAME", help="all of it, unless --event-type says less"
+        )
+        parser.add_argument("--event-type", default="", metavar="TYPE", help="exactly this one, of --account")
+        end = parser.add_mutually_exclusive_group(required=True)
+        end.add_argument(
+            "--for", dest="lasting", type=arguments.duration, metavar="TIME", help="90s, 30m, 2h, 1d"
+        )
+        end.add_argument("--until", type=arguments.moment, metavar="MOMENT", help="ISO 8601 with a zone")
+        parser.add_argument("--why", required=True, help="for whoever finds nothing arriving")
+
+    def handle(
+        self,
+        *,
+        webhook: UUID | None,
+        account: str | None,
+        event_type: str,
+        lasting: timedelta | None,
+        until: datetime | None,
+        why: str,
+        **options: Any,
+    ) -> str:
+        """Make the pause, and say until when it lasts."""
+        if (webhook is None) == (account is None):
+            raise CommandError("Give either --webhook or --account.")
+        now = clock.now()
+        owner = _owner(webhook) if webhook else accounts.find(str(account))
+        if owner is None:
+            raise CommandError(f"There is no {f'webhook {webhook}' if webhook else f'account {account}'}.")
+        try:
+            pause = pausing.pause(
+                account=owner,
+                webhook_id=webhook,
+                event_type=event_type,
+                until=until or now + (lasting or timedelta()),
+                why=why,
+                by="manage.py pause",
+                now=now,
+            )
+        except pausing.InvalidPause as error:
+            raise CommandError(
+                " ".join(text for found in error.problems.values() for text in found)
+            ) from error
+        return (
+            f"Paused until {pause.until:%Y-%m-%d %H:%M:%S} UTC. To end it before: manage.py resume {pause.pk}"
+        )
+
+
+def _owner(webhook_id: UUID) -> Account | None:
+    webhook = Webhook.objects.existing().select_related("account").filter(pk=webhook_id).first()
+    return webhook and webhook.account
