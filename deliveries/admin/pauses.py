@@ -1,25 +1,114 @@
 """Pauses: what is kept back for a while."""
 
-from django.contrib import admin
+from datetime import datetime, timedelta
+from typing import Any
 
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.widgets import AdminSplitDateTime
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from deliveries import clock
 from deliveries.admin import columns
 from deliveries.admin.tables import History
-from deliveries.models import Pause
+from deliveries.models import Pause, Webhook
+from deliveries.services import pausing
+
+PERMISSION = "deliveries.manage_pause"
+# More would keep the page waiting for too long.
+MOST_AT_ONCE = 100
+LASTING = {"1": timedelta(hours=1), "4": timedelta(hours=4), "24": timedelta(days=1)}
+
+
+class PauseForm(forms.ModelForm[Pause]):
+    """What is to be kept back, for how long, and why."""
+
+    lasts = forms.ChoiceField(
+        label="For",
+        choices=[("1", "1 hour"), ("4", "4 hours"), ("24", "1 day"), ("", "until this moment:")],
+        widget=forms.RadioSelect,
+        required=False,
+        initial="1",
+    )
+    until = forms.SplitDateTimeField(label="Until (UTC)", widget=AdminSplitDateTime, required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["account"].required = False
+        self.fields["account"].help_text = "All of it, unless a webhook or an event type is named."
+
+    def clean(self) -> None:
+        """Have the service look at the parts, and put what it finds where it was typed."""
+        super().clean()
+        given, now = self.cleaned_data, clock.now()
+        webhook: Webhook | None = given.get("webhook")
+        given["account"] = given.get("account") or (webhook and webhook.account)
+        until: datetime | None = given.get("until")
+        given["until"] = now + LASTING[given["lasts"]] if given.get("lasts") else until
+        if given["account"] is None:
+            self.add_error("account", "Choose an account or a webhook.")
+        if given["until"] is None:
+            self.add_error("until", "Choose for how long.")
+        if self.errors:
+            return
+        try:
+            pausing.check(**self.wanted(), now=now)
+        except pausing.InvalidPause as error:
+            for name, problems in error.problems.items():
+                self.add_error({"webhook_id": "webhook"}.get(name, name), problems)
+
+    def wanted(self) -> dict[str, Any]:
+        """Return the parts in the words of the service."""
+        given = self.cleaned_data
+        webhook: Webhook | None = given.get("webhook")
+        return {
+            "account": given["account"],
+            "webhook_id": webhook and webhook.pk,
+            "event_type": given.get("event_type", ""),
+            "until": given["until"],
+            "why": given.get("why", ""),
+        }
+
+
+class InForceFilter(admin.SimpleListFilter):
+    """Pauses that hold something back now, or that do not."""
+
+    title = "in force"
+    parameter_name = "in_force"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices beside "all"."""
+        return [("yes", "Yes"), ("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Pause]) -> QuerySet[Pause]:
+        """Keep what is chosen."""
+        if self.value() is None:
+            return queryset
+        in_force = Pause.objects.in_force(clock.now()).values("pk")
+        return (
+            queryset.filter(pk__in=in_force) if self.value() == "yes" else queryset.exclude(pk__in=in_force)
+        )
 
 
 @admin.register(Pause)
 class PauseAdmin(History[Pause]):
-    """What is kept back, until when, by whom and why."""
+    """What is kept back, until when, by whom and why. Making and ending one is a permission of its own."""
 
+    actions = ("resume",)
     list_display = (
         columns.identifier,
         "webhook_id",
         columns.cut("event_type", "event type"),
+        columns.cut("account.name", "account"),
         "until",
         "ended_at",
         columns.cut("by", "by"),
         columns.cut("why", "why"),
     )
+    list_filter = (InForceFilter,)
+    list_select_related = ("account",)
+    autocomplete_fields = ("account", "webhook")
     fields = (
         "id",
         "account",
@@ -32,3 +121,49 @@ class PauseAdmin(History[Pause]):
         "ended_at",
         "ended_by",
     )
+
+    def has_manage_permission(self, request: HttpRequest) -> bool:
+        """Pausing needs no right to change anything."""
+        return request.user.has_perm(PERMISSION)
+
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        """Whoever may pause makes one."""
+        return self.has_manage_permission(request)
+
+    def get_fields(self, request: HttpRequest, obj: Pause | None = None) -> Any:
+        """Ask for what a pause is made of, or show it."""
+        return self.fields if obj else ("account", "webhook", "event_type", "lasts", "until", "why")
+
+    def get_form(
+        self, request: HttpRequest, obj: Pause | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        """Return the form of a new one; an old one has none."""
+        if obj is None:
+            kwargs["form"] = PauseForm
+        return super().get_form(request, obj, change, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Pause, form: PauseForm, change: bool) -> None:
+        """Have the service make it."""
+        obj.pk = pausing.pause(**form.wanted(), by=str(request.user), now=clock.now()).pk
+        obj.refresh_from_db()
+
+    @admin.action(description="Resume", permissions=["manage"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Pause]) -> None:
+        """End the chosen that are in force, and say how many those were."""
+        rows = list(queryset[: MOST_AT_ONCE + 1])
+        if len(rows) > MOST_AT_ONCE:
+            messages.error(request, f"Nothing was changed: choose at most {MOST_AT_ONCE}.")
+            return
+        ended = sum(_ended(pause, request) for pause in rows)
+        sentence = f"Ended {ended} {'pause' if ended == 1 else 'pauses'}."
+        if ended < len(rows):
+            sentence += f" Skipped {len(rows) - ended}: only a pause in force can be ended."
+        messages.add_message(request, messages.SUCCESS if ended else messages.WARNING, sentence)
+
+
+def _ended(pause: Pause, request: HttpRequest) -> bool:
+    try:
+        pausing.resume(pause, by=str(request.user), now=clock.now())
+    except pausing.AlreadyEnded:
+        return False
+    return True

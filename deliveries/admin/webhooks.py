@@ -7,13 +7,13 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from deliveries import clock
 from deliveries.admin import columns
 from deliveries.admin.tables import History, Table
 from deliveries.admin.webhook_form import WebhookForm
-from deliveries.models import Delivery, Webhook, WebhookHealth, WebhookRevision
+from deliveries.models import Delivery, Pause, Webhook, WebhookHealth, WebhookRevision
 from deliveries.secrets import Undecryptable
 from deliveries.services import webhooks
 
@@ -95,6 +95,22 @@ class WebhookAdmin(Table[Webhook]):
     def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
         """Fix the owner of a webhook once it is there."""
         return () if obj is None else ("account", "agent", *_SHOWN_SECRETS, *_HEALTH, *_STATE)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Tell the page what keeps back the webhook, or a type it wants."""
+        webhook = self.get_object(request, object_id)
+        touching = Pause.objects.in_force(clock.now()).touching(webhook) if webhook else ()
+        pauses = [
+            each for each in touching if not each.event_type or (webhook and webhook.wants(each.event_type))
+        ]
+        context = {"pauses": pauses, "may_pause": request.user.has_perm("deliveries.manage_pause")}
+        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
 
     def has_change_permission(self, request: HttpRequest, obj: Webhook | None = None) -> bool:
         """Leave the deleted ones as they are."""

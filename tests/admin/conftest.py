@@ -74,7 +74,6 @@ HISTORY = (
     "event",
     "failure",
     "idempotencykey",
-    "pause",
     "recovery",
     "trafficminute",
     "webhookhealth",

@@ -73,4 +73,4 @@ class Command(BaseCommand):
 
 def _owner(webhook_id: UUID) -> Account | None:
     webhook = Webhook.objects.existing().select_related("account").filter(pk=webhook_id).first()
-    return webhook and webhook.account
+    return webhook.account if webhook else None

@@ -1,0 +1,145 @@
+"""Pausing and resuming from the console."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from deliveries import clock
+from deliveries.models import AuditEntry, Pause
+from tests import builders
+
+PAUSES = reverse("admin:deliveries_pause_changelist")
+ADD = reverse("admin:deliveries_pause_add")
+WHY = "The receiver is being moved."
+
+
+def said(page: Any) -> list[str]:
+    return [str(message) for message in page.context["messages"]]
+
+
+def resume(client: Client, *pauses: Pause) -> Any:
+    chosen = [str(pause.pk) for pause in pauses]
+    return client.post(PAUSES, {"action": "resume", "_selected_action": chosen}, follow=True)
+
+
+@pytest.fixture
+def viewer(db: None) -> Client:
+    """Somebody who may look at everything, and do nothing."""
+    user = User.objects.create(username="viewer", password="!", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+class TestPause:
+    def test_is_made_for_a_webhook_and_an_hour(self, console: Client) -> None:
+        webhook = builders.a_webhook()
+
+        console.post(ADD, {"webhook": str(webhook.pk), "lasts": "1", "why": WHY})
+
+        pause = Pause.objects.get()
+        assert (pause.webhook, pause.account, pause.by) == (webhook, webhook.account, "operator")
+        assert pause.until - pause.created_at < timedelta(hours=1, seconds=1)
+        assert AuditEntry.objects.filter(action="pause.created").count() == 1
+
+    def test_is_made_for_a_type_until_a_moment(self, console: Client) -> None:
+        account, until = builders.an_account(), clock.now() + timedelta(days=2)
+        moment = {"until_0": f"{until:%Y-%m-%d}", "until_1": f"{until:%H:%M:%S}"}
+
+        console.post(
+            ADD, {"account": str(account.pk), "event_type": "call.ended", "lasts": "", **moment, "why": WHY}
+        )
+
+        pause = Pause.objects.get()
+        assert (pause.account, pause.event_type) == (account, "call.ended")
+        assert pause.until == until.replace(microsecond=0)
+
+    @pytest.mark.parametrize(
+        ("changes", "field"),
+        [
+            ({"why": " "}, "why"),
+            ({"lasts": ""}, "until"),
+            ({"account": ""}, "account"),
+            ({"event_type": "Call ended"}, "event_type"),
+            ({"lasts": "", "until_0": "2026-01-01", "until_1": "00:00:00"}, "until"),
+        ],
+    )
+    def test_says_what_is_wrong_where_it_was_typed(
+        self, console: Client, changes: dict[str, str], field: str
+    ) -> None:
+        account = builders.an_account()
+
+        page = console.post(ADD, {"account": str(account.pk), "lasts": "1", "why": WHY, **changes})
+
+        assert list(page.context["adminform"].form.errors) == [field]
+        assert not Pause.objects.exists()
+
+    def test_is_a_permission_of_its_own(self, viewer: Client) -> None:
+        sent = {"account": str(builders.an_account().pk), "lasts": "1", "why": WHY}
+
+        assert viewer.post(ADD, sent).status_code == 403
+        User.objects.get().user_permissions.add(Permission.objects.get(codename="manage_pause"))
+        viewer.post(ADD, sent)
+
+        assert Pause.objects.get().by == "viewer"
+
+    def test_can_neither_be_changed_nor_deleted(self, console: Client) -> None:
+        pause = builders.a_pause()
+
+        for act in ("change", "delete"):
+            page = reverse(f"admin:deliveries_pause_{act}", args=[pause.pk])
+            assert console.post(page, {"why": "Another.", "post": "yes"}).status_code == 403
+
+        assert Pause.objects.get().why == pause.why
+
+
+class TestPageOfWebhook:
+    @pytest.mark.parametrize("of", ["webhook", "event type", "account"])
+    def test_says_what_keeps_it_back_and_leads_to_its_end(self, console: Client, of: str) -> None:
+        webhook = builders.a_webhook()
+        named: dict[str, Any] = {"webhook": {"webhook": webhook}, "event type": {"event_type": "call.ended"}}
+        later = clock.now() + timedelta(hours=1)
+        pause = builders.a_pause(webhook.account, until=later, **named.get(of, {}))
+        builders.a_pause(webhook.account, until=later, ended_at=builders.NOW)
+        builders.a_pause(until=later)
+
+        page = console.get(reverse("admin:deliveries_webhook_change", args=[webhook.pk]))
+
+        text = page.content.decode()
+        assert text.count("Paused until") == 1
+        assert "by ada: The receiver is being moved." in text
+        assert reverse("admin:deliveries_pause_change", args=[pause.pk]) in text
+        assert f"{ADD}?webhook={webhook.pk}" in text.replace("&amp;", "&")
+
+    def test_says_nothing_of_a_type_it_does_not_want(self, console: Client) -> None:
+        webhook = builders.a_webhook(events=["call.*"])
+        builders.a_pause(webhook.account, event_type="message.sent", until=clock.now() + timedelta(hours=1))
+
+        page = console.get(reverse("admin:deliveries_webhook_change", args=[webhook.pk]))
+
+        assert "Paused until" not in page.content.decode()
+
+
+class TestResume:
+    def test_ends_what_is_in_force_and_says_how_many(self, console: Client) -> None:
+        in_force = builders.a_pause(until=clock.now() + timedelta(hours=1))
+        ended = builders.a_pause(ended_at=builders.NOW, ended_by="grace")
+
+        page = resume(console, in_force, ended)
+
+        assert said(page) == ["Ended 1 pause. Skipped 1: only a pause in force can be ended."]
+        in_force.refresh_from_db()
+        assert in_force.ended_by == "operator"
+
+    def test_is_not_for_those_who_may_only_look(self, viewer: Client) -> None:
+        pause = builders.a_pause(until=clock.now() + timedelta(hours=1))
+
+        resume(viewer, pause)
+
+        pause.refresh_from_db()
+        assert pause.ended_at is None
