@@ -59,6 +59,7 @@ class WebhookAdmin(Table[Webhook]):
     list_display = (
         columns.cut("name", "name"),
         "enabled",
+        "circuit",
         columns.cut("disabled_reason", "disabled reason"),
         "consecutive_failures",
         "last_success_at",
@@ -66,7 +67,7 @@ class WebhookAdmin(Table[Webhook]):
         columns.cut("account.name", "account"),
         "deleted_at",
     )
-    list_filter = (DeletedFilter, "enabled")
+    list_filter = (DeletedFilter, "enabled", "health__circuit")
     list_select_related = ("account", "health")
     search_fields = ("id", "name")
     searched_in_parts = ("name",)
@@ -89,12 +90,12 @@ class WebhookAdmin(Table[Webhook]):
             ("Signing and authorization", {"fields": secrets}),
         ]
         if obj is not None:
-            fieldsets += [("Health", {"fields": _HEALTH}), ("State", {"fields": _STATE})]
+            fieldsets += [("Health", {"fields": (*_HEALTH, *_CIRCUIT)}), ("State", {"fields": _STATE})]
         return fieldsets
 
     def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
         """Fix the owner of a webhook once it is there."""
-        return () if obj is None else ("account", "agent", *_SHOWN_SECRETS, *_HEALTH, *_STATE)
+        return () if obj is None else ("account", "agent", *_SHOWN_SECRETS, *_HEALTH, *_CIRCUIT, *_STATE)
 
     def change_view(
         self,
@@ -196,6 +197,36 @@ class WebhookAdmin(Table[Webhook]):
     def last_failure_at(self, webhook: Webhook) -> str:
         """When something failed last."""
         return columns.moment(webhook.health.last_failure_at)
+
+    @admin.display(ordering="health__circuit")
+    def circuit(self, webhook: Webhook) -> str:
+        """Whether anything goes: not while it is open, one at a time while it is probed."""
+        return webhook.health.get_circuit_display()
+
+    @admin.display
+    def circuit_since(self, webhook: Webhook) -> str:
+        """Since when the circuit is what it is."""
+        return columns.moment(webhook.health.circuit_since)
+
+    @admin.display(description="next look at the circuit")
+    def next_step_at(self, webhook: Webhook) -> str:
+        """When the receiver is tried next, or more is let go."""
+        return columns.moment(webhook.health.next_step_at)
+
+    @admin.display(description="openings in a row")
+    def openings(self, webhook: Webhook) -> int:
+        """How often the circuit opened since it was last closed."""
+        return webhook.health.openings
+
+    @admin.display(description="unavailable in a row")
+    def unavailable_in_a_row(self, webhook: Webhook) -> int:
+        """How many attempts the receiver could not take since its last answer; ten open the circuit."""
+        return webhook.health.unavailable_in_a_row
+
+    @admin.display(description="let go since it recovers")
+    def let_go(self, webhook: Webhook) -> int:
+        """How much of what was held has been let go."""
+        return webhook.health.let_go
 
 
 @admin.register(WebhookHealth)

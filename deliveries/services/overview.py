@@ -29,7 +29,7 @@ class QueueStatus:
     :param oldest_due_at: since when the oldest of those has been due; None when there is none.
     :param leased: with a worker.
     :param scheduled: for later: retries.
-    :param held: until their webhooks are enabled.
+    :param held: until their webhooks are enabled, their receivers are there again, or a pause ends.
     :param failed: failures that nothing happens to any more unless a person does something.
     :param workers: alive.
     :param open_circuits: webhooks that nothing is sent to until their receivers answer again.

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from deliveries.models import Account, Delivery, Webhook
+from deliveries.models import Account, Delivery, Webhook, WebhookHealth
 from deliveries.services import webhooks
 from tests import builders
 
@@ -239,6 +239,15 @@ class TestWebhook:
         webhook.refresh_from_db()
         assert (webhook.name, webhook.enabled) == ("Renamed", False)
         assert webhook.disabled_reason == "The receiver answered 410 Gone."
+
+
+class TestCircuit:
+    def test_is_on_the_list_and_on_the_page(self, console: Client, webhook: Webhook, now: datetime) -> None:
+        WebhookHealth.objects.update(circuit="probing", circuit_since=now, next_step_at=now, openings=3)
+
+        for path in (LIST, page_of(webhook)):
+            assert "Probing" in console.get(path).content.decode()
+        assert "next look at the circuit" in console.get(page_of(webhook)).content.decode().lower()
 
 
 class TestDeleting:

@@ -1,0 +1,185 @@
+"""Circuits under several processes at once; threads with connections of their own stand for them."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from deliveries.models import Account, Delivery, Webhook, WebhookHealth
+from deliveries.reasons import Reason
+from deliveries.services import composing, publishing, recording, redelivery, tending, webhooks
+from deliveries.services.recording import Result
+from deliveries.transport import TransportError
+from tests import builders
+from tests.services.fakes import a_reply
+from tests.somebody_else import holding
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
+
+SECONDS = 3.0
+# So many seconds pass for the rows in one of ours, so that leases run out while results are on their way.
+PACE = 200
+# The receivers are there for so many seconds of ours, and then away for as many.
+SPELL = 0.3
+REFUSED = TransportError(Reason.CONNECTION_REFUSED)
+
+
+def together(*acts: Callable[[], object]) -> list[object]:
+    """Do all of them at the same moment, each with a connection of its own."""
+    barrier = threading.Barrier(len(acts))
+
+    def do(act: Callable[[], object]) -> object:
+        try:
+            connection.ensure_connection()
+            barrier.wait(10)
+            return act()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return list(pool.map(do, acts))
+
+
+class TestStep:
+    @pytest.mark.parametrize("turn", range(5))
+    def test_of_two_processes_lets_one_probe_go(self, turn: int, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 20, status=Delivery.Status.HELD)
+        WebhookHealth.objects.update(circuit="open", circuit_since=now, next_step_at=now)
+
+        gone = together(*[lambda: tending.tend(now=now)] * 4)
+
+        assert sorted(map(str, gone)) == ["0", "0", "0", "1"]
+        assert Delivery.objects.filter(status="pending").count() == 1
+
+
+class TestStepBesideARecorder:
+    """Recorders hold deliveries while they wait for the health: who holds that must not wait for those."""
+
+    def test_lets_another_go_than_the_one_somebody_holds(
+        self, now: datetime, within: Callable[[float], None]
+    ) -> None:
+        webhook = builders.a_webhook()
+        oldest, next_one = (
+            builders.a_delivery(webhook, status="held", due_at=now - minutes * timedelta(minutes=1))
+            for minutes in (2, 1)
+        )
+        WebhookHealth.objects.update(circuit="open", circuit_since=now, next_step_at=now)
+
+        with holding(oldest):
+            tending.tend(now=now)
+
+        assert Delivery.objects.get(status="pending") == next_one
+        within(1.5)
+
+    def test_holds_all_but_what_somebody_holds(self, now: datetime, within: Callable[[float], None]) -> None:
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 3)
+        held = builders.a_delivery(webhook)
+
+        with holding(held):
+            webhooks.disable(webhook.pk, reason="Maintenance.", by="a test", now=now)
+
+        assert Delivery.objects.get(status="pending") == held
+        within(1.5)
+
+
+class _Bustle:
+    """Everybody who touches webhooks, healths and deliveries, for a few seconds."""
+
+    def __init__(self, account: Account, hooks: list[Webhook]) -> None:
+        self._account, self._hooks = account, hooks
+        self._began = time.monotonic()
+        self.done: list[str] = []
+
+    def now(self) -> datetime:
+        """Return the time of the rows."""
+        return builders.NOW + (time.monotonic() - self._began) * PACE * timedelta(seconds=1)
+
+    def is_up(self) -> bool:
+        return (time.monotonic() - self._began) // SPELL % 2 == 0
+
+    def goes_on(self) -> bool:
+        return time.monotonic() - self._began < SECONDS
+
+    def record(self, seed: int) -> None:
+        chance = random.Random(seed)
+        while self.goes_on():
+            claimed = builders.claim(self.now(), limit=20)
+            time.sleep(chance.choice([0.0, 0.0, 0.0, 0.2]))
+            results = [
+                Result(
+                    delivery=delivery,
+                    request=composing.compose(delivery, at=self.now()),
+                    started_at=self.now(),
+                    duration=timedelta(0),
+                    outcome=a_reply() if self.is_up() and chance.random() < 0.9 else REFUSED,
+                )
+                for delivery in claimed
+            ]
+            recording.record(results, now=self.now(), jitter=chance)
+            self.done += ["record"] * bool(results)
+
+    def tend(self) -> None:
+        while self.goes_on():
+            self.done += ["step"] * bool(tending.tend(now=self.now()))
+            tending.sweep(now=self.now())
+
+    def change(self) -> None:
+        chance = random.Random(2)
+        while self.goes_on():
+            webhook = Webhook.objects.get(pk=chance.choice(self._hooks).pk)
+            webhooks.toggle(webhook, by="a test", now=self.now())
+            webhooks.change(webhook, by="a test", now=self.now(), enabled=True)
+            webhooks.change(webhook, by="a test", now=self.now(), url=builders.URL + str(chance.random()))
+            self.done.append("change")
+
+    def publish(self) -> None:
+        while self.goes_on():
+            publishing.publish(account=self._account, event_type="call.ended", payload={}, now=self.now())
+            self.done.append("publish")
+
+    def redeliver(self) -> None:
+        while self.goes_on():
+            for delivery in Delivery.objects.filter(status="failed")[:5]:
+                with suppress(redelivery.NotRedeliverable):
+                    redelivery.redeliver(delivery, by="a test", now=self.now())
+                    self.done.append("redeliver")
+
+
+def deadlocks() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
+
+
+class TestLockOrder:
+    def test_never_has_two_wait_for_each_other(self, settings: Any) -> None:
+        settings.WEBHOOKS_CIRCUIT_DELAYS = (timedelta(seconds=5),)
+        account = builders.an_account(open_event_types=True)
+        hooks = [builders.a_webhook(account, max_retries=0, max_in_flight=20, timeout=1) for _ in range(4)]
+        for webhook in hooks:
+            builders.a_backlog(webhook, 100, retries_left=0)
+        bustle = _Bustle(account, hooks)
+        before = deadlocks()
+
+        together(
+            partial(bustle.record, 1),
+            partial(bustle.record, 3),
+            bustle.tend,
+            bustle.tend,
+            bustle.change,
+            bustle.publish,
+            bustle.redeliver,
+        )
+
+        assert deadlocks() == before
+        assert {"record", "step", "change", "publish", "redeliver"} <= set(bustle.done)
