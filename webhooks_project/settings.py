@@ -273,6 +273,8 @@ WEBHOOKS_CIRCUIT_DELAYS = env.delays("WEBHOOKS_CIRCUIT_DELAYS", [30, 60, 120, 24
 WEBHOOKS_DISABLE_AFTER = env.days("WEBHOOKS_DISABLE_AFTER_DAYS", 5)
 # How long a stopping worker waits for exchanges under way.
 WEBHOOKS_DRAIN_TIMEOUT = env.seconds("WEBHOOKS_DRAIN_TIMEOUT", 25)
+# A worker process whose dispatcher has not turned for this long ends, so that another takes its place.
+WEBHOOKS_WATCHDOG = env.seconds("WEBHOOKS_WATCHDOG", 120)
 # Attempts, and finished deliveries with their events, are kept this many days.
 WEBHOOKS_RETENTION = env.days("WEBHOOKS_RETENTION_DAYS", 30)
 # What one API key may ask for: GETs, publishing (a batch is one request), and everything else.

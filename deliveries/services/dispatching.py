@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -19,7 +19,7 @@ from django.db import connection
 from deliveries.identifiers import new_id
 from deliveries.models import Delivery
 from deliveries.reasons import Reason
-from deliveries.services import composing, egress, recording, tending
+from deliveries.services import composing, egress, recording, tending, watchdog
 from deliveries.services.heartbeats import Heart
 from deliveries.services.recording import Result
 from deliveries.transport import Request, Transport, TransportError
@@ -65,6 +65,7 @@ class Dispatcher:
         self._jitter = random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._under_way: dict[UUID, _Sent] = {}
         self._results: list[Result] = []
+        self._turns = 0
         self._after = UUID(int=0)
         self._failures_in_a_row = 0
         # Moments of the monotonic clock: when to claim and to record next, when a claim was last made, and
@@ -85,10 +86,11 @@ class Dispatcher:
 
     def run(self) -> None:
         """Deliver until `stop` is called, then finish what is under way and record it."""
-        while not self._stopping.is_set():
-            self._turn()
-        self._drain()
-        self._heart.stop()
+        with self._watched():
+            while not self._stopping.is_set():
+                self._turn()
+            self._drain()
+            self._heart.stop()
         self._transport.close()
         connection.close()
 
@@ -101,10 +103,11 @@ class Dispatcher:
         deadline = time.monotonic() + budget.total_seconds()
         self._idle = False
         self._claim_at = 0.0
-        while time.monotonic() < deadline and not self._stopping.is_set():
-            self._turn()
-            if self._idle:
-                return True
+        with self._watched():
+            while time.monotonic() < deadline and not self._stopping.is_set():
+                self._turn()
+                if self._idle:
+                    return True
         return False
 
     def wake(self) -> None:
@@ -142,8 +145,13 @@ class Dispatcher:
                 timeout=timeout.total_seconds(),
             )
 
+    def _watched(self) -> AbstractContextManager[None]:
+        """Have the process end when this thread turns no more. A ring it hears would not make it turn."""
+        return watchdog.watching(lambda: self._turns, patience=settings.WEBHOOKS_WATCHDOG)
+
     def _turn(self) -> None:
         """Do what is to be done now, and wait for something to happen."""
+        self._turns += 1
         with self._going_on():
             if self._rung.is_set():
                 self._rung.clear()
@@ -159,6 +167,7 @@ class Dispatcher:
     def _drain(self) -> None:
         deadline = self._stopped_at + settings.WEBHOOKS_DRAIN_TIMEOUT.total_seconds()
         while (self._under_way or self._results) and time.monotonic() < deadline:
+            self._turns += 1
             with self._going_on():
                 self._collect(RECORD_AFTER)
                 self._record_if_due()
