@@ -37,6 +37,11 @@ class _World:
                 account=self.webhook.account, event_type="call.ended", payload={}, now=self.now
             )
 
+    def publish_late(self) -> None:
+        """Store what a publisher made of the state a moment ago, whatever it is by now."""
+        status = self.chance.choice(UNFINISHED)
+        builders.a_delivery(self.webhook, status=status, due_at=self.now, retries_left=2)
+
     def deliver(self) -> None:
         """Claim and record, as a worker does; nothing is sent before its time."""
         for delivery in builders.claim(self.now):
@@ -90,7 +95,8 @@ class _World:
     def step(self) -> None:
         act = self.chance.choice(
             [
-                *[self.publish] * 3, *[self.deliver] * 12, *[self.tend] * 12, *[self.wait] * 10,
+                *[self.publish] * 3, *[self.publish_late] * 3, *[self.deliver] * 12,
+                *[self.tend] * 12, *[self.wait] * 10,
                 *[self.turn] * 2, self.sweep, self.toggle, self.move, self.pause, self.end_pauses,
             ]
         )  # fmt: skip
