@@ -206,6 +206,9 @@ class Dispatcher:
 
     def _free(self) -> int:
         """Return how many more requests may be made; none while results pile up that cannot be written."""
+        if self._failures_in_a_row and self._results:
+            # Their leases may be over by now: claimed again before they are written, they are sent twice.
+            return 0
         slots = self._transport.slots
         return slots - len(self._under_way) if len(self._results) < 2 * slots else 0
 

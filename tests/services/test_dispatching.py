@@ -222,6 +222,20 @@ class TestDatabaseTrouble:
         assert len(transport.sent) == 1
         assert Delivery.objects.get().status == Delivery.Status.SUCCEEDED
 
+    def test_writes_what_it_has_before_it_takes_more(
+        self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None, quick_poll: None
+    ) -> None:
+        """The database was away for so long that the lease is over, and the delivery due again."""
+        builders.a_delivery()
+        failing_first(monkeypatch, recording, "record", times=5)
+        transport = FakeTransport()
+        moments = iter([builders.NOW, builders.NOW])
+
+        assert deliver(transport, lambda: next(moments, builders.NOW + timedelta(hours=1)))
+
+        assert len(transport.sent) == 1
+        assert Delivery.objects.get().status == Delivery.Status.SUCCEEDED
+
     def test_claims_again_when_the_database_is_back(
         self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None
     ) -> None:
