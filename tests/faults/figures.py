@@ -54,8 +54,8 @@ ROWS = {
         "A new version is migrated to while the old one works, and takes over in the middle of the traffic.",
     ),
     "disk-full": Row(
-        "disk full: PostgreSQL's, a worker's log, SQLite's",
-        "503 until there is room, no partial rows, 0 lost; deliveries go on without logs",
+        "disk full: PostgreSQL's, SQLite's",
+        "503 until there is room, no partial rows, 0 lost",
         "A full disk is told to whoever publishes, and nothing is half stored.",
     ),
     "clocks": Row(

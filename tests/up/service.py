@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -89,14 +89,21 @@ class Service:
 
 @contextmanager
 def started(
-    data_dir: Path, *options: str, port: int | None = None, environment: Mapping[str, str] | None = None
+    data_dir: Path,
+    *options: str,
+    port: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    within: Sequence[str] = (),
 ) -> Iterator[Service]:
-    """Start the service on a folder, which need not be there, and kill it at the end if it still runs."""
+    """Start the service on a folder, which need not be there, and kill it at the end if it still runs.
+
+    :param within: a command that runs the one written after it in surroundings of its own.
+    """
     log = data_dir.with_name(f"{data_dir.name}.log")
     where = ("--port", str(port or free_port()), "--data-dir", str(data_dir))
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "up", *where, *options],
+            [*within, sys.executable, "manage.py", "up", *where, *options],
             cwd=ROOT,
             env={**surroundings(), **(environment or {})},
             stdin=subprocess.DEVNULL,
