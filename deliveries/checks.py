@@ -6,7 +6,9 @@ stops the start, and its hint says what to set.
 
 import base64
 import os
+import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,26 @@ def lease_covers_recording(**kwargs: Any) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+@register()
+def watchdog_outlasts_the_database(**kwargs: Any) -> list[CheckMessage]:
+    """A dispatcher that waits for its database is not stuck."""
+    # These commands have more time for a statement, and no dispatcher: see manage.py.
+    if Path(sys.argv[0]).name == "manage.py" and sys.argv[1:2] != ["deliver"]:
+        return []
+    options = settings.DATABASES["default"].get("OPTIONS", {})
+    waits = timedelta(seconds=options.get("patience", options.get("timeout", 0)))
+    # A turn waits for both, and not only once for the database where that answers in the last moment.
+    needed = 2 * (settings.WEBHOOKS_POLL_INTERVAL + waits)
+    if needed <= settings.WEBHOOKS_WATCHDOG:
+        return []
+    words = "WEBHOOKS_WATCHDOG is so short that a worker ends itself when its database is only slow."
+    hint = (
+        f"Set it to {needed.total_seconds():g} at least: twice WEBHOOKS_POLL_INTERVAL and what a statement "
+        "may take together. 120 suit the usual installation."
+    )
+    return [checks.Warning(words, hint=hint, id="deliveries.W004")]
 
 
 @register()

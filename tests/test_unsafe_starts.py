@@ -4,6 +4,7 @@ import os
 import secrets
 import subprocess
 import sys
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,20 @@ OLD_EXAMPLE = "bm90LWEtc2VjcmV0LWJ1dC1nb29kLWZvci10ZXN0cyE="
 FRESH = Fernet.generate_key().decode()
 SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "/nowhere/webhooks.sqlite3"}
 POSTGRESQL = {"ENGINE": "django.db.backends.postgresql", "NAME": "webhooks"}
+SECOND = timedelta(seconds=1)
 HERE = ["localhost", "127.0.0.1", "[::1]", "app.localhost"]
 
 
 def networks(*texts: str) -> dict[str, Any]:
     return {"WEBHOOKS_ALLOWED_NETWORKS": tuple(ip_network(text) for text in texts)}
+
+
+def waiting(watchdog: int, *, poll: int = 1, **options: int) -> dict[str, Any]:
+    return {
+        "WEBHOOKS_WATCHDOG": watchdog * SECOND,
+        "WEBHOOKS_POLL_INTERVAL": poll * SECOND,
+        "DATABASE": POSTGRESQL | {"OPTIONS": options},
+    }
 
 
 # What is set, and the ids of what is said of it.
@@ -49,7 +59,13 @@ RULES: list[tuple[str, dict[str, Any], set[str]]] = [
     ),
     ("nothing but zeros", {"ENCRYPTION_KEYS": ["A" * 43 + "="]}, {"E005"}),
     ("example being rotated away", {"ENCRYPTION_KEYS": [FRESH, OLD_EXAMPLE]}, {"W003"}),
-    ("lease too short", {"WEBHOOKS_LEASE_GRACE": 1, "WEBHOOKS_POLL_INTERVAL": 1}, {"E002"}),
+    ("lease too short", {"WEBHOOKS_LEASE_GRACE": SECOND, "WEBHOOKS_POLL_INTERVAL": SECOND}, {"E002"}),
+    ("watchdog with time", waiting(120, patience=15), set()),
+    ("watchdog with just time enough", waiting(32, patience=15), set()),
+    ("watchdog in a hurry", waiting(31, patience=15), {"W004"}),
+    ("statements for longer than the watchdog", waiting(120, patience=65), {"W004"}),
+    ("polls for longer than the watchdog", waiting(120, poll=61), {"W004", "E002"}),
+    ("SQLite for longer than the watchdog", waiting(40, timeout=20), {"W004"}),
     ("SQLite alone", {"DATABASE": SQLITE, "REDIS_URL": ""}, set()),
     ("SQLite and Redis", {"DATABASE": SQLITE, "REDIS_URL": "redis://127.0.0.1/0"}, {"E006"}),
     ("PostgreSQL and Redis", {"DATABASE": POSTGRESQL, "REDIS_URL": "redis://127.0.0.1/0"}, set()),
@@ -99,6 +115,14 @@ class TestRules:
         assert message.id == "deliveries.W001"
         assert name in message.msg
         assert "canary" not in str(message)
+
+    def test_leave_commands_their_time(self, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(settings.DATABASES, "default", POSTGRESQL | {"OPTIONS": {"patience": 605}})
+
+        monkeypatch.setattr(sys, "argv", ["manage.py", "check"])
+        assert not said()
+        monkeypatch.setattr(sys, "argv", ["manage.py", "deliver"])
+        assert [message.id for message in said()] == ["deliveries.W004"]
 
     def test_show_no_key(self, settings: Any) -> None:
         settings.SECRET_KEY = "canary-7f3a"
