@@ -80,10 +80,13 @@ def follow(
 
 
 def probe(webhook_id: UUID, *, now: datetime) -> None:
-    """Try a receiver that was down now: its webhook points elsewhere, or speaks to it in another way."""
+    """Try a receiver that was down now: its webhook points elsewhere, or speaks to it in another way.
+
+    What comes of a probe that is under way says nothing about that.
+    """
     with transaction.atomic():
         for health in WebhookHealth.objects.filter(circuit__in=_SHUT).taken([webhook_id]):
-            _probe(health, now=now)
+            _probe(health, now=now, circuit_since=now)
 
 
 def probe_with(delivery: Delivery, *, now: datetime) -> None:
@@ -197,10 +200,12 @@ def _lease(health: WebhookHealth) -> timedelta:
     return timedelta(seconds=health.webhook.timeout) + settings.WEBHOOKS_LEASE_GRACE
 
 
-def _probe(health: WebhookHealth, *, now: datetime) -> int:
+def _probe(health: WebhookHealth, *, now: datetime, **changes: Any) -> int:
     """Let one delivery go, the oldest that is due; with none, the next that is published goes.
 
     A retry's schedule is not hurried for it.
+
+    :param changes: what else to save of the circuit.
     """
     holding.hold(Delivery.objects.filter(webhook=health.pk), now=now)
     held = holding.held(health.pk, now=now)
@@ -209,7 +214,7 @@ def _probe(health: WebhookHealth, *, now: datetime) -> int:
     if not gone:
         next_due = held.filter(due_at__gt=now).order_by("due_at").values_list("due_at", flat=True).first()
         again = min(again, next_due or again)
-    _move(health, Circuit.PROBING, now=now, next_step_at=again)
+    _move(health, Circuit.PROBING, now=now, next_step_at=again, **changes)
     return gone
 
 

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from deliveries import circuits as policy
 from deliveries.models import AuditEntry, Delivery, TrafficMinute, Webhook, WebhookHealth
 from deliveries.models.health import Tally
 from deliveries.reasons import Reason
@@ -356,6 +357,95 @@ class TestProbing:
         assert states(webhook) == {"held": 11}
 
 
+class TestProbeWithoutAResult:
+    """Whatever becomes of it, the circuit neither stays as it is for ever nor tries two at a time."""
+
+    @pytest.mark.parametrize("fate", ["is cancelled", "is deleted", "dies with its worker"])
+    def test_is_followed_by_another_when_its_time_is_over(self, fate: str, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        step_at = an_open_circuit(webhook, now=now, backlog=3)
+        (probe,) = the_probe(webhook, now=step_at)
+        if fate == "is cancelled":
+            Delivery.objects.filter(pk=probe.pk).cancel(now=step_at)
+        elif fate == "is deleted":
+            probe.delete()
+
+        assert the_probe(webhook, now=step_at + 59 * SECOND) == []
+        assert len(the_probe(webhook, now=step_at + 60 * SECOND)) == 1
+        assert circuit_of(webhook) == Circuit.PROBING
+
+    def test_goes_again_when_it_is_handed_back(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        step_at = an_open_circuit(webhook, now=now, backlog=3)
+        (probe,) = the_probe(webhook, now=step_at)
+
+        Delivery.objects.filter(pk=probe.pk).hand_back(token=probe.lease_token, now=step_at)
+
+        assert builders.claim(step_at + SECOND) == [probe]
+
+    @pytest.mark.parametrize("of", ["webhook", "event type"])
+    def test_waits_with_all_others_for_the_end_of_a_pause(self, of: str, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        step_at = an_open_circuit(webhook, now=now, backlog=3)
+        tending.tend(now=step_at)
+        subject: dict[str, Any] = {"webhook": webhook} if of == "webhook" else {"event_type": "call.ended"}
+        pause = builders.a_pause(webhook.account, until=step_at + 310 * SECOND, **subject)
+
+        for seconds in range(0, 300, 20):
+            assert the_probe(webhook, now=step_at + seconds * SECOND) == []
+        assert states(webhook) == {"held": 13}
+        went = [the_probe(webhook, now=pause.until + seconds * SECOND) for seconds in range(0, 60, 20)]
+        assert sum(map(len, went)) == 1
+
+    def test_to_where_a_webhook_pointed_before_says_nothing(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        step_at = an_open_circuit(webhook, now=now, backlog=3)
+        probe = the_probe(webhook, now=step_at)
+        later = step_at + 20 * SECOND
+
+        webhooks.change(webhook, by="a test", now=later, url="https://example.org/new")
+        record(probe, REFUSED, now=step_at)
+
+        assert circuit_of(webhook) == Circuit.PROBING
+        assert len(builders.claim(later)) == 1
+
+
+class TestNothingToTry:
+    def test_looks_again_now_and_then_and_when_something_is_due(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        moment = an_open_circuit(webhook, now=now)
+        due_at, looks = moment + 3600 * SECOND, 0
+        Delivery.objects.update(due_at=due_at)
+
+        while moment < due_at:
+            assert the_probe(webhook, now=moment) == []
+            next_step_at = health_of(webhook).next_step_at
+            assert next_step_at is not None
+            moment, looks = next_step_at, looks + 1
+
+        assert (moment, looks) == (due_at, 60)
+        assert len(the_probe(webhook, now=moment)) == 1
+
+    @pytest.mark.parametrize("circuit", ["open", "probing", "recovering"])
+    def test_ends_with_the_webhook(self, circuit: str, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        moment = an_open_circuit(webhook, now=now, backlog=40)
+        if circuit != "open":
+            probe = the_probe(webhook, now=moment)
+        if circuit == "recovering":
+            record(probe, a_reply(), now=moment)
+        assert circuit_of(webhook) == circuit
+
+        webhooks.delete(webhook, by="a test", now=moment)
+
+        for seconds in range(0, 70, 5):
+            assert the_probe(webhook, now=moment + seconds * SECOND) == []
+            tending.sweep(now=moment + seconds * SECOND)
+        health = health_of(webhook)
+        assert (health.circuit, health.next_step_at) == (Circuit.CLOSED, None)
+        assert states(webhook).keys() <= {"cancelled", "succeeded"}
+
+
 class TestRecovering:
     def test_lets_go_at_a_rate_that_grows(self, now: datetime) -> None:
         webhook = builders.a_webhook()
@@ -422,6 +512,44 @@ class TestRecovering:
         assert circuit_of(webhook) == Circuit.CLOSED
         assert circuits.resume([webhook.pk], now=now) == 0
         assert circuits.resume([webhook.pk], now=pause.until) == 1
+
+    def test_closes_where_only_a_paused_type_is_left(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 30, status=Delivery.Status.HELD)
+        circuits.resume([webhook.pk], now=now)
+        tending.tend(now=now)
+        pause = builders.a_pause(webhook.account, event_type="call.ended", until=now + 60 * SECOND)
+
+        moved = []
+        for seconds in range(1, 60, 4):
+            tending.tend(now=now + seconds * SECOND)
+            tending.sweep(now=now + seconds * SECOND)
+            moved.append(health_of(webhook).circuit_since)
+
+        # Once, and not to and fro.
+        assert set(moved) == {now + SECOND}
+        assert circuit_of(webhook) == Circuit.CLOSED
+        assert states(webhook) == {"held": 30}
+        for seconds in range(4):
+            tending.tend(now=pause.until + seconds * SECOND)
+        assert states(webhook) == {"pending": 30}
+
+    def test_keeps_to_the_ramp_where_clocks_differ(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 600, status=Delivery.Status.HELD)
+        circuits.resume([webhook.pk], now=now)
+        begun, ahead = now, []
+
+        for tick in range(30):
+            moment = now + tick * SECOND
+            # The one that is a second behind looks as well, and takes what it sees as due.
+            for clock in (moment + SECOND, moment):
+                tending.tend(now=clock)
+            ahead.append(states(webhook)["pending"] - policy.allowed(moment + SECOND - begun))
+
+        assert max(ahead) <= 0
+        assert states(webhook) == {"pending": 600}
+        assert circuit_of(webhook) == Circuit.CLOSED
 
     @pytest.mark.parametrize("state", ["disabled", "open", "nothing held"])
     def test_does_not_begin_without_cause(self, state: str, now: datetime) -> None:
