@@ -25,12 +25,19 @@ _TEMPLATE = "migrated"
 LAST_LINES = 15
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what is timed here one after the other, in one process; see `--dist loadgroup` in tests/run.py."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run what is timed here one after the other, in one process; see `--dist loadgroup` in tests/run.py.
+
+    What is marked `long` is left for `make faults`: docs/reliability.md says of it whether it was run.
+    """
     for item in items:
         if item.path.is_relative_to(_HERE):
             item.add_marker(pytest.mark.xdist_group("faults"))
             item.add_marker(pytest.mark.slow)
+    if config.getoption("--faults") == "short":
+        left = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left)
 
 
 @pytest.hookimpl(wrapper=True)

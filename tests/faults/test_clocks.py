@@ -54,6 +54,7 @@ class TestHosts:
         assert "clock.skewed" in scene.stack.log("worker")
         self._report(scene, "two workers +/- 2 h")
 
+    @pytest.mark.long
     def test_that_step_by_an_hour_change_nothing(self, scene: Scene) -> None:
         scene.stack.environment["WEBHOOKS_RETRY_DELAYS"] = ",".join([str(DELAY)] * 10)
         scene.start(webhooks=4, workers=1)
@@ -99,6 +100,7 @@ class TestDatabase:
         scene.postgresql.environment = {}
         scene.postgresql.restart()
 
+    @pytest.mark.long
     def test_that_steps_costs_time_and_a_few_duplicates(self, scene: Scene, clock: Clock) -> None:
         """Less far than receivers grant a timestamp: further off, no signature would be taken any more."""
         step = scene.size.count(short=15, long=240)

@@ -61,6 +61,7 @@ class TestDeployment:
 
 
 class TestImpatience:
+    @pytest.mark.long
     def test_never_hangs_and_loses_nothing(self, scene: Scene) -> None:
         rounds = scene.size.count(short=1, long=5)
         scene.allowed_duplicates = rounds * len(WAYS) * (SLOTS + RECORD_AT)

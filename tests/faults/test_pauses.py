@@ -16,7 +16,11 @@ SECONDS = 6
 class TestPause:
     @pytest.mark.parametrize(
         ("of", "ends"),
-        [("webhook", "by the clock"), ("event type", "by a person"), ("account", "by a person")],
+        [
+            ("webhook", "by the clock"),
+            pytest.param("event type", "by a person", marks=pytest.mark.long),
+            pytest.param("account", "by a person", marks=pytest.mark.long),
+        ],
     )
     def test_keeps_everything_back_and_loses_nothing(self, scene: Scene, of: str, ends: str) -> None:
         scene.receiver.behave(Behaviour(delay=0.02))

@@ -163,6 +163,7 @@ class TestLockedTable:
 
 
 class TestLongTransaction:
+    @pytest.mark.long
     def test_slows_the_claim_a_little(self, scene: Scene) -> None:
         """Nothing that was changed since it began can be cleaned up, so the claim walks past it all."""
         scene.start(webhooks=4, workers=2)
@@ -195,7 +196,13 @@ def standby(ground: Ground) -> Iterator[Standby]:
 
 
 class TestFailover:
-    @pytest.mark.parametrize("synchronously", [True, False], ids=["synchronous", "asynchronous"])
+    @pytest.mark.parametrize(
+        "synchronously",
+        [
+            pytest.param(True, id="synchronous"),
+            pytest.param(False, id="asynchronous", marks=pytest.mark.long),
+        ],
+    )
     def test_keeps_what_was_replicated(self, synchronously: bool, standby: Standby, scene: Scene) -> None:
         proxy = scene.through_proxy("postgresql")
         scene.start(webhooks=4, workers=2)

@@ -106,6 +106,7 @@ class TestDeafWorker:
 
 
 class TestHalfOpenRedis:
+    @pytest.mark.long
     def test_is_given_up_for_a_new_connection(self, scene: Scene) -> None:
         proxy = scene.through_proxy("redis")
         scene.start(webhooks=1)

@@ -86,6 +86,7 @@ class TestKilledWorker:
             lease_s=TIMEOUT + GRACE,
         )
 
+    @pytest.mark.long
     def test_is_replaced_when_only_a_child_dies(self, scene: Scene) -> None:
         kills = scene.size.count(short=3, long=20)
         seconds = scene.size.pick(short=4, long=60)

@@ -15,7 +15,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, transaction
 from django.utils import timezone
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 
 from deliveries.models import Account, Attempt, Failure, Recovery
 from tests import builders
@@ -52,6 +52,8 @@ def fuzz(request: pytest.FixtureRequest) -> Fuzz:
             deadline=None,
             # Nothing is slow but the machine, and what is thrown away costs nothing.
             suppress_health_check=list(HealthCheck),
+            # What else fails says enough; to explain it takes a minute for each.
+            phases=[phase for phase in Phase if phase is not Phase.explain],
         )
         hypothesis.seed(seed)(settings(test))()
 

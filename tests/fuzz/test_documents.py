@@ -34,6 +34,7 @@ CHECKS = [
 OF_THE_SERVER = {
     "allow",
     "content-length",
+    "content-security-policy",
     "content-type",
     "cross-origin-opener-policy",
     "referrer-policy",
