@@ -54,6 +54,7 @@ class TestPolicy:
         assert "http" not in policy
         assert "*" not in policy
         assert found["base-uri"] == found["frame-ancestors"] == "'none'"
+        assert found["form-action"] in ("'none'", "'self'")
 
     def test_lets_only_one_area_draw_as_it_likes(self) -> None:
         assert [area for area, policy in AREAS.items() if "unsafe" in policy] == ["/docs/"]

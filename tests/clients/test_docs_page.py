@@ -2,26 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from tests.servers import binaries
+from tests.clients.browser import Visit, visiting
 from tests.up.service import Service
 
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
 
-PATIENCE = 20_000.0  # milliseconds a page may take on a busy machine
-
 
 @dataclass
-class Visit:
-    """Somebody on the page, and what the browser noticed meanwhile."""
+class Reader:
+    """Somebody on the page of the documents."""
 
     page: Page
-    complaints: list[str] = field(default_factory=list)
-    hosts: set[str] = field(default_factory=set)
 
     def choose(self, contract: str) -> None:
         """Turn to the document of a contract."""
@@ -49,37 +45,25 @@ class Visit:
 
 
 @contextmanager
-def visiting(service: Service, *, width: int) -> Iterator[Visit]:
-    """Open the page in a window as wide as this, and let the browser lead nowhere else."""
-    with sync_playwright() as playwright:
-        # Its sandbox needs rights that root in a container does not have; no foreign page is opened.
-        browser = playwright.chromium.launch(
-            executable_path=binaries.chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
-        visit = Visit(page)
-        page.on("console", lambda message: visit.complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-        page.on("request", lambda request: visit.hosts.add(request.url.split("/")[2]))
-        page.goto(f"{service.papers['url']}/docs/")
-        yield visit
-        browser.close()
+def reading(service: Service, *, width: int) -> Iterator[tuple[Reader, Visit]]:
+    """Open the page in a window as wide as this."""
+    with visiting(width=width) as visit:
+        visit.open(f"{service.papers['url']}/docs/")
+        yield Reader(visit.page), visit
 
 
 class TestPage:
     @pytest.mark.parametrize("width", [1280, 380])
     def test_shows_each_contract_and_sends_real_requests(self, service: Service, width: int) -> None:
-        with visiting(service, width=width) as visit:
-            visit.choose("Native")
-            visit.authorize(service.papers["api_key"])
-            published, _ = visit.execute("Events-publishEvent")
-            visit.choose("Failures")
-            listed, command = visit.execute(
+        with reading(service, width=width) as (reader, visit):
+            reader.choose("Native")
+            reader.authorize(service.papers["api_key"])
+            published, _ = reader.execute("Events-publishEvent")
+            reader.choose("Failures")
+            listed, command = reader.execute(
                 "Webhook_failures-listWebhookFailures", **{"created_at[gte]": "2026-03-01T00:00:00Z"}
             )
-            visit.choose("Logs")
+            reader.choose("Logs")
 
             overflow = visit.page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert (published, listed) == ("202", "200")
@@ -89,9 +73,9 @@ class TestPage:
             assert visit.hosts == {service.papers["url"].removeprefix("http://")}
 
     def test_says_what_is_wrong_without_a_key(self, service: Service) -> None:
-        with visiting(service, width=1280) as visit:
-            visit.choose("Failures")
+        with reading(service, width=1280) as (reader, _):
+            reader.choose("Failures")
 
-            status, _ = visit.execute("Webhook_failures-listWebhookFailures")
+            status, _ = reader.execute("Webhook_failures-listWebhookFailures")
 
             assert status == "401"

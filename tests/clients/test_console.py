@@ -1,0 +1,237 @@
+"""The console in a real browser: every page, widget and refusal, under the policy it is served with."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from axes.models import AccessAttempt, AccessLog
+from django.contrib import admin
+from django.contrib.auth.models import Group, User
+from django.db import OperationalError
+from django.db.models import QuerySet
+from django.test import RequestFactory
+from django.urls import reverse
+from playwright.sync_api import expect
+from pytest_django.live_server_helper import LiveServer
+
+from deliveries.models import (
+    Account,
+    Agent,
+    ApiKey,
+    Attempt,
+    AuditEntry,
+    Delivery,
+    Event,
+    Pause,
+    Recovery,
+    Webhook,
+)
+from tests import builders
+from tests.admin.conftest import MAKERS
+from tests.clients.browser import Visit, visiting
+
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
+
+PASSWORD = "correct-horse-battery-14"
+# What somebody calls their things. Where it is not shown as text, the browser complains of the policy.
+NAME = "<script>0</script><img src=x onerror=0><b style='color: red'>"
+
+
+@pytest.fixture
+def operator(transactional_db: None, settings: Any) -> User:
+    """Somebody who may do everything, by plain http and with a password that costs nothing to check."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = False
+    return User.objects.create_superuser("ada", password=PASSWORD)
+
+
+@pytest.fixture
+def paths(operator: User) -> list[str]:
+    """Every page of the console, with a row of every kind to show."""
+    for make in MAKERS.values():
+        make()
+    named: list[QuerySet[Any]] = [each.objects.all() for each in (Account, Agent, ApiKey, Webhook)]
+    told: list[QuerySet[Any]] = [each.objects.all() for each in (AuditEntry, Pause, Recovery)]
+    for rows in named:
+        rows.update(name=NAME)
+    for rows in told:
+        rows.update(by=NAME, why=NAME)
+    Webhook.objects.update(enabled=False, disabled_reason=NAME)
+    Attempt.objects.update(error=NAME, response_body=NAME.encode(), response_headers={NAME: NAME})
+    Event.objects.update(body=NAME.encode())
+    Group.objects.create(name=NAME)
+    who = {"username": "ada", "ip_address": "127.0.0.1"}
+    AccessLog.objects.create(**who)
+    AccessAttempt.objects.create(**who, failures_since_start=1)
+    request = RequestFactory().get("/")
+    request.user = operator
+    found = [reverse("admin:index"), reverse("admin:password_change")]
+    found += [reverse("admin:app_list", args=[label]) for label in ("auth", "axes", "deliveries")]
+    found.append(reverse("admin:auth_user_password_change", args=[operator.pk]))
+    for registered, options in admin.site._registry.items():
+        name = f"admin:{registered._meta.label_lower.replace('.', '_')}"
+        row = registered._default_manager.first()
+        assert row is not None, f"There is no {name} to show."
+        found += [reverse(f"{name}_changelist"), f"{reverse(f'{name}_changelist')}?q=x"]
+        found += [reverse(f"{name}_{page}", args=[row.pk]) for page in ("change", "history")]
+        if options.has_add_permission(request):
+            found.append(reverse(f"{name}_add"))
+        if options.has_delete_permission(request, row):
+            found.append(reverse(f"{name}_delete", args=[row.pk]))
+    return found
+
+
+@pytest.fixture
+def server(operator: User, plain_http: None) -> Iterator[LiveServer]:
+    """The service; pytest-django's own would start before its settings are made."""
+    server = LiveServer("localhost")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def visit(operator: User, server: LiveServer) -> Iterator[Visit]:
+    """Somebody at the login form."""
+    with visiting() as visit:
+        visit.open(f"{server.url}/admin/")
+        yield visit
+        assert visit.hosts == {server.url.removeprefix("http://")}
+
+
+def log_in(visit: Visit, *, password: str = PASSWORD) -> None:
+    visit.page.get_by_label("Username").fill("ada")
+    visit.page.get_by_label("Password").fill(password)
+    visit.press("Log in")
+
+
+def act(visit: Visit, action: str) -> None:
+    """Choose all rows of a list, and run an action on them."""
+    visit.page.locator("#action-toggle").check()
+    visit.page.locator("[name=action]").select_option(label=action)
+    visit.press("Go")
+
+
+def choose(visit: Visit, field: str, text: str) -> None:
+    """Look for a row in a field that completes what is typed, and choose it."""
+    visit.page.locator(f".field-{field} .select2-selection").click()
+    visit.page.locator(".select2-search__field").fill(text)
+    visit.page.locator(".select2-results__option", has_text=text).first.click()
+
+
+class TestEveryPage:
+    def test_is_drawn_without_a_complaint(self, paths: list[str], visit: Visit, server: LiveServer) -> None:
+        log_in(visit)
+
+        for path in paths:
+            visit.open(server.url + path)
+
+        assert visit.complaints == []
+
+
+class TestWidgets:
+    def test_work(self, operator: User, server: LiveServer, visit: Visit) -> None:
+        log_in(visit)
+        page = visit.page
+
+        visit.open(f"{server.url}/admin/deliveries/agent/add/")
+        with page.expect_popup() as opened:
+            page.get_by_title("Add another account").click()
+        opened.value.get_by_label("Name").fill("Harbour Calls")
+        with opened.value.expect_event("close"):
+            opened.value.get_by_role("button", name="Save").click()
+        expect(page.locator(".field-account .select2-selection")).to_contain_text("Harbour Calls")
+        page.get_by_label("Name").fill("Reception")
+        visit.press("Save")
+
+        visit.open(f"{server.url}/admin/deliveries/pause/add/")
+        choose(visit, "account", "Harbour")
+        page.locator("#id_lasts label", has_text="until this moment").click()
+        page.locator(".date-icon").click()
+        page.locator(".calendar-shortcuts a", has_text="Tomorrow").last.click()
+        page.locator(".clock-icon").click()
+        page.locator(".clockbox a", has_text="Midnight").click()
+        page.locator("[name=why]").fill("The receiver is being moved.")
+        visit.press("Save")
+        expect(page.locator(".messagelist .success")).to_be_visible()
+
+        visit.open(f"{server.url}/admin/auth/user/{operator.pk}/change/")
+        page.locator("#id_user_permissions_from option").first.dblclick()
+        expect(page.locator("#id_user_permissions_to option")).to_have_count(1)
+        page.get_by_role("button", name="Toggle theme").first.click()
+
+        assert visit.complaints == []
+
+
+class TestActions:
+    def test_end_on_pages_without_a_complaint(self, operator: User, server: LiveServer, visit: Visit) -> None:
+        console = f"{server.url}/admin/deliveries"
+        log_in(visit)
+        said = visit.page.locator(".messagelist li")
+
+        for path, action, sentence in (
+            ("delivery", "Send again", "Queued 1 delivery."),
+            ("pause", "Resume", "Ended 1 pause."),
+            ("recovery", "Pause", "Paused 1 recovery."),
+            ("recovery", "Resume", "Resumed 1 recovery."),
+            ("recovery", "Cancel", "Cancelled 1 recovery."),
+        ):
+            visit.open(f"{console}/{path}/")
+            act(visit, action)
+            expect(said).to_have_text(sentence)
+        visit.open(f"{console}/webhook/")
+        act(visit, "Delete selected webhooks")
+        visit.press("Yes, I’m sure")
+        expect(said).to_have_text("Successfully deleted 1 webhook.")
+
+        assert visit.complaints == []
+
+    @pytest.fixture(autouse=True)
+    def rows(self, operator: User) -> None:
+        """What there is to act on."""
+        delivery = builders.a_failed_delivery()
+        builders.a_recovery(delivery.account)
+        Pause.objects.all().delete()
+        builders.a_pause(delivery.account, until=builders.NOW.replace(year=2100))
+        assert Delivery.objects.count() == Webhook.objects.count() == Recovery.objects.count() == 1
+
+
+class TestRefusals:
+    def test_are_drawn_without_another_complaint(
+        self, operator: User, server: LiveServer, visit: Visit
+    ) -> None:
+        console = f"{server.url}/admin"
+
+        log_in(visit, password="wrong")
+        expect(visit.page.locator(".errornote")).to_be_visible()
+        log_in(visit)
+        visit.open(f"{console}/deliveries/delivery/add/")
+        visit.open(f"{console}/no/such/page/")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("django.contrib.admin.sites.AdminSite.get_app_list", _away)
+            visit.open(f"{console}/")
+        visit.open(f"{console}/password_change/")
+        for token in visit.page.locator("[name=csrfmiddlewaretoken]").all():
+            token.evaluate("input => input.value = 'x'")
+        visit.page.locator("#id_old_password").fill(PASSWORD)
+        visit.page.locator("#id_new_password1").fill(PASSWORD)
+        visit.page.locator("#id_new_password2").fill(PASSWORD)
+        visit.press("Change my password")
+        expect(visit.page.get_by_role("heading", name="Not accepted")).to_be_visible()
+        visit.open(f"{console}/")
+        visit.press("Log out")
+        visit.open(f"{console}/login/")
+        for _ in range(5):
+            log_in(visit, password="wrong")
+        expect(visit.page.get_by_role("heading", name="Too many attempts")).to_be_visible()
+
+        assert visit.complaints == [
+            "403 /admin/deliveries/delivery/add/",
+            "404 /admin/no/such/page/",
+            "503 /admin/",
+            "403 /admin/password_change/",
+            "429 /admin/login/",
+        ]
+
+
+def _away(*args: object, **kwargs: object) -> None:
+    raise OperationalError
