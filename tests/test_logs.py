@@ -37,6 +37,11 @@ SECRETS = [
     f"{{'authorization_credential': '{CANARY}'}}",
     f"csrfmiddlewaretoken={CANARY}",
     f"X-Api-Key: {CANARY}",
+    f"v1a,{BASE64}=",
+    f"credential: {CANARY}",
+    f"private_key={CANARY}",
+    f"{{'access_token': '{CANARY}'}}",
+    f"auth-token: {CANARY}",
 ]
 HARMLESS = [
     "Attempt made",
