@@ -137,6 +137,29 @@ class TestPapers:
         assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
         assert stat.S_IMODE(service.data_dir.stat().st_mode) == 0o700
 
+    def test_are_neither_logged_nor_stored(self, tmp_path: Path) -> None:
+        with running(tmp_path / "var", environment={"LOG_LEVEL": "DEBUG"}) as service:
+            banner = service.output
+            service.publish(number=1)
+            service.wait_for_arrival("healthy")
+            visit(service, "/admin/login/")
+            logged = service.output.removeprefix(banner)
+            files = {
+                name: (service.data_dir / name).read_text() for name in ("secret_key", "encryption_keys")
+            }
+            secrets = [
+                service.papers["api_key"].rpartition("_")[2],
+                service.papers["operator"]["password"],
+                *(text.strip() for text in files.values()),
+            ]
+            stored = b"".join(path.read_bytes() for path in service.data_dir.glob("webhooks.sqlite3*"))
+
+        assert "DEBUG" in logged
+        assert b"call.ended" in stored
+        for secret in secrets:
+            assert secret not in logged
+            assert secret.encode() not in stored
+
     def test_do_not_repeat_themselves_elsewhere(self, service: Service, tmp_path: Path) -> None:
         with running(tmp_path / "var") as other:
             assert other.papers["api_key"] != service.papers["api_key"]
