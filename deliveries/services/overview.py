@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db.models import Count, Min
 
-from deliveries.models import Delivery, Failure, WebhookHealth, Worker
+from deliveries.models import Delivery, Failure, Pause, WebhookHealth, Worker
 
 BUSIEST = 10
 
@@ -22,6 +22,21 @@ class Backlog:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PauseInForce:
+    """What an operator keeps back now: a webhook, an event type of an account, or with neither all of it."""
+
+    id: UUID
+    account_id: UUID
+    account_name: str
+    webhook_id: UUID | None
+    webhook_name: str | None
+    event_type: str
+    until: datetime
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class QueueStatus:
     """The queue at one moment.
 
@@ -34,6 +49,7 @@ class QueueStatus:
     :param workers: alive.
     :param open_circuits: webhooks that nothing is sent to until their receivers answer again.
     :param busiest: the webhooks with the most due, at most `BUSIEST` of them.
+    :param pauses: those in force, the first to end first.
     """
 
     due: int
@@ -45,6 +61,7 @@ class QueueStatus:
     workers: int
     open_circuits: int
     busiest: list[Backlog]
+    pauses: list[PauseInForce]
 
 
 def queue_status(*, now: datetime) -> QueueStatus:
@@ -69,4 +86,23 @@ def queue_status(*, now: datetime) -> QueueStatus:
             next_step_at__isnull=False, circuit=WebhookHealth.Circuit.OPEN
         ).count(),
         busiest=backlogs[:BUSIEST],
+        pauses=_pauses(now),
     )
+
+
+def _pauses(now: datetime) -> list[PauseInForce]:
+    in_force = Pause.objects.in_force(now).select_related("account", "webhook").order_by("until", "pk")
+    return [
+        PauseInForce(
+            id=pause.pk,
+            account_id=pause.account.pk,
+            account_name=pause.account.name,
+            webhook_id=pause.webhook_id,
+            webhook_name=pause.webhook.name if pause.webhook else None,
+            event_type=pause.event_type,
+            until=pause.until,
+            by=pause.by,
+            why=pause.why,
+        )
+        for pause in in_force
+    ]

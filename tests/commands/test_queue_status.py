@@ -78,6 +78,7 @@ class TestQueueStatus:
             "workers": 0,
             "open_circuits": 0,
             "busiest": [],
+            "pauses": [],
         }
 
     def test_names_ten_webhooks_at_most(self, run: Run) -> None:
@@ -88,6 +89,36 @@ class TestQueueStatus:
 
         assert status["due"] == 11
         assert len(status["busiest"]) == 10
+
+    @pytest.mark.parametrize("of", ["webhook", "event type", "account"])
+    def test_lists_the_pauses_in_force(self, run: Run, of: str) -> None:
+        webhook = builders.a_webhook(name="CRM")
+        account = webhook.account
+        named: dict[str, Any] = {"webhook": {"webhook": webhook}, "event type": {"event_type": "call.ended"}}
+        until = timezone.now() + timedelta(hours=1)
+        pause = builders.a_pause(account, until=until, **named.get(of, {}))
+        builders.a_pause(until=until, ended_at=builders.NOW)
+        builders.a_pause(until=timezone.now() - timedelta(seconds=1))
+
+        lines = run("queue_status").stdout.splitlines()
+        (listed,) = json.loads(run("queue_status", "--json").stdout)["pauses"]
+
+        subject = {
+            "webhook": f"webhook CRM ({webhook.pk})",
+            "event type": f"call.ended of account {account.name} ({account.pk})",
+            "account": f"account {account.name} ({account.pk})",
+        }[of]
+        assert lines[-3:] == [
+            "Paused:",
+            f"  {pause.pk}  {subject}",
+            f"    until {until:%Y-%m-%d %H:%M:%S} UTC, by ada: The receiver is being moved.",
+        ]
+        assert (listed["id"], listed["account_id"]) == (str(pause.pk), str(account.pk))
+        assert listed["webhook_name"] == ("CRM" if of == "webhook" else None)
+        assert listed["event_type"] == ("call.ended" if of == "event type" else "")
+        assert (listed["by"], listed["why"]) == ("ada", "The receiver is being moved.")
+        # What it says is what `resume` takes.
+        assert run("resume", lines[-2].split()[0]).stdout == "Resumed.\n"
 
     @pytest.mark.postgresql
     def test_reads_partial_indexes_only(self, db: Any) -> None:
@@ -109,6 +140,7 @@ class TestQueueStatus:
             "failures_needing_attention",
             "deliveries_worker_seen_at",
             "health_steps",
+            "pauses_by_end",
         ]
         for plan, index in zip(plans, indexes, strict=True):
             assert index in plan

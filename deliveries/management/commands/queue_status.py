@@ -10,13 +10,13 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from deliveries import clock
 from deliveries.services import overview
-from deliveries.services.overview import QueueStatus
+from deliveries.services.overview import PauseInForce, QueueStatus
 
 
 class Command(BaseCommand):
     """For people, and with --json for programs."""
 
-    help = "Say how many deliveries wait, for how long, and for which webhooks."
+    help = "Say how many deliveries wait, for how long, for which webhooks, and what is paused."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Say for whom."""
@@ -53,7 +53,21 @@ def _as_text(status: QueueStatus, *, now: datetime) -> str:
         f"the oldest for {_age(now - backlog.oldest_due_at)}"
         for backlog in status.busiest
     ]
+    if status.pauses:
+        lines += ["", "Paused:"]
+    for pause in status.pauses:
+        lines += [
+            f"  {pause.id}  {_subject(pause)}",
+            f"    until {pause.until:%Y-%m-%d %H:%M:%S} UTC, by {pause.by}: {pause.why}",
+        ]
     return "\n".join(lines)
+
+
+def _subject(pause: PauseInForce) -> str:
+    if pause.webhook_id:
+        return f"webhook {pause.webhook_name} ({pause.webhook_id})"
+    account = f"account {pause.account_name} ({pause.account_id})"
+    return f"{pause.event_type} of {account}" if pause.event_type else account
 
 
 def _age(age: timedelta) -> str:
