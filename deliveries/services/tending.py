@@ -43,12 +43,12 @@ def sweep(*, now: datetime) -> bool:
         holding.cancel(Delivery.objects.filter(webhook=pk), now=now)
     closed = WebhookHealth.objects.filter(circuit=WebhookHealth.Circuit.CLOSED, webhook__enabled=True)
     circuits.resume(list(closed.holding_back(now).values_list("pk", flat=True)[:MOST]), now=now)
-    count = pausing.hold_types(now=now)
+    of_types, count = pausing.hold_types(now=now), 0
     for pk in _with_queue(unreachable(now), [Delivery.Status.PENDING], now=now):
         count += holding.hold(Delivery.objects.filter(webhook=pk), now=now)
         if count >= holding.BATCH:
             return True
-    return False
+    return of_types > 0
 
 
 def unreachable(now: datetime) -> WebhookQuerySet:

@@ -1,5 +1,6 @@
 """Pauses by an operator: what makes one, what ends one, and what goes on meanwhile."""
 
+import re
 import threading
 import time
 from collections import Counter
@@ -268,6 +269,62 @@ class TestWhatWaits:
         for _ in range(2):
             tending.sweep(now=now)
         assert states() == {"held": size}
+
+
+@pytest.mark.django_db
+class TestSweepOfTypes:
+    def test_takes_from_so_many_queues_at_once(self, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pausing, "QUEUES", 2)
+        monkeypatch.setattr(pausing, "AHEAD", 4)
+        account = builders.an_account()
+        for _ in range(3):
+            builders.a_backlog(builders.a_webhook(account), 6)
+
+        pause(account, event_type="call.ended")
+
+        assert states() == {"held": 8, "pending": 10}
+        sweeps = 0
+        while tending.sweep(now=now):
+            sweeps += 1
+        assert states() == {"held": 18}
+        assert 2 <= sweeps <= 4
+
+    def test_leaves_the_claims_what_is_in_nobody_s_way(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        first = builders.an_event(webhook.account, type="message.sent")
+        builders.a_delivery(webhook, event=first, due_at=now - timedelta(seconds=1))
+        builders.a_delivery(webhook)
+
+        pause(webhook.account, event_type="call.ended")
+
+        assert not tending.sweep(now=now)
+        assert states() == {"pending": 2}
+        assert [delivery.event for delivery in builders.claim(now)] == [first]
+        assert states() == {"pending": 1, "held": 1}
+
+    @pytest.mark.postgresql
+    @pytest.mark.parametrize("event_type", ["call.ended", "of.no.event"])
+    def test_reads_no_further_than_it_may(
+        self, event_type: str, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pausing, "AHEAD", 50)
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 3000)
+        with connection.cursor() as cursor:
+            for table in ("delivery", "event", "webhook"):
+                cursor.execute(f"ANALYZE deliveries_{table}")
+        builders.a_pause(webhook.account, event_type=event_type)
+
+        with CaptureQueriesContext(connection) as queries:
+            held = pausing.hold_types(now=now)
+
+        assert held == (50 if event_type == "call.ended" else 0)
+        with connection.cursor() as cursor:
+            for query in (each["sql"] for each in queries if each["sql"].startswith("SELECT")):
+                cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF) {query}")
+                plan = "\n".join(line for (line,) in cursor.fetchall())
+                read = re.findall(r"actual rows=(\d+)|Removed by [^:]*: (\d+)", plan)
+                assert sum(int(rows or removed) for rows, removed in read) <= 500, plan
 
 
 @pytest.mark.django_db
