@@ -4,12 +4,12 @@ from django.contrib import admin
 
 from deliveries.admin import columns
 from deliveries.admin.dated import Dated
-from deliveries.admin.tables import Table
+from deliveries.admin.pauses import Pausable
 from deliveries.models import Account
 
 
 @admin.register(Account)
-class AccountAdmin(Dated, Table[Account]):
+class AccountAdmin(Dated, Pausable[Account]):
     """Tenants. None is deleted here: all that ever happened to it would have to go as well."""
 
     list_display = (columns.cut("name", "name"), columns.identifier, "open_event_types", "created_at")

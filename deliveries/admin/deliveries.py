@@ -81,5 +81,16 @@ class DeliveryAdmin(Redelivering[Delivery]):
             messages.warning(request, str(error))
         else:
             redelivering.note(request, [delivery])
-            messages.success(request, "Queued.")
+            _report(request, delivery)
         return redirect("admin:deliveries_delivery_change", pk)
+
+
+def _report(request: HttpRequest, delivery: Delivery) -> None:
+    """Say that it is queued; or who keeps it back, until when and why."""
+    last = delivery.pauses(clock.now()).order_by("-until").first()
+    if delivery.status != Delivery.Status.HELD or last is None:
+        messages.success(request, "Queued.")
+        return
+    what = "the webhook" if last.webhook_id else last.event_type or "the account"
+    until = f"{last.until:%Y-%m-%d %H:%M:%S} UTC"
+    messages.warning(request, f"Held: {last.by} paused {what} until {until}. {last.why}")

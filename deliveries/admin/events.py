@@ -6,12 +6,13 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from deliveries.admin import bodies, columns
-from deliveries.admin.tables import History, Table
+from deliveries.admin.pauses import Pausable
+from deliveries.admin.tables import History
 from deliveries.models import Event, EventType, IdempotencyKey
 
 
 @admin.register(EventType)
-class EventTypeAdmin(Table[EventType]):
+class EventTypeAdmin(Pausable[EventType]):
     """The catalogue."""
 
     list_display = (columns.cut("code", "code"), columns.cut("label", "label"))

@@ -2,16 +2,21 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.widgets import AdminSplitDateTime
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_POST
 
 from deliveries import clock
 from deliveries.admin import columns
-from deliveries.admin.tables import History
+from deliveries.admin.tables import History, Row, Table
 from deliveries.models import Pause, Webhook
 from deliveries.services import pausing
 
@@ -19,6 +24,21 @@ PERMISSION = "deliveries.manage_pause"
 # More would keep the page waiting for too long.
 MOST_AT_ONCE = 100
 LASTING = {"1": timedelta(hours=1), "4": timedelta(hours=4), "24": timedelta(days=1)}
+
+
+class Pausable(Table[Row]):
+    """Rows that a pause can be of: their pages lead to its form."""
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Tell the page whether to show what pauses and resumes."""
+        context = {"may_pause": request.user.has_perm(PERMISSION), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
 
 
 class PauseForm(forms.ModelForm[Pause]):
@@ -92,7 +112,7 @@ class InForceFilter(admin.SimpleListFilter):
 
 
 @admin.register(Pause)
-class PauseAdmin(History[Pause]):
+class PauseAdmin(Pausable[Pause], History[Pause]):
     """What is kept back, until when, by whom and why. Making and ending one is a permission of its own."""
 
     actions = ("resume",)
@@ -146,6 +166,36 @@ class PauseAdmin(History[Pause]):
         """Have the service make it."""
         obj.pk = pausing.pause(**form.wanted(), by=str(request.user), now=clock.now()).pk
         obj.refresh_from_db()
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Tell the page whether there is something to end."""
+        pause = self.get_object(request, object_id)
+        context = {"in_force": pause is not None and pause.in_force(clock.now()), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the button of the pages of a pause and of a webhook."""
+        view = self.admin_site.admin_view(require_POST(self.resume_one))
+        return [path("<uuid:pk>/resume/", view, name="deliveries_pause_resume"), *super().get_urls()]
+
+    def resume_one(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """End one, say what came of it, and show it."""
+        if not self.has_manage_permission(request):
+            raise PermissionDenied
+        pause = get_object_or_404(Pause, pk=pk)
+        try:
+            pausing.resume(pause, by=str(request.user), now=clock.now())
+        except pausing.AlreadyEnded as error:
+            messages.warning(request, str(error))
+        else:
+            messages.success(request, "Resumed.")
+        return redirect("admin:deliveries_pause_change", pk)
 
     @admin.action(description="Resume", permissions=["manage"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Pause]) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from deliveries import clock
 from deliveries.admin import columns
-from deliveries.admin.tables import History, Table
+from deliveries.admin.pauses import Pausable
+from deliveries.admin.tables import History
 from deliveries.admin.webhook_form import WebhookForm
 from deliveries.models import Delivery, Pause, Webhook, WebhookHealth, WebhookRevision
 from deliveries.secrets import Undecryptable
@@ -52,13 +53,14 @@ class DeletedFilter(admin.SimpleListFilter):
 
 
 @admin.register(Webhook)
-class WebhookAdmin(Table[Webhook]):
+class WebhookAdmin(Pausable[Webhook]):
     """Where events go. Saving and deleting are the service's; a deleted webhook can only be looked at."""
 
     form = WebhookForm
     list_display = (
         columns.cut("name", "name"),
         "enabled",
+        "paused",
         "circuit",
         columns.cut("disabled_reason", "disabled reason"),
         "consecutive_failures",
@@ -74,6 +76,11 @@ class WebhookAdmin(Table[Webhook]):
     ordering = ("-pk",)
     show_full_result_count = False
     autocomplete_fields = ("account", "agent")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Webhook]:
+        """Ask with each whether it is paused."""
+        pauses = Pause.objects.in_force(clock.now()).of_webhook(OuterRef("pk"), account=OuterRef("account"))
+        return super().get_queryset(request).annotate(is_paused=Exists(pauses))
 
     def get_fieldsets(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
         """Ask for what a new webhook is made of; show what there is of an old one, and what may change."""
@@ -110,8 +117,7 @@ class WebhookAdmin(Table[Webhook]):
         pauses = [
             each for each in touching if not each.event_type or (webhook and webhook.wants(each.event_type))
         ]
-        context = {"pauses": pauses, "may_pause": request.user.has_perm("deliveries.manage_pause")}
-        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
+        return super().change_view(request, object_id, form_url, {"pauses": pauses, **(extra_context or {})})
 
     def has_change_permission(self, request: HttpRequest, obj: Webhook | None = None) -> bool:
         """Leave the deleted ones as they are."""
@@ -159,6 +165,11 @@ class WebhookAdmin(Table[Webhook]):
         queued = Delivery.objects.filter(webhook__in=chosen).unfinished().count()
         counts = {"webhooks": len(chosen), "queued deliveries, which are cancelled": queued}
         return [str(webhook) for webhook in chosen], counts, set(), []
+
+    @admin.display(boolean=True)
+    def paused(self, webhook: Any) -> bool:
+        """Whether it, or its whole account, is paused. Its page names paused event types too."""
+        return bool(webhook.is_paused)
 
     @admin.display(description="secret set", boolean=True)
     def has_secret(self, webhook: Webhook) -> bool:

@@ -12,7 +12,7 @@ from deliveries.identifiers import new_id
 from deliveries.models import databases
 from deliveries.models.account import Account
 from deliveries.models.event import Event
-from deliveries.models.pause import Pause
+from deliveries.models.pause import Pause, PauseQuerySet
 from deliveries.models.webhook import Webhook
 
 
@@ -258,6 +258,12 @@ class Delivery(models.Model):
         """When the next attempt is due; None while one is under way, and where none is made by itself."""
         waiting = self.status == self.Status.PENDING and self.lease_token is None
         return self.due_at if waiting else None
+
+    def pauses(self, now: datetime) -> PauseQuerySet:
+        """Return the pauses that keep it back."""
+        in_force = Pause.objects.in_force(now)
+        of_type = in_force.of_type(self.event.type, account=self.account)
+        return of_type | in_force.of_webhook(self.webhook, account=self.account)
 
 
 def _is_paused(now: datetime) -> Q:

@@ -1,6 +1,7 @@
 """One row of every kind, as an operator would find them."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import models
 from django.test import Client
 
+from deliveries import clock
 from deliveries.models import ApiKey, EventType, IdempotencyKey, Scope
 from tests import builders
 
@@ -59,7 +61,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "eventtype": an_event_type,
     "failure": lambda: builders.a_failed_delivery().failure,
     "idempotencykey": an_idempotency_key,
-    "pause": builders.a_pause,
+    "pause": lambda: builders.a_pause(until=clock.now() + timedelta(hours=1)),
     "recovery": builders.a_recovery,
     "trafficminute": builders.a_minute_of_traffic,
     "webhook": builders.a_webhook,

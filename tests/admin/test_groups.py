@@ -24,7 +24,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 GROUPS = ("Viewer", "Operator", "Admin")
 each_group = pytest.mark.parametrize("group", GROUPS)
 # Which of the pages with a form are one for whom. What is not mentioned is for nobody in these groups.
-ADDS = {"Admin": {"account", "agent", "apikey", "eventtype", "webhook"}}
+ADDS = {
+    "Operator": {"pause"},
+    "Admin": {"account", "agent", "apikey", "eventtype", "pause", "webhook"},
+}
 CHANGES = {
     "Operator": {"webhook"},
     "Admin": {"account", "agent", "apikey", "eventtype", "webhook"},
@@ -35,6 +38,7 @@ ACTIONS = {
     ("failure", "send_again"): ("Operator", "Admin"),
     ("recovery", "pause"): ("Operator", "Admin"),
     ("recovery", "cancel"): ("Operator", "Admin"),
+    ("pause", "resume"): ("Operator", "Admin"),
     ("apikey", "revoke"): ("Admin",),
     ("webhook", "delete_selected"): ("Admin",),
     ("eventtype", "delete_selected"): ("Admin",),
@@ -194,11 +198,12 @@ class TestActions:
 
     @each_group
     def test_of_one_page_are_for_some(self, group: str) -> None:
-        delivery = builders.a_failed_delivery()
+        browser = browser_of(group)
+        buttons = {"delivery_send_again": MAKERS["delivery"](), "pause_resume": MAKERS["pause"]()}
 
-        answer = browser_of(group).post(reverse("admin:deliveries_delivery_send_again", args=[delivery.pk]))
-
-        assert answer.status_code == (403 if group == "Viewer" else 302)
+        for name, row in buttons.items():
+            answer = browser.post(reverse(f"admin:deliveries_{name}", args=[row.pk]))
+            assert answer.status_code == (403 if group == "Viewer" else 302), name
 
     @each_group
     def test_are_never_missing_from_the_table(self, group: str) -> None:

@@ -5,12 +5,16 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from deliveries import clock
+from deliveries.identifiers import new_id
 from deliveries.models import AuditEntry, Pause
 from tests import builders
+from tests.admin.conftest import MAKERS
 
 PAUSES = reverse("admin:deliveries_pause_changelist")
 ADD = reverse("admin:deliveries_pause_add")
@@ -24,6 +28,16 @@ def said(page: Any) -> list[str]:
 def resume(client: Client, *pauses: Pause) -> Any:
     chosen = [str(pause.pk) for pause in pauses]
     return client.post(PAUSES, {"action": "resume", "_selected_action": chosen}, follow=True)
+
+
+def button(pause: Pause) -> str:
+    return reverse("admin:deliveries_pause_resume", args=[pause.pk])
+
+
+def a_pause_in_force() -> Pause:
+    """Return a pause of a webhook for the next hour."""
+    webhook = builders.a_webhook()
+    return builders.a_pause(webhook.account, webhook=webhook, until=clock.now() + timedelta(hours=1))
 
 
 @pytest.fixture
@@ -123,6 +137,115 @@ class TestPageOfWebhook:
         page = console.get(reverse("admin:deliveries_webhook_change", args=[webhook.pk]))
 
         assert "Paused until" not in page.content.decode()
+
+
+class TestPageOf:
+    """The pages of what can be paused lead to the form of a pause."""
+
+    @pytest.mark.parametrize(
+        ("model", "field", "key"),
+        [
+            ("account", "account", "pk"),
+            ("eventtype", "event_type", "code"),
+            ("webhook", "webhook", "pk"),
+        ],
+        ids=["account", "event type", "webhook"],
+    )
+    def test_leads_to_a_pause_of_it(
+        self, console: Client, viewer: Client, model: str, field: str, key: str
+    ) -> None:
+        row = MAKERS[model]()
+        page = reverse(f"admin:deliveries_{model}_change", args=[row.pk])
+        link = f"{ADD}?{field}={getattr(row, key)}"
+
+        assert f'href="{link}"' in console.get(page).content.decode()
+        assert ADD not in viewer.get(page).content.decode()
+
+        form = console.get(link).context["adminform"].form
+        assert str(form.get_initial_for_field(form.fields[field], field)) == str(getattr(row, key))
+
+
+class TestListOfWebhooks:
+    @pytest.mark.parametrize("of", ["webhook", "account"])
+    def test_shows_which_are_paused(self, console: Client, of: str) -> None:
+        later = clock.now() + timedelta(hours=1)
+        paused, other = builders.a_webhook(), builders.a_webhook()
+        builders.a_pause(paused.account, webhook=paused if of == "webhook" else None, until=later)
+        builders.a_pause(other.account, webhook=other, until=later, ended_at=builders.NOW)
+        builders.a_pause(other.account, event_type="call.ended", until=later)
+
+        page = console.get(reverse("admin:deliveries_webhook_changelist"))
+
+        shown = page.context["cl"].result_list
+        assert {webhook.pk: page.context["cl"].model_admin.paused(webhook) for webhook in shown} == {
+            paused.pk: True,
+            other.pk: False,
+        }
+        assert "column-paused" in page.content.decode()
+
+    def test_asks_once_for_all_of_them(self, console: Client) -> None:
+        url = reverse("admin:deliveries_webhook_changelist")
+
+        def queries() -> int:
+            builders.a_pause(builders.a_webhook().account, until=clock.now() + timedelta(hours=1))
+            with CaptureQueriesContext(connection) as asked:
+                console.get(url)
+            return len(asked)
+
+        assert queries() == queries()
+
+
+class TestButton:
+    @pytest.mark.parametrize("page", ["pause", "webhook"])
+    def test_ends_the_pause_and_says_so(self, console: Client, page: str) -> None:
+        pause = a_pause_in_force()
+        row = pause if page == "pause" else pause.webhook
+        assert row is not None
+        shown = console.get(reverse(f"admin:deliveries_{page}_change", args=[row.pk]))
+
+        after = console.post(button(pause), follow=True)
+
+        assert button(pause) in shown.content.decode()
+        assert said(after) == ["Resumed."]
+        pause.refresh_from_db()
+        assert pause.ended_by == "operator"
+        assert button(pause) not in after.content.decode()
+
+    def test_says_why_it_did_not(self, console: Client) -> None:
+        pause = a_pause_in_force()
+        console.post(button(pause), follow=True)
+
+        (message,) = said(console.post(button(pause), follow=True))
+
+        assert message.startswith("The pause was ended at ")
+        assert message.endswith(" by operator.")
+
+    @pytest.mark.parametrize("page", ["pause", "webhook"])
+    def test_needs_the_permission(self, viewer: Client, page: str) -> None:
+        pause = a_pause_in_force()
+        row = pause if page == "pause" else pause.webhook
+        assert row is not None
+        shown = viewer.get(reverse(f"admin:deliveries_{page}_change", args=[row.pk]))
+
+        assert viewer.post(button(pause)).status_code == 403
+        assert button(pause) not in shown.content.decode()
+        pause.refresh_from_db()
+        assert pause.ended_at is None
+
+    def test_is_no_link(self, console: Client) -> None:
+        assert console.get(button(a_pause_in_force())).status_code == 405
+
+    def test_is_of_one_there_is(self, console: Client) -> None:
+        assert console.post(button(Pause(pk=new_id()))).status_code == 404
+
+    def test_cannot_be_pressed_by_another_site(self, operator: User) -> None:
+        browser = Client(enforce_csrf_checks=True)
+        browser.force_login(operator)
+        pause = a_pause_in_force()
+
+        assert browser.post(button(pause)).status_code == 403
+        pause.refresh_from_db()
+        assert pause.ended_at is None
 
 
 class TestResume:

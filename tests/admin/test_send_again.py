@@ -1,7 +1,7 @@
 """Sending again from the console."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
+from deliveries import clock
 from deliveries.admin import redelivering
 from deliveries.models import Delivery, Failure
 from deliveries.services import webhooks
@@ -133,6 +134,26 @@ class TestButton:
         assert said(after) == ["Queued."]
         assert Delivery.objects.get().status == "pending"
         assert button(delivery) not in after.content.decode()
+
+    @pytest.mark.parametrize("of", ["webhook", "event type", "account"])
+    def test_says_that_a_pause_holds_it_and_why(self, console: Client, of: str) -> None:
+        delivery = builders.a_failed_delivery()
+        until = clock.now() + timedelta(hours=1)
+        named: dict[str, Any] = {
+            "webhook": {"webhook": delivery.webhook},
+            "event type": {"event_type": delivery.event.type},
+        }
+        builders.a_pause(delivery.account, until=until, **named.get(of, {}))
+        builders.a_pause(delivery.account, until=until - timedelta(minutes=1), why="Another reason.")
+        builders.a_pause(delivery.account, until=until, ended_at=builders.NOW, why="It is over.")
+
+        after = console.post(button(delivery), follow=True)
+
+        what = {"webhook": "the webhook", "event type": "call.ended", "account": "the account"}[of]
+        assert said(after) == [
+            f"Held: ada paused {what} until {until:%Y-%m-%d %H:%M:%S} UTC. The receiver is being moved."
+        ]
+        assert Delivery.objects.get().status == "held"
 
     def test_is_on_the_failure_s_page_too(self, console: Client, viewer: Client) -> None:
         delivery = builders.a_failed_delivery()

@@ -82,7 +82,7 @@ class TestEveryList:
             ("delivery", ["status", "attempts_made", "due_at"]),
             ("attempt", ["succeeded", "outcome", "duration_ms"]),
             ("failure", ["status", "last_attempt_at"]),
-            ("webhook", ["enabled", "disabled_reason", "consecutive_failures"]),
+            ("webhook", ["enabled", "paused", "circuit", "disabled_reason", "consecutive_failures"]),
         ],
     )
     def test_says_how_things_are_behind_the_first_column(self, name: str, state: list[str]) -> None:
