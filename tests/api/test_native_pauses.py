@@ -4,8 +4,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from deliveries.models import Account, AuditEntry, Pause
+from deliveries.models import Account, AuditEntry, Delivery, Pause, Webhook
+from deliveries.services import egress
 from tests import builders
+from tests.services.fakes import FakeTransport
 
 PATH = "/api/v1/pauses"
 BODY = {"event": "call.ended", "seconds": 3600, "why": "The receiver is being moved."}
@@ -126,3 +128,41 @@ class TestEnd:
 
         assert (response.status_code, response.json()["code"]) == (409, "pause_ended")
         assert response.json()["detail"] == "The pause ran out at 2026-03-15 10:00:00 UTC."
+
+
+@pytest.mark.parametrize("of", ["webhook", "event type", "account"])
+class TestMeanwhile:
+    """What a publisher, and the one who tries a webhook out, see of a pause."""
+
+    def pause(self, api: Client, webhook: Webhook, of: str) -> None:
+        named = {"webhook": {"webhook_id": str(webhook.pk)}, "event type": {"event": "call.ended"}}
+        assert ask(api, {**named.get(of, {}), "seconds": 3600, "why": "A move."}).status_code == 201
+
+    @pytest.mark.parametrize("path", ["/api/v1/events", "/api/v1/events/batch"], ids=["one", "a batch"])
+    def test_events_are_accepted_and_their_deliveries_held(
+        self, api: Client, account: Account, of: str, path: str
+    ) -> None:
+        webhook = builders.a_webhook(account)
+        self.pause(api, webhook, of)
+        event = {"event": "call.ended", "payload": {"call_id": "c-1"}}
+
+        body = {"events": [event]} if path.endswith("batch") else event
+        response = api.post(path, body, content_type="application/json")
+
+        assert response.status_code == 202, response.content
+        delivery = Delivery.objects.get()
+        assert (delivery.webhook, delivery.status) == (webhook, "held")
+        assert api.get(f"/api/v1/deliveries/{delivery.pk}").json()["status"] == "held"
+
+    def test_a_test_call_goes_through(
+        self, api: Client, account: Account, of: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        webhook = builders.a_webhook(agent=builders.an_agent(account))
+        self.pause(api, webhook, of)
+        transport = FakeTransport()
+        monkeypatch.setattr(egress, "transport", lambda slots: transport)
+
+        response = api.post(f"/api/v1/agents/{webhook.agent_id}/webhooks/{webhook.pk}/test")
+
+        assert response.json()["success"], response.content
+        assert len(transport.sent) == 1
