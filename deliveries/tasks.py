@@ -2,10 +2,14 @@
 
 A worker's children are not told of SIGTERM until their task ends, and then have little time left. So each
 holds the end of a pipe whose other end its parent closes at once: that is how a stop reaches them, and the
-death of the parent as well.
+death of the parent as well. The other way round the parent looks for signs of life of its children: Celery
+replaces those that die, but not while it waits for its broker.
 """
 
+import logging
+import mmap
 import os
+import select
 import threading
 import time
 from contextlib import suppress
@@ -13,6 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 from celery import shared_task
+from celery.concurrency.prefork import TaskPool
 from celery.signals import (
     worker_init,
     worker_process_init,
@@ -25,6 +30,8 @@ from django.conf import settings
 from deliveries import clock, doorbell
 from deliveries.services import dispatching, recovering, retention
 
+logger = logging.getLogger(__name__)
+
 # How long a ring occupies its worker before it rings for the next.
 BUDGET = timedelta(seconds=20)
 # How long pruning goes on at a time; the rest waits for the next.
@@ -34,6 +41,10 @@ RECOVERING = timedelta(seconds=0.9)
 SLICE = timedelta(seconds=0.1)
 # What a worker takes to end beside its drain; then it ends whatever its broker does.
 CLOSING = timedelta(seconds=3)
+# How often a child gives a sign of life, in seconds; and how often in a row its parent looks in vain for one
+# of any child before it ends. It counts looks, so that a pause of the machine is none.
+SIGN_EVERY = 1.0
+LOOKS = 30
 
 
 @shared_task(name=doorbell.TASK, ignore_result=True)
@@ -96,6 +107,7 @@ def stop_dispatcher(**kwargs: Any) -> None:
 def follow_the_pool(sender: Any, **kwargs: Any) -> None:
     """Tie the dispatcher to the processes that run tasks: the pool's children, or this one."""
     if "prefork" in sender.pool_cls.__module__:
+        sender.pool_cls = _Pool
         _Parent().follow()
     else:
         doorbell.answer_here()
@@ -108,22 +120,54 @@ def _begin_stop(**kwargs: Any) -> None:
     dispatching.begin_stop()
 
 
+class _Pool(TaskPool):
+    """Celery's pool, which goes on when a child dies before the worker is ready."""
+
+    def did_start_ok(self) -> bool:
+        """Say yes: a child that died is replaced, like every other. At a no the worker would end."""
+        return True
+
+
 class _Parent:
     """The process whose children deliver."""
 
     def __init__(self) -> None:
         self._for_children, self._ours = os.pipe()
+        # One byte, shared with the children: 1 says that one of them has been seen alive since the last look.
+        self._alive = mmap.mmap(-1, 1)
+        self._ending = threading.Event()
 
     def follow(self) -> None:
-        """Do what is to be done when a child starts, when one ends, and when all are to end."""
+        """Do what is to be done when a child starts, when one ends, and when all are to end.
+
+        The process ends with exit code 1 when no child has given a sign of life for a while: Celery makes no
+        new ones while its broker is away, and makes ever more where each dies at its start. A supervisor that
+        starts it anew can do better.
+        """
         # Not weakly: nobody else holds on to this.
         worker_process_init.connect(self._start_child, weak=False)
         worker_process_shutdown.connect(stop_dispatcher)
         worker_shutting_down.connect(self._tell_children, weak=False)
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        looks = 0
+        while looks < LOOKS:
+            if self._ending.wait(SIGN_EVERY):
+                return
+            looks = 0 if self._alive[0] else looks + 1
+            self._alive[0] = 0
+        logger.critical("No child is alive; this process ends", extra={"event": "worker.childless"})
+        os._exit(1)
 
     def _start_child(self, **kwargs: Any) -> None:
         self._close_ours()
-        start_dispatcher()
+        try:
+            start_dispatcher()
+        except Exception as error:
+            # Celery would go on with a child that waits for rings and delivers nothing by itself.
+            logger.exception("The dispatcher did not start", extra={"event": "dispatcher.failed"})
+            raise SystemExit(1) from error
         threading.Thread(target=self._wait_for_the_end, name="stop", daemon=True).start()
 
     def _close_ours(self) -> None:
@@ -132,10 +176,12 @@ class _Parent:
             os.close(self._ours)
 
     def _wait_for_the_end(self) -> None:
-        os.read(self._for_children, 1)
+        while not select.select([self._for_children], [], [], SIGN_EVERY)[0]:
+            self._alive[0] = 1
         dispatching.begin_stop()
 
     def _tell_children(self, **kwargs: Any) -> None:
+        self._ending.set()
         self._close_ours()
         # With its broker silent, Celery's parent process hangs in attempts to say goodbye to it.
         patience = settings.WEBHOOKS_DRAIN_TIMEOUT + CLOSING
