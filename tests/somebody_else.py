@@ -6,18 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from django.db import connection, transaction
-
-from deliveries.models import Delivery
+from django.db.models import Model
 
 
 @contextmanager
-def holding(delivery: Delivery) -> Iterator[None]:
-    """Have another connection hold the delivery's row for the length of the block."""
+def holding(row: Model) -> Iterator[None]:
+    """Have another connection hold the row for the length of the block."""
     locked, done = threading.Event(), threading.Event()
 
     def hold() -> None:
         with transaction.atomic():
-            Delivery.objects.select_for_update().get(pk=delivery.pk)
+            type(row)._default_manager.select_for_update().get(pk=row.pk)
             locked.set()
             done.wait(10)
         connection.close()

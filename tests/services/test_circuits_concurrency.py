@@ -11,9 +11,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import Sum
 
 from deliveries.models import Account, Delivery, Webhook, WebhookHealth
+from deliveries.models.health import Tally
 from deliveries.reasons import Reason
 from deliveries.services import composing, publishing, recording, redelivery, tending, webhooks
 from deliveries.services.recording import Result
@@ -21,6 +23,7 @@ from deliveries.transport import TransportError
 from tests import builders
 from tests.services.fakes import a_reply
 from tests.somebody_else import holding
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
@@ -161,7 +164,61 @@ def deadlocks() -> int:
         return int(cursor.fetchone()[0])
 
 
+def somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool(cursor.rowcount > 0)
+
+
 class TestLockOrder:
+    def test_of_healths_is_that_of_their_ids(self, now: datetime) -> None:
+        results = [
+            Result(
+                delivery=builders.a_claimed_delivery(),
+                request=None,
+                started_at=now,
+                duration=timedelta(0),
+                outcome=REFUSED,
+            )
+            for _ in range(4)
+        ]
+        first, *_ = WebhookHealth.objects.order_by("pk")
+        others = WebhookHealth.objects.exclude(pk=first.pk)
+
+        def record() -> None:
+            recording.record(results, now=now, jitter=random.Random(1))
+            connection.close()
+
+        with ThreadPoolExecutor(1) as pool:
+            with holding(first):
+                recorded = pool.submit(record)
+                wait_until(somebody_waits, what="the recorder")
+                with transaction.atomic():
+                    free = len(others.select_for_update(skip_locked=True))
+            recorded.result()
+
+        # Who waits for the first of them has none of the rest yet.
+        assert free == 3
+
+    def test_of_healths_is_kept_by_everybody(self, now: datetime) -> None:
+        ids = [builders.a_webhook().pk for _ in range(40)]
+        before = deadlocks()
+
+        def note(seed: int) -> None:
+            chance = random.Random(seed)
+            for _ in range(10):
+                some = chance.sample(ids, 30)
+                with transaction.atomic():
+                    WebhookHealth.objects.note({pk: Tally(failed=1, unavailable=1) for pk in some}, at=now)
+
+        together(*[partial(note, seed) for seed in range(4)])
+
+        assert deadlocks() == before
+        noted = WebhookHealth.objects.aggregate(total=Sum("consecutive_failures"))["total"]
+        assert noted == 4 * 10 * 30
+
     def test_never_has_two_wait_for_each_other(self, settings: Any) -> None:
         settings.WEBHOOKS_CIRCUIT_DELAYS = (timedelta(seconds=5),)
         account = builders.an_account(open_event_types=True)
