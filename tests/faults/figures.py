@@ -118,6 +118,16 @@ ROWS = {
         "others' p99 moves < 10 %",
         "A receiver that does not answer costs the others nothing.",
     ),
+    "down-for-days": Row(
+        "endpoint down for days (compressed), then back",
+        "schedule kept within its jitter, disabled once with a reason, held and failed arrive 100 %",
+        "Nothing is thrown away for a receiver that is away: enable its webhook, redeliver what had failed.",
+    ),
+    "one-slow": Row(
+        "1 slow receiver of 20 with 10 x the share of the traffic",
+        "others' p95 < 2 x; no more under way for it than its share and its max_in_flight",
+        "A slow receiver that is sent much is slow for itself alone.",
+    ),
     "held": Row(
         "20,000 held deliveries, receiver comes back",
         "1 probe first, ramp within the cap, all delivered, others' p95 not doubled",

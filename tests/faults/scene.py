@@ -37,6 +37,7 @@ SETTINGS = {
     "WEBHOOKS_POLL_INTERVAL": POLL,
     "WEBHOOKS_DRAIN_TIMEOUT": DRAIN,
     "WEBHOOKS_RETRY_DELAYS": "1,1,1,1,1,1,1,1,1,1",
+    "WEBHOOKS_CIRCUIT_DELAYS": "2",
     "WEBHOOKS_LIMIT_READ": "",
     "WEBHOOKS_LIMIT_PUBLISH": "",
     "WEBHOOKS_LIMIT_MANAGE": "",
@@ -249,17 +250,41 @@ class Scene:
         return int(self.stack.rows(query)[0][0])
 
     def settle(self, *, timeout: float = 60, horizon: float = 30) -> None:
-        """Wait until nothing is under way, and nothing is due now or within `horizon` seconds."""
-        wait_until(lambda: self.unsettled(horizon) == 0, timeout=timeout, what="nothing left to deliver")
+        """Wait until nothing is under way, and nothing is due now or within `horizon` seconds.
+
+        What somebody has paused or switched off may stay held; what a circuit or a ramp holds may not.
+        """
+        wait_until(
+            lambda: self.unsettled(horizon) == self.held(horizon) == 0,
+            timeout=timeout,
+            what="nothing left to deliver",
+        )
 
     def unsettled(self, horizon: float = 0) -> int:
         """Return how many deliveries are leased, or due within `horizon` seconds."""
-        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + horizon))
         query = (
             "SELECT count(*) FROM deliveries_delivery AS delivery"
             " JOIN deliveries_webhook AS webhook ON webhook.id = webhook_id"
             " WHERE status = 'pending' AND"
-            f" (lease_token IS NOT NULL OR due_at <= '{moment}' AND webhook.enabled)"
+            f" (lease_token IS NOT NULL OR due_at <= '{_moment(horizon)}' AND webhook.enabled)"
+        )
+        return int(self.stack.rows(query)[0][0])
+
+    def held(self, horizon: float = 0) -> int:
+        """Return how many held deliveries are due within `horizon` seconds, and that nobody has switched off.
+
+        Those of disabled webhooks and those a pause keeps back aside.
+        """
+        query = (
+            "SELECT count(*) FROM deliveries_delivery AS delivery"
+            " JOIN deliveries_webhook AS webhook ON webhook.id = delivery.webhook_id"
+            " JOIN deliveries_event AS event ON event.id = delivery.event_id"
+            f" WHERE status = 'held' AND due_at <= '{_moment(horizon)}' AND webhook.enabled"
+            " AND NOT EXISTS (SELECT 1 FROM deliveries_pause AS pause"
+            "  WHERE pause.account_id = delivery.account_id AND pause.ended_at IS NULL"
+            f"  AND pause.until > '{_moment(0)}'"
+            "   AND coalesce(pause.webhook_id, webhook.id) = webhook.id"
+            "   AND pause.event_type IN ('', event.type))"
         )
         return int(self.stack.rows(query)[0][0])
 
@@ -351,6 +376,11 @@ class Scene:
         return {(str(UUID(str(event_id))), urlsplit(url).path): count for event_id, url, count in rows}
 
     _receiver_port: int = 0
+
+
+def _moment(ahead: float) -> str:
+    """Return the moment so many seconds from now, as the database writes it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + ahead))
 
 
 def _delivers(worker: "subprocess.Popen[bytes]") -> bool:

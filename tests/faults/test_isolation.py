@@ -1,6 +1,7 @@
 """A receiver that is down or hangs costs nobody else anything, and comes back to a queue let go by and by."""
 
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -9,12 +10,14 @@ from deliveries import circuits
 from tests.faults.controller import Published
 from tests.faults.measures import percentile
 from tests.faults.receiver import Behaviour
-from tests.faults.scene import Scene
+from tests.faults.scene import Scene, Subscription
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.postgresql
 
 HURT = "/0"
+# How often a worker looks in the scenario of days, in seconds.
+LOOK = 0.2
 # A step is taken once a second, jittered, by a process that may be busy: so much ahead of its ramp, in
 # seconds, a receiver may see one.
 SLACK = timedelta(seconds=2)
@@ -30,13 +33,19 @@ def took(scene: Scene, published: Published) -> list[float]:
     ]
 
 
-def held(scene: Scene) -> int:
-    return int(scene.stack.rows("SELECT count(*) FROM deliveries_delivery WHERE status = 'held'")[0][0])
+def ahead_of_ramp(arrivals: Sequence[float]) -> int:
+    """Return by how many requests a receiver that is back was sent more than its ramp allows.
+
+    :param arrivals: when each came, in order, the probe first.
+    """
+    return max(
+        number - circuits.allowed(timedelta(seconds=at - arrivals[0]) + SLACK)
+        for number, at in enumerate(arrivals)
+    )
 
 
 class TestBackAgain:
     def test_is_met_by_a_probe_and_a_ramp(self, scene: Scene) -> None:
-        scene.stack.environment["WEBHOOKS_CIRCUIT_DELAYS"] = "2"
         scene.receiver.behave(Behaviour(status=500), path=HURT)
         scene.start(webhooks=4, workers=2)
         hurt, *well = (each.agent_id for each in scene.subscriptions)
@@ -45,27 +54,24 @@ class TestBackAgain:
             pass
         with scene.publishing(rate=20, seconds=3, agents=well) as before:
             pass
-        size = held(scene)
+        size = scene.held()
 
         back = time.time()
         scene.receiver.behave(Behaviour(), path=HURT)
         with scene.publishing(rate=20, agents=well) as meanwhile:
-            wait_until(lambda: held(scene) == 0, timeout=180, what="nothing held")
+            wait_until(lambda: scene.held() == 0, timeout=180, what="nothing held")
         scene.settle()
 
         # Before the answer to the probe nothing else arrived, and after it no more than the ramp allows.
         arrivals = sorted(each.at for each in scene.receiver.arrivals(HURT) if each.at >= back)
         first = arrivals[0]
-        ahead = max(
-            number - circuits.allowed(timedelta(seconds=at - first) + SLACK)
-            for number, at in enumerate(arrivals)
-        )
+        ahead = ahead_of_ramp(arrivals)
         # Short runs share their machine with other tests, which costs more than the ramp does.
         noise = scene.size.pick(short=1.0, long=0.1)
         quiet, busy = (percentile(took(scene, each), 0.95) for each in (before, meanwhile))
         scene.figure(
             "held",
-            passed=size >= 100 and ahead <= 0 and scene.lost() == 0 and busy < max(2 * quiet, noise),
+            passed=size >= 100 and ahead <= 0 and scene.lost() == 0 and busy < max(2 * quiet, quiet + noise),
             held=size,
             lost=scene.lost(),
             ahead_of_ramp=max(ahead, 0),
@@ -92,7 +98,7 @@ class TestHanging:
         wait_until(lambda: len(took(scene, meanwhile)) >= _of_the_well(scene, meanwhile), what="the others")
         quiet, busy = (percentile(took(scene, each), 0.99) for each in (before, meanwhile))
         scene.receiver.behave(Behaviour(), path=HURT)
-        wait_until(lambda: held(scene) == 0, timeout=120, what="nothing held")
+        wait_until(lambda: scene.held() == 0, timeout=120, what="nothing held")
         scene.settle()
 
         bound = scene.size.pick(short=quiet + 1.0, long=quiet * 1.1)
@@ -103,6 +109,139 @@ class TestHanging:
             others_p99_before=round(quiet, 3),
             lost=scene.lost(),
         )
+
+
+class TestSlowWithMuchTraffic:
+    """One receiver takes long for what it answers, so that no circuit helps, and gets ten times as much."""
+
+    @pytest.mark.parametrize(
+        ("protection", "workers", "most"),
+        # A quarter of the slots of the only process; and fewer than the quarters of two.
+        [("share", 1, 8), ("max_in_flight", 2, 10)],
+        ids=["share", "max_in_flight"],
+    )
+    def test_is_slow_for_itself_alone(self, scene: Scene, protection: str, workers: int, most: int) -> None:
+        rate, delay, seconds = 60, 3.0, scene.size.pick(short=4, long=60)
+        scene.receiver.behave(Behaviour(delay=delay), path=HURT)
+        scene.start(webhooks=20, workers=workers)
+        slow, *well = scene.subscriptions
+        in_flight = 10 if protection == "max_in_flight" else 50
+        scene.stack.rows(
+            f"UPDATE deliveries_webhook SET max_in_flight = {in_flight} WHERE id = '{slow.webhook_id}'"
+            " RETURNING id"
+        )
+        agents = [each.agent_id for each in well]
+        with scene.publishing(rate=rate * 19 / 29, seconds=seconds, agents=agents) as before:
+            pass
+
+        with scene.publishing(rate=rate, seconds=seconds, agents=agents + [slow.agent_id] * 10) as beside:
+            pass
+        wait_until(lambda: len(took(scene, beside)) >= _of_the_well(scene, beside), what="the others")
+        slowly = sorted(each.at for each in scene.receiver.arrivals(HURT))
+        scene.receiver.behave(Behaviour(), path=HURT)
+        scene.settle(timeout=120)
+
+        # A little less than it takes, because it is told of the next a little after it has answered.
+        at_once = max(sum(at <= each < at + delay * 0.9 for each in slowly) for at in slowly)
+        quiet, busy = (percentile(took(scene, each), 0.95) for each in (before, beside))
+        # Short runs share their machine with other tests, which costs more than the slow one does.
+        noise = scene.size.pick(short=1.0, long=0.1)
+        scene.figure(
+            "one-slow",
+            case=protection,
+            passed=at_once <= most and busy < max(2 * quiet, quiet + noise) and scene.lost() == 0,
+            at_once=at_once,
+            others_p95=round(busy, 3),
+            others_p95_before=round(quiet, 3),
+            lost=scene.lost(),
+        )
+
+
+class TestDownForDays:
+    """One receiver fails, the other refuses what it is sent: it is there, so nothing holds up its retries."""
+
+    def test_is_waited_for_and_gets_everything(self, scene: Scene) -> None:
+        delays = (2, 5, 10, 20) if scene.size.long else (1.0, 1.5, 2.0)
+        # So often that a retry which is early by little is not made late by waiting for a look.
+        scene.stack.environment["WEBHOOKS_POLL_INTERVAL"] = str(LOOK)
+        scene.stack.environment["WEBHOOKS_RETRY_DELAYS"] = ",".join(map(str, delays))
+        scene.stack.environment["WEBHOOKS_CIRCUIT_DELAYS"] = "2,4,8" if scene.size.long else "0.5,1"
+        scene.receiver.behave(Behaviour(status=500), path=HURT)
+        scene.receiver.behave(Behaviour(status=404), path="/1")
+        scene.start(webhooks=2, workers=2, max_retries=len(delays))
+        down, refusing = scene.subscriptions
+        for _ in range(5):
+            scene.publish(refusing.agent_id)
+        with scene.publishing(rate=40, seconds=0.5, agents=[down.agent_id]):
+            pass
+        probes = scene.size.count(short=2, long=8)
+        wait_until(lambda: scene.logged("circuit.opened") >= 1 + probes, timeout=120, what="failed probes")
+        with scene.publishing(rate=40, seconds=scene.size.pick(short=0.7, long=30), agents=[down.agent_id]):
+            pass
+        wait_until(lambda: states(scene, refusing) == {"failed"}, timeout=120, what="given up")
+
+        five_days_on = (
+            "UPDATE deliveries_webhookhealth SET failing_since = failing_since - interval '5 days'"
+            f" WHERE webhook_id = '{down.webhook_id}' RETURNING consecutive_failures"
+        )
+        assert scene.stack.rows(five_days_on)[0][0] >= circuits.DEAD_AFTER
+        reason = f"SELECT disabled_reason FROM deliveries_webhook WHERE id = '{down.webhook_id}'"
+        wait_until(lambda: scene.stack.rows(reason) != [("",)], timeout=60, what="disabled")
+        waiting, ((why,),) = states(scene, down), scene.stack.rows(reason)
+
+        for each in (down, refusing):
+            scene.receiver.behave(Behaviour(), path=each.path)
+        back = time.time()
+        assert scene.stack.call("PUT", down.api, {"enabled": True}).status == 200
+        scene.settle(timeout=120)
+        early, late = off_schedule(scene, delays)
+        scene.stack.manage("redeliver", "--webhook", refusing.webhook_id)
+        scene.settle()
+
+        taken = {(each.event_id, each.path) for each in scene.receiver.arrivals() if each.status == 200}
+        missing = len(scene.expected() - taken)
+        ahead = ahead_of_ramp([each.at for each in scene.receiver.arrivals(HURT) if each.at >= back])
+        audited = scene.stack.rows("SELECT by FROM deliveries_auditentry WHERE action = 'webhook.disabled'")
+        retried = scene.stack.rows("SELECT count(*) FROM deliveries_attempt WHERE number > 1")[0][0]
+        scene.figure(
+            "down-for-days",
+            passed=early == late == missing == 0
+            and waiting == {"held"}
+            and audited == [("Automatic",)]
+            and scene.logged("webhook.disabled") == 1
+            and why.startswith("No success for 5 days")
+            and ahead <= 0,
+            retries=retried,
+            retries_early=early,
+            retries_late=late,
+            disabled=scene.logged("webhook.disabled"),
+            missing=missing,
+            ahead_of_ramp=max(ahead, 0),
+        )
+
+
+def off_schedule(scene: Scene, delays: Sequence[float]) -> tuple[int, int]:
+    """Return how many retries came before their time, and how many too late of a receiver that is there.
+
+    :param delays: before the first retry, the second and so on, in seconds; each jittered by a fifth.
+    """
+    rows = scene.stack.rows(
+        "SELECT webhook_id, number, extract(epoch FROM started_at - lag(started_at + duration)"
+        " OVER (PARTITION BY delivery_id ORDER BY number)) FROM deliveries_attempt"
+    )
+    waits = [(str(pk), float(wait), delays[number - 2]) for pk, number, wait in rows if number > 1]
+    down, refusing = (each.webhook_id for each in scene.subscriptions)
+    assert {pk for pk, *_ in waits} == {down, refusing}
+    # A worker looks once in a poll interval, jittered as well; a busy machine takes its time.
+    grace = 1.2 * LOOK + scene.size.pick(short=1.5, long=0.5)
+    early = sum(wait < 0.8 * delay - 0.05 for _, wait, delay in waits)
+    late = sum(wait > 1.2 * delay + grace for pk, wait, delay in waits if pk == refusing)
+    return early, late
+
+
+def states(scene: Scene, webhook: Subscription) -> set[str]:
+    query = f"SELECT DISTINCT status FROM deliveries_delivery WHERE webhook_id = '{webhook.webhook_id}'"
+    return {status for (status,) in scene.stack.rows(query)}
 
 
 def _of_the_well(scene: Scene, published: Published) -> int:
