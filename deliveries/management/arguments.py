@@ -32,6 +32,21 @@ def days(text: str) -> timedelta:
     return timedelta(days=int(text))
 
 
+def whole_number(text: str) -> int:
+    """Read how many."""
+    if not _WHOLE_NUMBER.fullmatch(text):
+        raise ArgumentTypeError("write a whole number, from 1 to 99999")
+    return int(text)
+
+
+def address(text: str) -> tuple[str, int]:
+    """Read where to listen: a host and a port, 0 for any that is free."""
+    host, _, port = text.rpartition(":")
+    if not host or ":" in host or not (port == "0" or _WHOLE_NUMBER.fullmatch(port)) or int(port) > 65535:
+        raise ArgumentTypeError("write a host and a port, such as 127.0.0.1:9000; port 0 is any that is free")
+    return host, int(port)
+
+
 def seconds(text: str) -> timedelta:
     """Read a number of seconds."""
     if not _WHOLE_NUMBER.fullmatch(text):

@@ -10,18 +10,8 @@ from uuid import UUID
 from django.db import transaction
 
 from deliveries import signing
-from deliveries.models import (
-    Account,
-    Agent,
-    Attempt,
-    Delivery,
-    Event,
-    Failure,
-    IdempotencyKey,
-    Webhook,
-    WebhookHealth,
-)
-from deliveries.services import webhooks
+from deliveries.models import Account, Agent, Webhook
+from deliveries.services import removing, webhooks
 
 # One account of this id at most, whatever it is called later.
 ACCOUNT_ID = UUID("01900000-0000-7000-8000-000000000001")
@@ -77,19 +67,7 @@ def furnish(tenant: Tenant, *, receiver: str, now: datetime) -> list[Webhook]:
 
 def clear() -> bool:
     """Delete the demo account with all that belongs to it, and nothing else. Tell whether there was one."""
-    ours = {"account": ACCOUNT_ID}
-    with transaction.atomic():
-        # From the leaves on: history protects what it is about.
-        Attempt.objects.filter(delivery__account=ACCOUNT_ID).delete()
-        Failure.objects.filter(**ours).delete()
-        Delivery.objects.filter(**ours).delete()
-        IdempotencyKey.objects.filter(**ours).delete()
-        Event.objects.filter(**ours).delete()
-        WebhookHealth.objects.filter(webhook__account=ACCOUNT_ID).delete()
-        Webhook.objects.filter(**ours).delete()
-        Agent.objects.filter(**ours).delete()
-        deleted, _ = Account.objects.filter(pk=ACCOUNT_ID).delete()
-    return bool(deleted)
+    return removing.remove(ACCOUNT_ID)
 
 
 def secrets_of(url: str) -> list[str]:

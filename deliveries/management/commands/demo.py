@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
@@ -59,9 +58,4 @@ class Command(BaseCommand):
 def _place(folder: Path) -> Place:
     """Return where the service runs on this folder, or would; the next start brings the webhooks along."""
     running = papers.read_announcement(folder)
-    url = urlsplit(running.url if running else "")
-    return Place(
-        data_dir=folder,
-        host=url.hostname or arguments.HOST,
-        port=url.port or arguments.PORT,
-    )
+    return Place.of(folder, running.url if running else "")

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
-from urllib.parse import quote
+from typing import NoReturn, Self
+from urllib.parse import quote, urlsplit
 
 from deliveries.management.try_it import words
+from deliveries.management.try_it.arguments import HOST, PORT
 from deliveries.management.try_it.obstacles import Obstacle
 from deliveries.secrets import new_key
 
@@ -50,6 +51,12 @@ class Place:
     host: str
     port: int
     demo: bool = True
+
+    @classmethod
+    def of(cls, folder: Path, url: str, *, demo: bool = True) -> Self:
+        """Return where a service runs that has this URL; without one, where it would run."""
+        address = urlsplit(url)
+        return cls(data_dir=folder, host=address.hostname or HOST, port=address.port or PORT, demo=demo)
 
     @property
     def url(self) -> str:

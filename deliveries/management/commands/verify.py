@@ -1,0 +1,199 @@
+"""Prove that this installation loses nothing."""
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from deliveries import clock, signing
+from deliveries.management import arguments
+from deliveries.management.try_it import arguments as try_it
+from deliveries.management.try_it import environment, papers, words
+from deliveries.management.try_it.environment import Place
+from deliveries.management.try_it.obstacles import Obstacle
+from deliveries.management.verifying import killing
+from deliveries.management.verifying.outcome import Outcome
+from deliveries.management.verifying.receiving import BuiltInReceiver, OwnReceiver, Receiver
+from deliveries.management.verifying.trial import Trial, throw_away_account, usual_patience
+from deliveries.models import Worker
+from deliveries.models.databases import keep_time
+from deliveries.services.webhooks import InvalidWebhook
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_LOOK = 1.0
+_NO_WORKER = "No worker is alive: start one, or add --wait to wait for one."
+
+
+class Command(BaseCommand):
+    """Publishes events to itself, and counts what arrives."""
+
+    help = (
+        "Publish events into a throw-away account and follow each to where it arrives; kill a worker on the "
+        "way if told to. Says what was lost, sent twice or signed wrongly, and how long it took. Exit code 0 "
+        "only when nothing was lost and every signature was right. The account is removed in any case."
+    )
+    # The environment of `make run` is not there before --data-dir is read; then they are made.
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Say how much, how fast and where."""
+        parser.add_argument(
+            "--events", type=arguments.whole_number, default=1000, metavar="N", help="1000 by default"
+        )
+        parser.add_argument(
+            "--rate", type=arguments.whole_number, default=50, metavar="N", help="a second, 50 by default"
+        )
+        parser.add_argument(
+            "--listen", type=arguments.address, default=("127.0.0.1", 0), metavar="HOST:PORT",
+            help="where they are to arrive, in reach of the workers; any free port of 127.0.0.1 by default",
+        )  # fmt: skip
+        parser.add_argument(
+            "--patience", type=arguments.seconds, metavar="SECONDS",
+            help="how long to wait for stragglers; by default a little longer than a lease",
+        )  # fmt: skip
+        parser.add_argument(
+            "--kill-worker", action="store_true", help="kill -9 a worker on this host when half is published"
+        )
+        parser.add_argument("--yes", action="store_true", help="do not ask before killing")
+        parser.add_argument("--wait", action="store_true", help="wait for a worker when none is alive")
+        parser.add_argument("--json", action="store_true", help="say it in JSON")
+        try_it.add_data_dir(parser)
+        parser.set_defaults(data_dir=None)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Do it, and report."""
+        if options["data_dir"] is not None:
+            _enter(options["data_dir"])
+        self.check()
+        keep_time(within=timedelta())
+        stop = threading.Event()
+        victim = self._victim(yes=options["yes"]) if options["kill_worker"] else None
+        with _stopping(stop):
+            self._wait_for_a_worker(stop, wait=options["wait"])
+            outcome = self._try(victim, stop, options)
+        self._report(outcome, as_json=options["json"])
+        if stop.is_set():
+            raise CommandError("Stopped before the end; the account is removed.")
+        if not outcome.good:
+            raise CommandError("This installation did not do what it should.")
+
+    def _victim(self, *, yes: bool) -> Worker:
+        """Return the worker that is to be killed, which somebody has agreed to.
+
+        :raises CommandError: there is none, or nobody has.
+        """
+        try:
+            worker = killing.choose(now=clock.now())
+        except killing.NothingToKill as error:
+            raise CommandError(str(error)) from error
+        if yes:
+            return worker
+        self.stderr.write(f"Half way through, the worker with process id {worker.pid} is killed (kill -9).")
+        self.stderr.write("What it has under way is sent again. Type kill to agree:")
+        if sys.stdin.readline().strip() != "kill":
+            raise CommandError("Nothing was killed or published.")
+        return worker
+
+    def _wait_for_a_worker(self, stop: threading.Event, *, wait: bool) -> None:
+        """Return when one is alive.
+
+        :raises CommandError: none is, and nobody wants to wait.
+        """
+        while not Worker.objects.alive(clock.now()).exists():
+            if not wait or stop.wait(_LOOK):
+                raise CommandError(_NO_WORKER)
+
+    def _try(self, victim: Worker | None, stop: threading.Event, options: dict[str, Any]) -> Outcome:
+        """Publish and follow, and leave nothing behind.
+
+        :raises CommandError: something outside is in the way.
+        """
+        killed: list[int] = []
+
+        def halfway() -> None:
+            if victim is not None:
+                killing.kill(victim, now=clock.now())
+                killed.append(victim.pid)
+
+        secret = signing.new_secret()
+        try:
+            with ExitStack() as stack:
+                receiver = _receiver(options["listen"], secret, stack)
+                account = stack.enter_context(throw_away_account(url=receiver.url, secret=secret))
+                trial = Trial(account=account, receiver=receiver, stop=stop, tell=self._progress)
+                trial.publish(options["events"], rate=options["rate"], halfway=halfway)
+                trial.follow(patience=options["patience"] or usual_patience())
+                return trial.outcome(wanted=options["events"], killed=killed[0] if killed else None)
+        except InvalidWebhook as error:
+            raise CommandError(
+                f"Nothing may be sent to {receiver.url} ({' '.join(error.problems['url'])}): set "
+                f"WEBHOOKS_ALLOWED_NETWORKS to its network, WEBHOOKS_ALLOW_PRIVATE_NETWORKS=true and "
+                f"WEBHOOKS_REQUIRE_HTTPS=false for this command and for the workers while you verify."
+            ) from error
+        except (killing.NothingToKill, OSError) as error:
+            raise CommandError(f"{error} Nothing is left of what was published.") from error
+        finally:
+            if self.stderr.isatty():
+                self.stderr.write("")
+
+    def _progress(self, published: int, arrived: int) -> None:
+        if self.stderr.isatty():
+            self.stderr.write(f"\rpublished {published}, arrived {arrived}", str, ending="")
+            self.stderr.flush()
+
+    def _report(self, outcome: Outcome, *, as_json: bool) -> None:
+        self.stdout.write(json.dumps(asdict(outcome)) if as_json else "\n".join(outcome.lines()))
+
+
+def _enter(folder: Path) -> None:
+    """Be a process of the service that `make run` runs on this folder.
+
+    :raises CommandError: none does.
+    """
+    running = papers.read_announcement(folder)
+    if running is None:
+        raise CommandError(f"Nothing is running on {folder}: start it with `{words.run(folder)}`.")
+    try:
+        environment.enter(Place.of(folder, running.url, demo=bool(running.receiver_url)))
+    except Obstacle as obstacle:
+        raise CommandError(str(obstacle)) from obstacle
+
+
+def _receiver(address: tuple[str, int], secret: str, stack: ExitStack) -> Receiver:
+    """Return where the events are to arrive: at the built-in receiver where there is one.
+
+    :raises OSError: one cannot listen there, or the built-in receiver does not answer.
+    """
+    if settings.WEBHOOKS_DEMO_RECEIVER:
+        return BuiltInReceiver(settings.WEBHOOKS_DEMO_RECEIVER)
+    receiver = OwnReceiver(*address, secret=secret)
+    stack.enter_context(receiver.open())
+    return receiver
+
+
+@contextmanager
+def _stopping(stop: threading.Event) -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM ask for a stop, for the length of the block.
+
+    However often they come: what is there must be removed.
+    """
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in _STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""What `manage.py verify` is made of."""
