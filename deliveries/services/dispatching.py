@@ -39,7 +39,9 @@ SHARE = 0.25
 # How often to look for circuits with a step to take, and for what a race has left behind, in seconds.
 TEND_EVERY = 1.0
 SWEEP_EVERY = 30.0
-# How long to leave a database alone that has failed us, in seconds: the first time, and at most.
+# How long to leave a database alone that has failed us, in seconds: the first time, and at most. An outage of
+# an hour is a thousand failures, and no float holds 2 to that power.
+DOUBLINGS = 10
 BACK_OFF = (0.5, 3.0)
 
 Clock = Callable[[], datetime]
@@ -371,7 +373,8 @@ class Dispatcher:
     def _back_off(self) -> None:
         """Leave the database alone for a while, longer each time, and start again on a fresh connection."""
         first, most = BACK_OFF
-        wait = min(first * 2**self._failures_in_a_row, most) * self._jitter.uniform(0.8, 1.2)
+        wait = min(first * 2 ** min(self._failures_in_a_row, DOUBLINGS), most)
+        wait *= self._jitter.uniform(0.8, 1.2)
         self._failures_in_a_row += 1
         connection.close()
         self._resume_at = time.monotonic() + wait

@@ -1,4 +1,4 @@
-"""Loaded into a process of the service: blocks its dispatcher for good, as a bug of a library might.
+"""For a process of the service: blocks its dispatcher for good, as a bug of a library might.
 
 The first process that finds the file CAUSE takes it away and hangs; those after it do not.
 """
@@ -23,4 +23,6 @@ def _collect_or_hang(self: RequestsTransport, timeout: timedelta) -> list[Exchan
     return _collect(self, timeout)
 
 
-RequestsTransport.collect = _collect_or_hang  # type: ignore[method-assign]
+def block() -> None:
+    """Have the dispatcher of this process look for its cause. For a `sitecustomize`, and nobody else."""
+    RequestsTransport.collect = _collect_or_hang  # type: ignore[method-assign]

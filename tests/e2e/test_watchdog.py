@@ -21,7 +21,7 @@ WATCHDOG = 2
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     """An installation whose processes have a bug, which shows when the file `cause` is there."""
-    (tmp_path / "sitecustomize.py").write_text("import tests.e2e.blocker\n")
+    (tmp_path / "sitecustomize.py").write_text("from tests.e2e import blocker\nblocker.block()\n")
     settings = {
         "WEBHOOKS_WATCHDOG": str(WATCHDOG),
         "WEBHOOKS_LEASE_GRACE": "2",

@@ -244,6 +244,17 @@ class TestDatabaseTrouble:
 
         assert deliver(FakeTransport())
 
+    def test_goes_on_after_an_outage_of_any_length(
+        self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None
+    ) -> None:
+        """Of an hour, say: the wait doubles with each failure, and no float holds 2 to the power of 1,100."""
+        builders.a_delivery()
+        failing_first(monkeypatch, DeliveryQuerySet, "claim_due", times=1)
+        dispatcher = Dispatcher(transport=FakeTransport(), clock=lambda: builders.NOW)
+        dispatcher._failures_in_a_row = 1100
+
+        assert dispatcher.run_until_idle(budget=5 * SECONDS)
+
     def test_hands_back_what_a_slow_database_gave_too_late(
         self, settings: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -19,6 +19,8 @@ from deliveries.secrets import new_key
 DRAIN_TIMEOUT = 10
 # The flaky receiver takes an event at the third attempt, for which nobody would watch five minutes.
 RETRY_DELAYS = "5,5,300,1800,7200,18000,36000,50400,72000,86400"
+# And while a receiver is down the next look at it may be watched as well.
+CIRCUIT_DELAYS = "5,10,30,60,120,240,480,900"
 
 # What a shell may carry for other programs, and would take us to another database or broker.
 _UNWANTED = (
@@ -118,6 +120,7 @@ def variables(place: Place) -> Mapping[str, str]:
         "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
         "SECRET_KEY_FILE": str(place.data_dir / "secret_key"),
         "STATIC_ROOT": str(place.data_dir / "static"),
+        "WEBHOOKS_CIRCUIT_DELAYS": os.environ.get("WEBHOOKS_CIRCUIT_DELAYS", CIRCUIT_DELAYS),
         "WEBHOOKS_DEMO_RECEIVER": place.receiver_url,
         "WEBHOOKS_DRAIN_TIMEOUT": str(DRAIN_TIMEOUT),
         "WEBHOOKS_REQUIRE_HTTPS": "false",
