@@ -220,17 +220,18 @@ class TestCanaries:
             "yaml": ("application/x-yaml", "utf-8", text),
         }
         content_type, encoding, body = types[kind]
-        before = len(stack.receiver.at("/good"))
         with Connection(stack.environment["REDIS_URL"]) as connection:
             producer = connection.Producer()
             producer.publish(body, routing_key="celery", content_type=content_type, content_encoding=encoding,
                              headers={"task": "deliveries.deliver_due", "id": kind})  # fmt: skip
 
         wait_until(lambda: content_type in stack.log("worker"), timeout=20, what="the refusal")
-        agent = stack.rows("SELECT id FROM deliveries_agent")[0][0]
-        draft = {"event": "call.ended", "agent_id": str(agent), "payload": {"a": 2}}
+        agent = stack.call("POST", "/api/v1/agents", {"name": kind}).json["id"]
+        webhook = {"name": kind, "webhook_url": stack.receiver.url(f"/{kind}"), "events": ["call.ended"]}
+        assert stack.call("POST", ENTRIES.format(agent), webhook).status == 201
+        draft = {"event": "call.ended", "agent_id": agent, "payload": {"a": 2}}
         assert stack.call("POST", "/api/v1/events", draft).status == 202
-        wait_until(lambda: len(stack.receiver.at("/good")) > before, timeout=20, what="the delivery")
+        wait_until(lambda: stack.receiver.at(f"/{kind}"), timeout=20, what="the delivery")
         assert not file.exists()
 
     def test_are_seen_nowhere_while_the_servers_are_away(self, stack: Stack) -> None:

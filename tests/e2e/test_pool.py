@@ -80,7 +80,7 @@ class TestLivingChild:
 
         worker = start_worker(stack, children=1)
 
-        wait_until(lambda: delivering(stack), timeout=30, what="a heartbeat of another")
+        wait_until(lambda: delivering(stack), timeout=60, what="a heartbeat of another")
         assert worker.poll() is None
         assert "dispatcher.failed" in stack.log("worker")
 

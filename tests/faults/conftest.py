@@ -66,9 +66,12 @@ class Ground:
         """Copy the database for the length of the block, and yield its URL."""
         name = f"scene_{time.monotonic_ns()}"
         self._tell(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
-        yield self.postgresql.url(name)
-        self._restore()
-        self._tell(f"DROP DATABASE {name} WITH (FORCE)")
+        try:
+            yield self.postgresql.url(name)
+        finally:
+            # Also after a scenario that failed: the next one must not find what it left.
+            self._restore()
+            self._tell(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _tell(self, statement: str) -> None:
         with psycopg.connect(self.postgresql.url(), autocommit=True) as connection:

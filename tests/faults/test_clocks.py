@@ -42,6 +42,7 @@ class Clock:
 
 
 class TestHosts:
+    @pytest.mark.long
     def test_two_hours_apart_send_nothing_early_and_nothing_twice(self, scene: Scene) -> None:
         scene.stack.environment["WEBHOOKS_RETRY_DELAYS"] = ",".join([str(DELAY)] * 10)
         scene.start(webhooks=4, workers=0)

@@ -117,8 +117,10 @@ class TestSlowWithMuchTraffic:
     @pytest.mark.parametrize(
         ("protection", "workers", "most"),
         # A quarter of the slots of the only process; and fewer than the quarters of two.
-        [("share", 1, 8), ("max_in_flight", 2, 10)],
-        ids=["share", "max_in_flight"],
+        [
+            pytest.param("share", 1, 8, id="share"),
+            pytest.param("max_in_flight", 2, 10, id="max_in_flight", marks=pytest.mark.long),
+        ],
     )
     def test_is_slow_for_itself_alone(self, scene: Scene, protection: str, workers: int, most: int) -> None:
         rate, delay, seconds = 60, 3.0, scene.size.pick(short=4, long=60)
