@@ -44,8 +44,9 @@ class Visit:
         context.on("response", lambda response: self._note_refusal(response.status, response.url))
 
     def _note(self, kind: str, text: str) -> None:
-        # A suggestion is no complaint; and refusals are noted below, where the page's icon is left out.
-        if kind != "verbose" and "the server responded with" not in text:
+        # A suggestion is no complaint, nor that somebody typed before a page could put the cursor somewhere;
+        # and refusals are noted below, where the page's icon is left out.
+        if kind not in ("verbose", "info") and "the server responded with" not in text:
             self.complaints.append(f"{kind}: {text}")
 
     def _note_refusal(self, status: int, url: str) -> None:
