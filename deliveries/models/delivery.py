@@ -1,6 +1,7 @@
 """One event to one webhook: the state machine, and the queue."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 from uuid import UUID
@@ -14,6 +15,20 @@ from deliveries.models.account import Account
 from deliveries.models.event import Event
 from deliveries.models.pause import Pause, PauseQuerySet
 from deliveries.models.webhook import Webhook
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claimed:
+    """What a claim took.
+
+    :param deliveries: to be sent now, with their events and webhooks.
+    :param kept_back: how many more it took and held, because their event type is paused.
+    :param last: the webhook to start the next claim behind.
+    """
+
+    deliveries: list["Delivery"]
+    kept_back: int
+    last: UUID
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -36,7 +51,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         after: UUID,
         share: int,
         taken: Mapping[UUID, int],
-    ) -> tuple[list["Delivery"], UUID]:
+    ) -> Claimed:
         """Take up to `limit` due deliveries, each for its webhook's timeout plus `grace`.
 
         Goes round the webhooks, starting behind `after`. Of one webhook it takes no more than its
@@ -45,14 +60,13 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
         :param share: of the caller's slots, how many one webhook may have.
         :param taken: how many each webhook has already; none where it is missing.
-        :returns: the deliveries with their events and webhooks, and the webhook to start behind next.
         """
         token = new_id()
         claimed = databases.claim_due(
             now=now, limit=limit, grace=grace, after=after, share=share, taken=taken, token=token
         )
         if not claimed:
-            return [], after
+            return Claimed(deliveries=[], kept_back=0, last=after)
         passed = [webhook_id for _, webhook_id in claimed if webhook_id <= after]
         last = max(passed or (webhook_id for _, webhook_id in claimed))
         ours = self.filter(pk__in=[pk for pk, _ in claimed], lease_token=token)
@@ -61,9 +75,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             Pause.objects.in_force(now).of_type(OuterRef("event__type"), account=OuterRef("account"))
         )
         deliveries = list(ours.exclude(paused).select_related("event", "webhook"))
+        kept_back = 0
         if len(deliveries) < len(claimed):
-            ours.exclude(pk__in=[delivery.pk for delivery in deliveries]).keep_back(now=now)
-        return deliveries, last
+            kept_back = ours.exclude(pk__in=[delivery.pk for delivery in deliveries]).keep_back(now=now)
+        return Claimed(deliveries=deliveries, kept_back=kept_back, last=last)
 
     def move(
         self, status: "Delivery.Status", *, allowed_from: Sequence["Delivery.Status"], **changes: Any

@@ -244,7 +244,7 @@ class Dispatcher:
         free = self._free()
         began = self._claimed_at = time.monotonic()
         now = self._heart.worker.claimed_at = self._clock()
-        deliveries, self._after = Delivery.objects.claim_due(
+        claimed = Delivery.objects.claim_due(
             now=now,
             limit=free,
             grace=settings.WEBHOOKS_LEASE_GRACE,
@@ -253,7 +253,9 @@ class Dispatcher:
             taken=Counter(sent.delivery.webhook_id for sent in self._under_way.values()),
         )
         self._failures_in_a_row = 0
-        self._idle = not (deliveries or self._under_way or self._results)
+        self._after = claimed.last
+        deliveries = claimed.deliveries
+        self._idle = not (deliveries or claimed.kept_back or self._under_way or self._results)
         if time.monotonic() - began > settings.WEBHOOKS_LEASE_GRACE.total_seconds() / 2:
             # The database was so slow that the leases may end before the results are written.
             for token in {delivery.lease_token for delivery in deliveries}:
@@ -262,7 +264,8 @@ class Dispatcher:
         deliveries = self._with_one_last_chance(deliveries)
         for delivery in deliveries:
             self._send(delivery)
-        if len(deliveries) == free:
+        if claimed.kept_back or len(deliveries) == free:
+            # There may be more, in the place of what was kept back or behind what was taken.
             self._claim_at = 0.0
             return
         interval = settings.WEBHOOKS_POLL_INTERVAL.total_seconds()

@@ -18,10 +18,9 @@ START = UUID(int=0)
 
 
 def claim(now: datetime, *, limit: int = 100, after: UUID = START) -> list[Delivery]:
-    deliveries, _ = Delivery.objects.claim_due(
+    return Delivery.objects.claim_due(
         now=now, limit=limit, grace=GRACE, after=after, share=limit, taken={}
-    )
-    return deliveries
+    ).deliveries
 
 
 @pytest.mark.django_db
@@ -127,10 +126,11 @@ class TestClaim:
         after = START
         order = []
         for _ in range(6):
-            (delivery,), after = Delivery.objects.claim_due(
+            claimed = Delivery.objects.claim_due(
                 now=now, limit=1, grace=GRACE, after=after, share=1, taken={}
             )
-            order.append(delivery.webhook_id)
+            after = claimed.last
+            order += [delivery.webhook_id for delivery in claimed.deliveries]
 
         assert order[:3] == order[3:]
         assert len(set(order)) == 3
@@ -255,21 +255,21 @@ class TestShare:
         builders.a_backlog(hanging, 20)
         builders.a_backlog(other, 2)
 
-        claimed, _ = Delivery.objects.claim_due(
+        claimed = Delivery.objects.claim_due(
             now=now, limit=32, grace=GRACE, after=START, share=8, taken={hanging.pk: 5}
         )
 
-        assert Counter(delivery.webhook_id for delivery in claimed) == {hanging.pk: 3, other.pk: 2}
+        assert Counter(delivery.webhook_id for delivery in claimed.deliveries) == {hanging.pk: 3, other.pk: 2}
 
     def test_a_webhook_with_its_share_gets_nothing(self, now: datetime) -> None:
         webhook = builders.a_webhook()
         builders.a_backlog(webhook, 2)
 
-        claimed, _ = Delivery.objects.claim_due(
+        claimed = Delivery.objects.claim_due(
             now=now, limit=32, grace=GRACE, after=START, share=8, taken={webhook.pk: 9}
         )
 
-        assert claimed == []
+        assert claimed.deliveries == []
 
 
 @pytest.mark.django_db

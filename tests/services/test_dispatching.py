@@ -51,6 +51,22 @@ class TestDelivering:
         assert Delivery.objects.get().status == Delivery.Status.SUCCEEDED
         assert Attempt.objects.get().succeeded
 
+    def test_goes_past_what_the_pause_of_an_event_type_keeps_back(self, settings: Any) -> None:
+        """At once: until the next look there would be time for a coffee."""
+        settings.WEBHOOKS_POLL_INTERVAL = timedelta(minutes=1)
+        webhook = builders.a_webhook(max_in_flight=2)
+        builders.a_backlog(webhook, 5, due_at=builders.NOW - SECONDS)
+        # Without the services, which hold at once what is first in the queue.
+        builders.a_pause(webhook.account, event_type="call.ended")
+        event = builders.an_event(webhook.account, type="call.started")
+        builders.a_delivery(webhook, event=event)
+        transport = FakeTransport()
+
+        assert deliver(transport)
+
+        assert len(transport.sent) == 1
+        assert Delivery.objects.filter(status=Delivery.Status.HELD).count() == 5
+
     def test_goes_on_until_nothing_is_due(self) -> None:
         builders.a_backlog(builders.a_webhook(max_in_flight=10), 150)
         transport = FakeTransport()
