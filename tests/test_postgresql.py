@@ -61,6 +61,26 @@ class TestSilence:
         assert not silent.is_usable()
 
 
+class TestStandStill:
+    """What the library files under its own faults; to us it is the database that cannot do it now."""
+
+    def test_in_a_transaction_ends_the_connection(self, database: DatabaseWrapper) -> None:
+        with database.cursor() as cursor:
+            cursor.execute("SET idle_in_transaction_session_timeout = '100ms'")
+            cursor.execute("BEGIN")
+            time.sleep(0.3)
+
+            with pytest.raises(OperationalError):
+                cursor.execute("SELECT 1")
+
+    def test_of_a_standby_that_takes_no_changes(self, database: DatabaseWrapper) -> None:
+        with database.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = on")
+
+            with pytest.raises(OperationalError, match="read-only"):
+                cursor.execute("CREATE TABLE forbidden ()")
+
+
 class TestPatience:
     def test_is_longer_than_any_statement_may_take(self, database: DatabaseWrapper) -> None:
         patience = connections["default"].settings_dict["OPTIONS"]["patience"]

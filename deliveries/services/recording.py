@@ -21,6 +21,8 @@ from deliveries.transport import Reply, Request, TransportError
 logger = logging.getLogger(__name__)
 
 GONE = 410
+# PostgreSQL's codes for a row that is more than it can take.
+_TOO_MUCH = "54"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +106,7 @@ def _record_some(
 def _record_refused(
     result: Result, error: Exception, recorded: Recorded, *, now: datetime, jitter: random.Random
 ) -> None:
-    if isinstance(error, OperationalError):
+    if isinstance(error, OperationalError) and not _code(error).startswith(_TOO_MUCH):
         # A lock or a deadlock: it is the moment that is wrong, not the result.
         recorded.left.append(result)
         return
@@ -124,8 +126,12 @@ def _is_away(error: Exception) -> bool:
     if not isinstance(error, OperationalError):
         return isinstance(error, InterfaceError)
     # PostgreSQL's codes: 40 a deadlock, 55 a lock not to be had, 57014 a statement that took too long.
-    code = getattr(error.__cause__, "sqlstate", None) or ""
-    return not code.startswith(("40", "55")) and code != "57014"
+    return not _code(error).startswith(("40", "55", "57014", _TOO_MUCH))
+
+
+def _code(error: Exception) -> str:
+    """Return PostgreSQL's code of an error; nothing where it gave none."""
+    return getattr(error.__cause__, "sqlstate", None) or ""
 
 
 def _record(results: Sequence[Result], recorded: Recorded, *, now: datetime, jitter: random.Random) -> None:

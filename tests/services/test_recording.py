@@ -1,8 +1,9 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import DataError, OperationalError
+from django.db import DatabaseError, DataError, OperationalError
 
 from deliveries.models import Attempt, Delivery, Failure, Webhook, WebhookHealth
 from deliveries.reasons import Reason
@@ -276,14 +277,24 @@ class TestOldClaim:
         assert record(result) == 1
 
 
+def too_much() -> OperationalError:
+    """Return what PostgreSQL says to a value beyond its limits, which the library takes for operational."""
+    error = OperationalError()
+    error.__cause__ = psycopg.errors.ProgramLimitExceeded()
+    return error
+
+
 class TestBadRow:
-    def test_costs_no_other_result_anything(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("error", [DataError("NUL in a text"), too_much()], ids=["refused", "too much"])
+    def test_costs_no_other_result_anything(
+        self, monkeypatch: pytest.MonkeyPatch, error: DatabaseError
+    ) -> None:
         webhook = builders.a_webhook(max_in_flight=100)
         builders.a_backlog(webhook, 100)
         results = [a_result(delivery, a_reply()) for delivery in builders.claim(builders.NOW)]
         poison = Reply(http_status=200, headers={"x-poison": "yes"}, body=b"poison")
         results[37] = a_result(results[37].delivery, poison)
-        refuse_poison(monkeypatch)
+        refuse_poison(monkeypatch, error)
 
         assert record(*results) == 0
 
@@ -341,14 +352,14 @@ class TestHeldRow:
         assert stored(held).status == Delivery.Status.SUCCEEDED
 
 
-def refuse_poison(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the database refuse what one receiver sent, as PostgreSQL refuses NUL in a text."""
+def refuse_poison(monkeypatch: pytest.MonkeyPatch, error: DatabaseError) -> None:
+    """Make the database refuse what one receiver sent."""
     create = Attempt.objects.bulk_create
 
     def refuse(attempts: Any, **kwargs: Any) -> list[Attempt]:
         attempts = list(attempts)
         if any(attempt.response_headers == {"x-poison": "yes"} for attempt in attempts):
-            raise DataError
+            raise error
         return create(attempts, **kwargs)
 
     monkeypatch.setattr(Attempt.objects, "bulk_create", refuse)

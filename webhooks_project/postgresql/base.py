@@ -21,8 +21,21 @@ _RV = TypeVar("_RV")
 _PATIENCE_WITH_HEALTH = 3.0
 
 
+# Our transaction stood still for too long; the server is a standby. The library files these under its own
+# faults, but what was asked is in order, and may be asked again: of a new connection, or a while later.
+_NOT_NOW = (
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.TransactionTimeout,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
+
+
 class NoAnswer(psycopg.OperationalError):
     """The server has not answered in time; the connection is closed."""
+
+
+class NotNow(psycopg.OperationalError):
+    """The server does not do at this moment what it was asked."""
 
 
 class Connection(psycopg.Connection[Any]):
@@ -34,6 +47,7 @@ class Connection(psycopg.Connection[Any]):
         """Run a step of the protocol.
 
         :raises NoAnswer: it took too long. Whether the server did what it was asked is not known.
+        :raises NotNow: it was not done.
         """
         try:
             return super().wait(gen, interval, self.patience if timeout is None else timeout)
@@ -41,6 +55,8 @@ class Connection(psycopg.Connection[Any]):
             # Half an answer may still come, and would be taken for that to the next question.
             self.pgconn.finish()
             raise NoAnswer(f"PostgreSQL has not answered for {self.patience:g} seconds.") from error
+        except _NOT_NOW as error:
+            raise NotNow(str(error)) from error
 
     @contextmanager
     def waiting_at_most(self, seconds: float) -> Iterator[None]:
