@@ -38,13 +38,19 @@ MOST = 100
 def resume(webhook_ids: Collection[UUID], *, now: datetime) -> int:
     """Begin to let go what is held for these webhooks and need not be any more; return how many begin.
 
-    The first of it goes when a worker next looks, within a second. Webhooks that are disabled, whose circuit
-    is not closed, or for which nothing is held but what a pause keeps back, stay as they are.
+    The first of it goes when a worker next looks, within a second; where a receiver was down, as a probe.
+    Webhooks that are disabled, whose circuit is open, or for which nothing is held but what
+    a pause keeps back, stay as they are.
     """
     with transaction.atomic():
-        ready = WebhookHealth.objects.filter(circuit=Circuit.CLOSED, webhook__enabled=True)
-        rows = ready.holding_back(now).taken(webhook_ids)
-        return WebhookHealth.objects.filter(pk__in=list(rows.values_list("pk", flat=True))).update(
+        waiting = WebhookHealth.objects.filter(circuit__in=[Circuit.CLOSED, Circuit.PROBING])
+        rows = waiting.filter(webhook__enabled=True).holding_back(now).taken(webhook_ids)
+        ready: dict[str, list[UUID]] = defaultdict(list)
+        for pk, circuit in rows.values_list("pk", "circuit"):
+            ready[circuit].append(pk)
+        # One that is under way meanwhile is no harm: the claim lets out one at a time.
+        WebhookHealth.objects.filter(pk__in=ready[Circuit.PROBING]).update(next_step_at=now)
+        return WebhookHealth.objects.filter(pk__in=ready[Circuit.CLOSED]).update(
             circuit=Circuit.RECOVERING, circuit_since=now, next_step_at=now, let_go=0
         )
 
