@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 
 from deliveries import clock
 from deliveries.admin import columns
-from deliveries.admin.tables import History, Row, Table
+from deliveries.admin.tables import History, Row, Table, YesNoFilter
 from deliveries.models import Pause, Webhook
 from deliveries.services import pausing
 
@@ -29,16 +29,9 @@ LASTING = {"1": timedelta(hours=1), "4": timedelta(hours=4), "24": timedelta(day
 class Pausable(Table[Row]):
     """Rows that a pause can be of: their pages lead to its form."""
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
+    def page_context(self, request: HttpRequest, row: Row) -> dict[str, Any]:
         """Tell the page whether to show what pauses and resumes."""
-        context = {"may_pause": request.user.has_perm(PERMISSION), **(extra_context or {})}
-        return super().change_view(request, object_id, form_url, context)
+        return {**super().page_context(request, row), "may_pause": request.user.has_perm(PERMISSION)}
 
 
 class PauseForm(forms.ModelForm[Pause]):
@@ -91,24 +84,15 @@ class PauseForm(forms.ModelForm[Pause]):
         }
 
 
-class InForceFilter(admin.SimpleListFilter):
+class InForceFilter(YesNoFilter[Pause]):
     """Pauses that hold something back now, or that do not."""
 
     title = "in force"
     parameter_name = "in_force"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the choices beside "all"."""
-        return [("yes", "Yes"), ("no", "No")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Pause]) -> QuerySet[Pause]:
-        """Keep what is chosen."""
-        if self.value() is None:
-            return queryset
-        in_force = Pause.objects.in_force(clock.now()).values("pk")
-        return (
-            queryset.filter(pk__in=in_force) if self.value() == "yes" else queryset.exclude(pk__in=in_force)
-        )
+    def keep(self, queryset: QuerySet[Pause]) -> QuerySet[Pause]:
+        """Keep those that do."""
+        return queryset.filter(pk__in=Pause.objects.in_force(clock.now()).values("pk"))
 
 
 @admin.register(Pause)
@@ -167,17 +151,9 @@ class PauseAdmin(Pausable[Pause], History[Pause]):
         obj.pk = pausing.pause(**form.wanted(), by=str(request.user), now=clock.now()).pk
         obj.refresh_from_db()
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
+    def page_context(self, request: HttpRequest, row: Pause) -> dict[str, Any]:
         """Tell the page whether there is something to end."""
-        pause = self.get_object(request, object_id)
-        context = {"in_force": pause is not None and pause.in_force(clock.now()), **(extra_context or {})}
-        return super().change_view(request, object_id, form_url, context)
+        return {**super().page_context(request, row), "in_force": row.in_force(clock.now())}
 
     def get_urls(self) -> list[URLPattern]:
         """Add the button of the pages of a pause and of a webhook."""

@@ -7,12 +7,13 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 
 from deliveries import clock
 from deliveries.admin.tables import History, Row
 from deliveries.models import Delivery
 from deliveries.services import redelivery
+from deliveries.services.redelivery import Redelivered
 
 PERMISSION = "deliveries.redeliver_delivery"
 # More would keep the page waiting for too long; the command takes any number.
@@ -32,16 +33,10 @@ class Redelivering(History[Row]):
         """Sending again is a permission of its own: it needs no right to change anything."""
         return request.user.has_perm(PERMISSION)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
+    def page_context(self, request: HttpRequest, row: Row) -> dict[str, Any]:
         """Tell the page whether to show the button."""
-        context = {"may_send_again": self.has_redeliver_permission(request), **(extra_context or {})}
-        return super().change_view(request, object_id, form_url, context)
+        may = self.has_redeliver_permission(request)
+        return {**super().page_context(request, row), "may_send_again": may}
 
     @admin.action(description="Send again", permissions=["redeliver"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
@@ -55,15 +50,16 @@ class Redelivering(History[Row]):
             )
             return
         deliveries = Delivery.objects.filter(pk__in=self.delivery_ids(rows))
-        queued = redelivery.redeliver_all(
+        came_to = redelivery.redeliver_all(
             deliveries,
             selected=f"{len(rows)} chosen of the {self.opts.verbose_name_plural}",
             by=str(request.user),
             now=clock.now(),
         )
         note(request, rows)
-        level = messages.SUCCESS if queued else messages.WARNING
-        messages.add_message(request, level, _report(queued, skipped=len(rows) - queued))
+        well = came_to.queued > came_to.held
+        level = messages.SUCCESS if well else messages.WARNING
+        messages.add_message(request, level, _report(came_to, skipped=len(rows) - came_to.queued))
 
 
 def note(request: HttpRequest, rows: Sequence[Any]) -> None:
@@ -76,8 +72,8 @@ def note(request: HttpRequest, rows: Sequence[Any]) -> None:
     )
 
 
-def _report(queued: int, *, skipped: int) -> str:
-    sentence = f"Queued {queued} {'delivery' if queued == 1 else 'deliveries'}."
+def _report(came_to: Redelivered, *, skipped: int) -> str:
+    sentence = str(came_to)
     if skipped:
         sentence += f" Skipped {skipped}: only a failed delivery to an enabled webhook can be sent again."
     return sentence

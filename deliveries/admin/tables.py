@@ -4,7 +4,7 @@ A text that cannot be a value, such as half an id or a NUL, is found nowhere and
 """
 
 from functools import cached_property
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -53,6 +53,25 @@ class Found(ChangeList):
         return rows.none() if any(NUL in text for text in asked) else rows
 
 
+class YesNoFilter(admin.SimpleListFilter, Generic[Row]):
+    """A filter of rows that are something, or are not."""
+
+    def keep(self, queryset: QuerySet[Row]) -> QuerySet[Row]:
+        """Keep those that are."""
+        raise NotImplementedError
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices beside "all"."""
+        return [("yes", "Yes"), ("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Row]) -> QuerySet[Row]:
+        """Keep what is chosen."""
+        if self.value() is None:
+            return queryset
+        kept = self.keep(queryset)
+        return kept if self.value() == "yes" else queryset.exclude(pk__in=kept.values("pk"))
+
+
 class Table(admin.ModelAdmin[Row]):
     """The search compares `search_fields` exactly, which their indexes answer."""
 
@@ -84,6 +103,24 @@ class Table(admin.ModelAdmin[Row]):
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Row | None:
         """Return the row of a page, if there is one."""
         return None if NUL in object_id else super().get_object(request, object_id, from_field)
+
+    def page_context(self, request: HttpRequest, row: Row) -> dict[str, Any]:
+        """Return what the template of a row's own page wants to know beside the row."""
+        return {}
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Row | None = None,
+    ) -> HttpResponse:
+        """Render the page of a row, or that of a new one."""
+        if obj is not None:
+            context.update(self.page_context(request, obj))
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any

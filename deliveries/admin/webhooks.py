@@ -7,12 +7,12 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 
 from deliveries import clock
 from deliveries.admin import columns
 from deliveries.admin.pauses import Pausable
-from deliveries.admin.tables import History
+from deliveries.admin.tables import History, YesNoFilter
 from deliveries.admin.webhook_form import WebhookForm
 from deliveries.models import Delivery, Pause, Webhook, WebhookHealth, WebhookRevision
 from deliveries.secrets import Undecryptable
@@ -35,21 +35,15 @@ _CIRCUIT = ("circuit", "circuit_since", "next_step_at", "openings", "unavailable
 _STATE = ("id", "disabled_reason", "created_at", "updated_at", "deleted_at")
 
 
-class DeletedFilter(admin.SimpleListFilter):
+class DeletedFilter(YesNoFilter[Webhook]):
     """Deleted webhooks, or those that are not."""
 
     title = "deleted"
     parameter_name = "deleted"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the choices beside "all"."""
-        return [("no", "No"), ("yes", "Yes")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> QuerySet[Webhook]:
-        """Keep what is chosen."""
-        if self.value() is None:
-            return queryset
-        return queryset.filter(deleted_at__isnull=self.value() == "no")
+    def keep(self, queryset: QuerySet[Webhook]) -> QuerySet[Webhook]:
+        """Keep the deleted."""
+        return queryset.filter(deleted_at__isnull=False)
 
 
 @admin.register(Webhook)
@@ -104,20 +98,11 @@ class WebhookAdmin(Pausable[Webhook]):
         """Fix the owner of a webhook once it is there."""
         return () if obj is None else ("account", "agent", *_SHOWN_SECRETS, *_HEALTH, *_CIRCUIT, *_STATE)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
+    def page_context(self, request: HttpRequest, row: Webhook) -> dict[str, Any]:
         """Tell the page what keeps back the webhook, or a type it wants."""
-        webhook = self.get_object(request, object_id)
-        touching = Pause.objects.in_force(clock.now()).touching(webhook) if webhook else ()
-        pauses = [
-            each for each in touching if not each.event_type or (webhook and webhook.wants(each.event_type))
-        ]
-        return super().change_view(request, object_id, form_url, {"pauses": pauses, **(extra_context or {})})
+        touching = Pause.objects.in_force(clock.now()).touching(row)
+        pauses = [each for each in touching if not each.event_type or row.wants(each.event_type)]
+        return {**super().page_context(request, row), "pauses": pauses}
 
     def has_change_permission(self, request: HttpRequest, obj: Webhook | None = None) -> bool:
         """Leave the deleted ones as they are."""

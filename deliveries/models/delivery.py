@@ -143,21 +143,14 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def hand_back(self, *, token: UUID | None, now: datetime) -> int:
         """Return claimed deliveries that were never sent; as if they had not been claimed."""
-        return self.filter(lease_token=token).move(
-            Delivery.Status.PENDING,
-            allowed_from=[Delivery.Status.PENDING],
-            due_at=now,
-            claims=F("claims") - 1,
-        )
+        return self.filter(lease_token=token)._unclaim(Delivery.Status.PENDING, now=now)
 
     def keep_back(self, *, now: datetime) -> int:
-        """Hold claimed deliveries that were not sent; as if they had not been claimed."""
-        return self.move(
-            Delivery.Status.HELD,
-            allowed_from=[Delivery.Status.PENDING],
-            due_at=now,
-            claims=F("claims") - 1,
-        )
+        """Hold claimed deliveries that were never sent; as if they had not been claimed."""
+        return self._unclaim(Delivery.Status.HELD, now=now)
+
+    def _unclaim(self, status: "Delivery.Status", *, now: datetime) -> int:
+        return self.move(status, allowed_from=[Delivery.Status.PENDING], due_at=now, claims=F("claims") - 1)
 
     def unleased(self, now: datetime) -> Self:
         """Keep what no worker holds: without a lease, or with one that has run out."""

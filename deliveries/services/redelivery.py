@@ -35,8 +35,7 @@ def redeliver(delivery: Delivery, *, by: str, now: datetime) -> Delivery:
     with transaction.atomic():
         if not _queue_some(one, now=now).moved:
             raise NotRedeliverable("Only a failed delivery to an enabled webhook can be sent again.")
-        # A worker would not take it either; this way whoever asked is told.
-        if not one.filter(pk__in=one.paused(now).values("pk")).hold(now=now):
+        if not _hold_paused(one, now=now):
             circuits.probe_with(delivery, now=now)
         auditing.note(
             AuditEntry.Action.DELIVERIES_REDELIVERED,
@@ -49,8 +48,30 @@ def redeliver(delivery: Delivery, *, by: str, now: datetime) -> Delivery:
     return delivery
 
 
-def redeliver_all(deliveries: DeliveryQuerySet, *, selected: str, by: str, now: datetime) -> int:
-    """Queue one attempt for each of the deliveries that can be sent again, and return how many.
+@dataclass(slots=True)
+class Redelivered:
+    """What sending many again came to.
+
+    :param queued: how many deliveries have another attempt before them.
+    :param held: how many of those a pause keeps back.
+    """
+
+    queued: int = 0
+    held: int = 0
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        sentence = f"Queued {in_words(self.queued)}."
+        return f"{sentence} Held by a pause: {self.held}." if self.held else sentence
+
+
+def in_words(deliveries: int) -> str:
+    """Write how many deliveries."""
+    return f"{deliveries} {'delivery' if deliveries == 1 else 'deliveries'}"
+
+
+def redeliver_all(deliveries: DeliveryQuerySet, *, selected: str, by: str, now: datetime) -> Redelivered:
+    """Queue one attempt for each of the deliveries that can be sent again.
 
     Goes on in batches, each in a transaction of its own, so that an interruption keeps what was done, and the
     note of it. Each delivery is queued at most once, also when it fails again before the last batch.
@@ -63,8 +84,9 @@ def redeliver_all(deliveries: DeliveryQuerySet, *, selected: str, by: str, now: 
         with transaction.atomic():
             batch = _queue_some(deliveries.filter(pk__gt=last), now=now)
             act.note(batch)
+            act.came_to.held += _hold_paused(Delivery.objects.filter(pk__in=list(batch.accounts)), now=now)
         if len(batch.accounts) < BATCH:
-            return act.queued
+            return act.came_to
         last = max(batch.accounts)
 
 
@@ -96,6 +118,11 @@ def _pending(ids: Iterable[UUID]) -> list[UUID]:
     return [pk for pk, status in states if status == Delivery.Status.PENDING]
 
 
+def _hold_paused(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
+    """Hold what a pause keeps back: no worker would take it, and this way whoever asked is told."""
+    return deliveries.filter(pk__in=deliveries.paused(now).values("pk")).hold(now=now)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Batch:
     """What was done in one transaction: the deliveries, each with its account, and how many moved."""
@@ -117,7 +144,7 @@ class _Act:
     """One act of somebody, in batches: its row begins with the first of them and grows with each."""
 
     def __init__(self, *, selected: str, by: str, now: datetime) -> None:
-        self.queued = 0
+        self.came_to = Redelivered()
         self._selected, self._by, self._now = selected, by, now
         self._entry: AuditEntry | None = None
 
@@ -125,7 +152,7 @@ class _Act:
         """Write down a batch, in its transaction; the account too, where all the deliveries have the same."""
         if not batch.moved:
             return
-        self.queued += batch.moved
+        self.came_to.queued += batch.moved
         accounts = set(batch.accounts.values())
         if self._entry is None:
             self._entry = auditing.note(
@@ -135,10 +162,10 @@ class _Act:
                 account=accounts.pop() if len(accounts) == 1 else None,
                 selected=self._selected,
                 first=[str(pk) for pk in list(batch.accounts)[:SAMPLE]],
-                queued=self.queued,
+                queued=self.came_to.queued,
             )
             return
         if accounts != {self._entry.account_id}:
             self._entry.account_id = None
-        self._entry.details["queued"] = self.queued
+        self._entry.details["queued"] = self.came_to.queued
         self._entry.save(update_fields=["account", "details"])

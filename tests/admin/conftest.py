@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import models
 from django.test import Client
 
@@ -28,6 +28,16 @@ def console(operator: User) -> Client:
     """The operator's browser."""
     client = Client()
     client.force_login(operator)
+    return client
+
+
+@pytest.fixture
+def viewer(db: None) -> Client:
+    """Somebody who may look at everything, and do nothing."""
+    user = User.objects.create(username="viewer", password="!", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    client = Client()
+    client.force_login(user)
     return client
 
 

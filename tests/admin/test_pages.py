@@ -142,6 +142,7 @@ class TestHistory:
         answer = console.post(page_of(name, row), {"status": "succeeded", "url": "https://example.com/"})
 
         assert answer.status_code == 403
+        assert "Your login does not reach as far as this" in answer.content.decode()
         assert type(row).objects.filter(pk=row.pk).values().get() == before
 
     @history

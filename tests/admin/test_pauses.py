@@ -15,14 +15,11 @@ from deliveries.identifiers import new_id
 from deliveries.models import AuditEntry, Pause
 from tests import builders
 from tests.admin.conftest import MAKERS
+from tests.admin.pages import said
 
 PAUSES = reverse("admin:deliveries_pause_changelist")
 ADD = reverse("admin:deliveries_pause_add")
 WHY = "The receiver is being moved."
-
-
-def said(page: Any) -> list[str]:
-    return [str(message) for message in page.context["messages"]]
 
 
 def resume(client: Client, *pauses: Pause) -> Any:
@@ -38,16 +35,6 @@ def a_pause_in_force() -> Pause:
     """Return a pause of a webhook for the next hour."""
     webhook = builders.a_webhook()
     return builders.a_pause(webhook.account, webhook=webhook, until=clock.now() + timedelta(hours=1))
-
-
-@pytest.fixture
-def viewer(db: None) -> Client:
-    """Somebody who may look at everything, and do nothing."""
-    user = User.objects.create(username="viewer", password="!", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 class TestPause:

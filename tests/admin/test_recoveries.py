@@ -11,6 +11,7 @@ from django.urls import reverse
 from deliveries.admin import recoveries
 from deliveries.models import AuditEntry, Recovery
 from tests import builders
+from tests.admin.pages import said
 
 RECOVERIES = reverse("admin:deliveries_recovery_changelist")
 ACTS = {"pause": ("running", "paused"), "resume": ("paused", "running"), "cancel": ("running", "cancelled")}
@@ -20,20 +21,6 @@ acts = pytest.mark.parametrize("act", ACTS)
 def choose(client: Client, act: str, rows: Iterable[Recovery], **more: str) -> Any:
     chosen = [str(row.pk) for row in rows]
     return client.post(RECOVERIES, {"action": act, "_selected_action": chosen, **more}, follow=True)
-
-
-def said(page: Any) -> list[str]:
-    return [str(message) for message in page.context["messages"]]
-
-
-@pytest.fixture
-def viewer(db: None) -> Client:
-    """Somebody who may look at everything, and do nothing."""
-    user = User.objects.create(username="viewer", password="!", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 class TestActs:

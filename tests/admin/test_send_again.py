@@ -14,6 +14,7 @@ from deliveries.admin import redelivering
 from deliveries.models import Delivery, Failure
 from deliveries.services import webhooks
 from tests import builders
+from tests.admin.pages import said
 
 DELIVERIES = reverse("admin:deliveries_delivery_changelist")
 FAILURES = reverse("admin:deliveries_failure_changelist")
@@ -26,20 +27,6 @@ def send_again(client: Client, url: str, rows: Iterable[Any], **more: str) -> An
 
 def button(delivery: Delivery) -> str:
     return reverse("admin:deliveries_delivery_send_again", args=[delivery.pk])
-
-
-def said(page: Any) -> list[str]:
-    return [str(message) for message in page.context["messages"]]
-
-
-@pytest.fixture
-def viewer(db: None) -> Client:
-    """Somebody who may look at everything, and do nothing."""
-    user = User.objects.create(username="viewer", password="!", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 class TestSendAgain:
@@ -75,6 +62,15 @@ class TestSendAgain:
         assert said(page) == [
             "Queued 1 delivery. Skipped 2: only a failed delivery to an enabled webhook can be sent again."
         ]
+
+    def test_says_what_a_pause_keeps_back(self, console: Client) -> None:
+        webhook = builders.a_webhook()
+        builders.a_pause(webhook.account, webhook=webhook, until=clock.now() + timedelta(hours=1))
+
+        page = send_again(console, DELIVERIES, [builders.a_failed_delivery(webhook)])
+
+        assert said(page) == ["Queued 1 delivery. Held by a pause: 1."]
+        assert [message.level_tag for message in page.context["messages"]] == ["warning"]
 
     def test_takes_all_that_a_filter_shows_and_no_more(self, console: Client) -> None:
         failed, timed_out = builders.a_failed_delivery(), builders.a_failed_delivery()

@@ -5,6 +5,7 @@ import pytest
 
 from deliveries.models import Account, AuditEntry, Delivery, Failure, Webhook
 from deliveries.services import redelivery, webhooks
+from deliveries.services.redelivery import Redelivered
 from tests import builders
 
 pytestmark = pytest.mark.django_db
@@ -73,8 +74,9 @@ class TestRedeliverAll:
         off = builders.a_failed_delivery()
         Webhook.objects.filter(pk=off.webhook_id).update(enabled=False)
 
-        assert redelivery.redeliver_all(Delivery.objects.all(), selected="all", by="a test", now=now) == 5
+        came_to = redelivery.redeliver_all(Delivery.objects.all(), selected="all", by="a test", now=now)
 
+        assert came_to == Redelivered(queued=5)
         assert Failure.objects.get(delivery=off).status == Failure.Status.INACTIVE
         assert Failure.objects.filter(status=Failure.Status.PENDING).count() == 5
 
@@ -106,9 +108,25 @@ class TestRedeliverAll:
         entry = AuditEntry.objects.get(action="deliveries.redelivered")
         assert (entry.account, entry.details["queued"]) == (None, 4)
 
-    def test_leaves_no_row_of_nothing(self, now: datetime) -> None:
-        assert redelivery.redeliver_all(Delivery.objects.all(), selected="all", by="a test", now=now) == 0
+    def test_holds_what_a_pause_keeps_back_and_says_so(
+        self, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(redelivery, "BATCH", 2)
+        paused, free = builders.a_webhook(), builders.a_webhook()
+        builders.a_pause(paused.account, webhook=paused)
+        for target in (paused, free, paused):
+            builders.a_failed_delivery(target)
 
+        came_to = redelivery.redeliver_all(Delivery.objects.all(), selected="all", by="a test", now=now)
+
+        assert came_to == Redelivered(queued=3, held=2)
+        assert str(came_to) == "Queued 3 deliveries. Held by a pause: 2."
+        assert Delivery.objects.filter(webhook=paused, status=Delivery.Status.HELD).count() == 2
+
+    def test_leaves_no_row_of_nothing(self, now: datetime) -> None:
+        came_to = redelivery.redeliver_all(Delivery.objects.all(), selected="all", by="a test", now=now)
+
+        assert came_to == Redelivered()
         assert not AuditEntry.objects.exists()
 
     @pytest.mark.parametrize("interrupted", [1, 2, 3])

@@ -57,16 +57,18 @@ class Command(BaseCommand):
         deliveries = Delivery.objects.filter(**filters)
         if dry_run:
             count = redelivery.redeliverable(deliveries).count()
+            said = f"Would queue {redelivery.in_words(count)}."
         else:
-            count = redelivery.redeliver_all(
+            came_to = redelivery.redeliver_all(
                 deliveries,
                 selected=", ".join(f"{name}={value}" for name, value in filters.items()),
                 by="manage.py redeliver",
                 now=clock.now(),
             )
+            count, said = came_to.queued, str(came_to)
         if event_type and not count:
             self._wonder(event_type)
-        return f"{'Would queue' if dry_run else 'Queued'} {_some(count)}."
+        return said
 
     def _wonder(self, event_type: str) -> None:
         """Name a type of which nothing was found, when it looks mistyped.
@@ -99,7 +101,3 @@ def _check(webhook_id: UUID) -> None:
         raise CommandError(f"There is no webhook {webhook_id}.")
     if not webhook.enabled:
         raise CommandError(f"The webhook {webhook} is disabled. Enable it first.")
-
-
-def _some(count: int) -> str:
-    return f"{count} {'delivery' if count == 1 else 'deliveries'}"
