@@ -8,7 +8,7 @@ from django.apps import apps
 
 from deliveries import clock, signing
 from deliveries.management.verifying.receiving import Arrival
-from deliveries.management.verifying.trial import Trial, throw_away_account
+from deliveries.management.verifying.trial import BY, Trial, remove_left_behind, throw_away_account
 from deliveries.models import Account, Delivery, Event, Webhook
 from deliveries.services import removing
 from tests import builders
@@ -138,3 +138,30 @@ class TestRemove:
     def test_tells_whether_there_was_one(self, account: Account) -> None:
         assert removing.remove(account.pk)
         assert not removing.remove(account.pk)
+
+
+@pytest.mark.django_db
+class TestLeftBehind:
+    def test_is_removed_by_a_later_run(self) -> None:
+        before = rows()
+        long_ago = clock.now() - timedelta(hours=2)
+        account = builders.an_account(name=BY, created_at=long_ago)
+        builders.a_webhook(account)
+        live_through_everything(account)
+        Event.objects.update(created_at=long_ago)
+
+        assert remove_left_behind() == 1
+
+        assert rows() == before
+
+    @pytest.mark.parametrize("other", ["still publishes", "has just begun", "is somebody else's"])
+    def test_is_not_what_is_in_use(self, other: str) -> None:
+        with throw_away_account(url=URL, secret=signing.new_secret()) as account:
+            if other != "has just begun":
+                Account.objects.update(created_at=clock.now() - timedelta(hours=2))
+            if other == "still publishes":
+                builders.an_event(account, created_at=clock.now() - timedelta(minutes=59))
+            if other == "is somebody else's":
+                Account.objects.update(name="Verify")
+
+            assert remove_left_behind() == 0

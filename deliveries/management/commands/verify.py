@@ -24,7 +24,12 @@ from deliveries.management.try_it.obstacles import Obstacle
 from deliveries.management.verifying import killing
 from deliveries.management.verifying.outcome import Outcome
 from deliveries.management.verifying.receiving import BuiltInReceiver, OwnReceiver, Receiver
-from deliveries.management.verifying.trial import Trial, throw_away_account, usual_patience
+from deliveries.management.verifying.trial import (
+    Trial,
+    remove_left_behind,
+    throw_away_account,
+    usual_patience,
+)
 from deliveries.models import Worker
 from deliveries.models.databases import keep_time
 from deliveries.services.webhooks import InvalidWebhook
@@ -78,6 +83,8 @@ class Command(BaseCommand):
         keep_time(within=timedelta())
         stop = threading.Event()
         victim = self._victim(yes=options["yes"]) if options["kill_worker"] else None
+        if removed := remove_left_behind():
+            self.stderr.write(f"Removed what earlier runs left behind that were killed: {removed}.")
         with _stopping(stop):
             self._wait_for_a_worker(stop, wait=options["wait"])
             outcome = self._try(victim, stop, options)

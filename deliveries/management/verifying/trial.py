@@ -28,6 +28,8 @@ _MARGIN = timedelta(seconds=15)
 _MAX_IN_FLIGHT = 200
 _LOOK = 0.1
 _TRIES = 20
+# A run publishes at least one event a second: one that has published none for so long is over.
+_OVER_AFTER = timedelta(hours=1)
 
 
 @dataclass(kw_only=True)
@@ -97,6 +99,18 @@ def usual_patience() -> timedelta:
     poll: timedelta = settings.WEBHOOKS_POLL_INTERVAL
     grace: timedelta = settings.WEBHOOKS_LEASE_GRACE
     return timedelta(seconds=TIMEOUT) + grace + poll + _MARGIN
+
+
+def remove_left_behind() -> int:
+    """Remove the accounts of runs that were killed before they could do it, and return how many."""
+    quiet_since = clock.now() - _OVER_AFTER
+    ours = Account.objects.filter(name=BY, created_at__lt=quiet_since)
+    left_behind = list(ours.exclude(events__created_at__gte=quiet_since))
+    for account in left_behind:
+        for webhook in Webhook.objects.existing().filter(account=account):
+            _end(webhook)
+        _remove(account)
+    return len(left_behind)
 
 
 @contextmanager
