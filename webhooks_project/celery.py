@@ -8,6 +8,8 @@ from typing import Any
 from celery import Celery
 from celery.signals import beat_init, celeryd_init, setup_logging
 
+from webhooks_project import logs
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webhooks_project.settings")
 
 app = Celery("webhooks")
@@ -21,6 +23,13 @@ def keep_to_the_settings(**kwargs: Any) -> None:
     from django.conf import settings
 
     logging.config.dictConfig(settings.LOGGING)
+
+
+@celeryd_init.connect
+def survive_a_full_log(instance: Any, **kwargs: Any) -> None:
+    """Start and go on where the disk of the log has no room, and have the log alone say that one starts."""
+    logs.lose_what_finds_no_room()
+    instance.quiet = True
 
 
 @celeryd_init.connect

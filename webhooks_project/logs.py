@@ -3,12 +3,18 @@
 A line of a request carries the request's id, and no line carries what is secret: see `redaction`.
 """
 
+import io
 import json
 import logging
+import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from deliveries import request_ids
 from webhooks_project.redaction import redact, redact_value
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 # What every record carries by itself; all else came through `extra` and is worth printing.
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
@@ -52,3 +58,27 @@ class PlainFormatter(logging.Formatter):
         """Return the line, with the request's id at its end."""
         line, request_id = super().formatMessage(record), request_ids.current()
         return f"{line} [{request_id}]" if request_id else line
+
+
+class _Lossy(io.FileIO):
+    """A file on a disk that may be full: what finds no room is lost, and nobody is told."""
+
+    def write(self, data: "ReadableBuffer") -> int:
+        """Write what there is room for."""
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def lose_what_finds_no_room() -> None:
+    """Have this process go on where nothing more can be written to its standard output and error.
+
+    What is buffered for a full disk makes every later flush fail, among them that of a pool which makes a
+    child. So nothing is buffered any more.
+    """
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        usual = getattr(sys, name)
+        raw = _Lossy(descriptor, "w", closefd=False)
+        lossy = io.TextIOWrapper(raw, usual.encoding, errors=usual.errors, write_through=True)
+        setattr(sys, name, lossy)

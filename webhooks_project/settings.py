@@ -3,7 +3,6 @@
 A variable may also come from a file: `SECRET_KEY_FILE=/run/secrets/key` is read as `SECRET_KEY`.
 """
 
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -301,7 +300,7 @@ LOGGING = {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": env.choice("LOG_FORMAT", ["json", "plain"], "json"),
-            "stream": sys.stderr,
+            "stream": "ext://sys.stderr",
         }
     },
     "root": {

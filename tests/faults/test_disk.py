@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -11,7 +12,7 @@ import pytest
 from deliveries.management.try_it.client import Refused
 from tests.faults.conftest import Ground
 from tests.faults.figures import Figures
-from tests.faults.scene import Scene
+from tests.faults.scene import SLOTS, Scene
 from tests.servers.small_disk import SmallDisk, small_disk
 from tests.up.service import Service as Up
 from tests.up.service import started
@@ -58,6 +59,34 @@ class TestFullDatabase:
             lost=lost,
             answers_other_than_202=dict(published.errors),
         )
+
+
+@pytest.mark.postgresql
+class TestFullLog:
+    def test_costs_no_delivery(self, scene: Scene) -> None:
+        """Neither of a worker whose log fills nor of one that is started while there is no room."""
+        scene.allowed_duplicates = SLOTS
+        with full(scene.stack.folder / "worker.log"):
+            scene.start(webhooks=2, workers=2)
+            with scene.publishing(rate=30, seconds=2):
+                time.sleep(1)
+                scene.kill(scene.workers[0])
+                scene.start_worker()
+            scene.settle()
+
+        lost = scene.lost()
+        scene.figure("disk-full", case="the workers' log", passed=not lost, lost=lost)
+
+
+@contextmanager
+def full(log: Path) -> Iterator[None]:
+    """Have a log on a disk without room, for the length of the block."""
+    log.symlink_to("/dev/full")
+    try:
+        yield
+    finally:
+        # Read to its end it would fill the memory.
+        log.unlink()
 
 
 @pytest.mark.sqlite
