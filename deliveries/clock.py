@@ -1,8 +1,8 @@
 """The clock of the rows: the database's, so that a host whose own clock is wrong harms nobody.
 
-Each process asks the database for the time now and then, and counts on from the answer by its monotonic
-clock, which no step of the host's clock moves. Until it has asked for the first time, and where the database
-has no clock of its own, the host's is all there is.
+Each process asks the database for the time before it needs it first, and now and then, and counts on from
+the answer by its monotonic clock, which no step of the host's clock moves. Where the database does not
+answer, and where it has no clock of its own, the host's is all there is.
 """
 
 import logging
@@ -17,14 +17,24 @@ TOLERATED = timedelta(seconds=30)
 # An answer that took longer says too little about when it was true, unless there is no other.
 _SLOW = 1.0
 
+# What has the database set the clock; None where nothing does.
+_ask: Callable[[], object] | None = None
 # What to add to the monotonic clock, in seconds; None until the database was asked.
 _offset: float | None = None
 _asked_at = float("-inf")
 _skew = timedelta(0)
 
 
+def ask_by(ask: Callable[[], object] | None) -> None:
+    """Say what has the database set the clock, once somebody wants to know the time."""
+    global _ask
+    _ask = ask
+
+
 def now() -> datetime:
     """Return the time, with its zone."""
+    if _offset is None and _ask is not None:
+        _ask()
     if _offset is None:
         return datetime.now(UTC)  # noqa: TID251 - there is no other yet
     return datetime.fromtimestamp(time.monotonic() + _offset, UTC)

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,7 +36,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 @pytest.fixture
 def as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the clock back in the end."""
-    for name in ("_offset", "_asked_at", "_skew"):
+    for name in ("_offset", "_asked_at", "_skew", "_ask"):
         monkeypatch.setattr(clock, name, getattr(clock, name))
 
 
@@ -151,6 +152,23 @@ class TestSkew:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("as_it_was")
 class TestAskingTheDatabase:
+    @pytest.mark.postgresql
+    def test_happens_before_anybody_is_told_the_time(
+        self, monkeypatch: pytest.MonkeyPatch, host: SimpleNamespace
+    ) -> None:
+        """Neither by a command, whose first statement it is, nor by a worker that has just started."""
+        host.wall += 7200
+        clock.ask_by(partial(databases.keep_time, within=timedelta()))
+
+        assert abs(clock.now() - datetime.now(UTC)) < SECONDS
+
+    def test_that_fails_leaves_the_hosts(self, host: SimpleNamespace) -> None:
+        asked: list[bool] = []
+        clock.ask_by(lambda: asked.append(True))
+
+        assert abs(clock.now() - datetime.now(UTC)) < SECONDS
+        assert asked
+
     @pytest.mark.postgresql
     def test_happens_when_it_was_not_done_lately(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(clock, "_asked_at", time.monotonic() - 11)

@@ -7,7 +7,6 @@ says of itself carries its process id: gunicorn lets any of them answer, and the
 import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 
 import django
 from django.db import Error as DatabaseError
@@ -29,37 +28,35 @@ PATIENCE = 5.0
 
 def expose() -> bytes:
     """Return all metrics; without a database those of the process, and that there is none."""
-    now = clock.now()
     try:
         measures = _measures.answer()
     except (DatabaseError, TimeoutError):
         measures = None
-    return render(measures, now=now)
+    return render(measures)
 
 
-def render(measures: Measures | None, *, now: datetime) -> bytes:
+def render(measures: Measures | None) -> bytes:
     """Return metrics in the text form."""
     registry = CollectorRegistry()
-    registry.register(_Collector(measures, now))
+    registry.register(_Collector(measures))
     return generate_latest(registry)
 
 
 class _Collector(Collector):
-    def __init__(self, measures: Measures | None, now: datetime) -> None:
+    def __init__(self, measures: Measures | None) -> None:
         self._measures = measures
-        self._now = now
 
     def collect(self) -> Iterator[Metric]:
         yield _gauge("database_up", "Whether the database gave the numbers.", self._measures is not None)
         if self._measures is not None:
-            yield from _of_the_queue(self._measures, self._now)
+            yield from _of_the_queue(self._measures)
             yield from _of_the_workers(self._measures)
         yield from _of_this_process()
 
 
-def _of_the_queue(measures: Measures, now: datetime) -> Iterator[Metric]:
+def _of_the_queue(measures: Measures) -> Iterator[Metric]:
     oldest = measures.oldest_due_at
-    age = (now - oldest).total_seconds() if oldest else 0.0
+    age = (measures.at - oldest).total_seconds() if oldest else 0.0
     yield _gauge("due", "Deliveries that wait for a worker.", measures.due)
     yield _gauge("oldest_due_age_seconds", "For how long the oldest of those has been due.", max(0.0, age))
     yield _gauge("in_flight", "Deliveries with a worker.", measures.in_flight)

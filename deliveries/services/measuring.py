@@ -24,6 +24,7 @@ _LISTED = 1000
 class Measures:
     """The service at one moment. Counts end at `MOST`.
 
+    :param at: that moment.
     :param due: waiting for a worker, without what is held or could not be sent anyway: of webhooks that are
         disabled, paused or behind an open circuit.
     :param oldest_due_at: since when the oldest of those has been due; None when there is none.
@@ -39,6 +40,7 @@ class Measures:
     :param silent: how many others were not, and did not stop in good order; those of the last day.
     """
 
+    at: datetime
     due: int
     oldest_due_at: datetime | None
     in_flight: int
@@ -65,6 +67,7 @@ def measure(*, now: datetime) -> Measures:
     ran_out = leased.filter(due_at__lte=now - _TAKEN_OVER_WITHIN, webhook__in=reachable)
     alive = Worker.objects.alive(now)
     return Measures(
+        at=now,
         due=_count(due.filter(webhook__in=reachable)),
         oldest_due_at=_with_oldest(reachable, due).aggregate(oldest=Min("oldest_due_at"))["oldest"],
         in_flight=_count(leased.filter(due_at__gt=now)),

@@ -255,7 +255,7 @@ def test_alerts_ask_for_metrics_that_are_there() -> None:
     measures = measuring.measure(now=builders.NOW)
     builders.a_worker()
     measures.alive.append(Worker.objects.get())
-    given = exposition.render(measures, now=builders.NOW).decode()
+    given = exposition.render(measures).decode()
     samples = [sample for family in text_string_to_metric_families(given) for sample in family.samples]
     names = {sample.name for sample in samples}
     pairs = {f'{name}="{value}"' for sample in samples for name, value in sample.labels.items()}
