@@ -143,6 +143,11 @@ ROWS = {
         '0 "database is locked"; 0 lost',
         "The small installation keeps the promise as well.",
     ),
+    "restored": Row(
+        "a backup is restored",
+        "nothing sent until an operator says so; to nobody whose webhook was disabled meanwhile",
+        "A restored database does not repeat what it has forgotten, unless somebody wants it to.",
+    ),
     "soak": Row(
         "one hour at 200/s",
         "RSS slope < 1 MB/min; fds, threads, connections flat",
