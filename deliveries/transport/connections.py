@@ -35,8 +35,34 @@ AGE_LIMIT = 300.0
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
+# Their answers end with their headers. Interim answers have no body either, and are never the final one.
+_WITHOUT_BODY = frozenset((http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED))
+
+
 class _FinalResponse(http.client.HTTPResponse):
     """The answer proper. http.client skips a 100 before it, but takes a 103 for the answer."""
+
+    def begin(self) -> None:
+        """Read the status and the headers, and settle where the body ends.
+
+        Where the status allows none, there is none, whatever the headers say (RFC 9112 section 6.3): the
+        receiver has taken the event, and must not get it again because of a header too many.
+        """
+        super().begin()
+        if self.status not in _WITHOUT_BODY:
+            return
+        lengths = {
+            length.strip()
+            for field in self.headers.get_all("content-length", ())
+            for length in field.split(",")
+        }
+        if "transfer-encoding" not in self.headers and lengths <= {"0"}:
+            return
+        self.chunked, self.length = False, 0
+        # A body that comes all the same would be taken for the beginning of the next answer.
+        self.will_close = True
+        if len(lengths) > 1:
+            del self.headers["content-length"]  # for urllib3, which refuses lengths that differ
 
     def _read_status(self) -> tuple[str, int, str]:
         """Return the first status line that is not an interim one (RFC 9110 section 15.2)."""

@@ -372,6 +372,41 @@ class TestTheBody:
         assert [sender.send(a_request(target.url())).body for _ in range(2)] == [b"abcde"] * 2
         assert target.accepted == 1
 
+    @pytest.mark.parametrize("status", [204, 304])
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            b"Transfer-Encoding: chunked\r\n",
+            b"Transfer-Encoding: gzip, chunked\r\n",
+            b"Content-Length: 2\r\n",
+            b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+            b"Content-Length: 1\r\nContent-Length: 2\r\n",
+            b"Content-Length: much\r\n",
+        ],
+    )
+    @pytest.mark.parametrize("rest", [b"", b"ok", b"2\r\nok\r\n0\r\n\r\n"], ids=["no", "plain", "chunked"])
+    def test_is_not_waited_for_where_the_status_has_none(
+        self, make_sender: MakeSender, start: Start, status: int, fields: bytes, rest: bytes
+    ) -> None:
+        sender = make_sender(slots=1)
+        target = start(hostile.answering(b"HTTP/1.1 %d Whatever\r\n%b\r\n%b" % (status, fields, rest)))
+
+        replies = [sender.send(a_request(target.url())) for _ in range(2)]
+
+        assert [(reply.http_status, reply.body) for reply in replies] == [(status, b"")] * 2
+        # Nobody can know whether the body comes after all, to be taken for the next answer.
+        assert target.accepted == 2
+
+    @pytest.mark.parametrize("fields", [b"", b"Content-Length: 0\r\n", b"Content-Length: 0\r\n" * 2])
+    def test_that_is_none_and_says_so_ends_no_connection(
+        self, make_sender: MakeSender, start: Start, fields: bytes
+    ) -> None:
+        sender = make_sender(slots=1)
+        target = start(hostile.answering(b"HTTP/1.1 204 No Content\r\n%b\r\n" % fields))
+
+        assert [sender.send(a_request(target.url())).http_status for _ in range(2)] == [204, 204]
+        assert target.accepted == 1
+
     @pytest.mark.parametrize(
         ("answer", "reason"),
         [
