@@ -162,6 +162,17 @@ def _logs_keep_secrets(scene: Scene) -> Iterator[str]:
                 yield f"{path.name} says {line[:2000]}"
 
 
+def _what_arrived_is_no_failure(scene: Scene) -> Iterator[str]:
+    """I9: nothing the receiver took has failed, and nothing was set aside, but for what is allowed."""
+    denied = scene.denied()
+    if len(denied) > scene.allowed_denied:
+        yield f"{len(denied)} deliveries failed that were answered with a 2xx, {scene.allowed_denied} allowed"
+        yield from (f"the delivery of event {event_id} to {path} has failed" for event_id, path in denied)
+    set_aside = scene.set_aside()
+    if set_aside > scene.allowed_set_aside:
+        yield f"{set_aside} deliveries were set aside, {scene.allowed_set_aside} allowed"
+
+
 INVARIANTS: Sequence[Callable[[Scene], Iterable[str]]] = (
     _one_delivery_for_each_event_and_webhook,
     _nothing_is_left_behind,
@@ -171,6 +182,7 @@ INVARIANTS: Sequence[Callable[[Scene], Iterable[str]]] = (
     _requests_are_signed_afresh,
     _nothing_is_hoarded,
     _logs_keep_secrets,
+    _what_arrived_is_no_failure,
 )
 
 

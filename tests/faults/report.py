@@ -26,7 +26,9 @@ After every scenario these must hold, or it has failed whatever its figure says:
 5. attempts are numbered without a gap, and nothing follows a success;
 6. every request carries the same id and body as before, a time of its own, and a signature that verifies;
 7. a worker process holds two database connections at most, and its threads, sockets and memory do not grow;
-8. no log holds a key, a secret or a payload.
+8. no log holds a key, a secret or a payload;
+9. nothing a receiver answered with a 2xx is recorded as failed, and nothing was given up because its workers
+   died, unless that is what the scenario is about.
 
 """
 

@@ -81,6 +81,8 @@ class Scene:
     :param chance: the only source of what is random.
     :param allowed_duplicates: how many requests may arrive that no recorded attempt accounts for. A scenario
         that makes some raises it to its bound; the invariants compare.
+    :param allowed_denied: how many deliveries may have failed that the receiver answered with a 2xx.
+    :param allowed_set_aside: how many deliveries may be given up because the workers that had them died.
     :param uncertain: webhooks for which it is left open whether an event gets a delivery, because they
         were made, changed or removed while events were published.
     :param secrets: what else no log may hold.
@@ -95,6 +97,8 @@ class Scene:
     chance: random.Random
     words: str
     allowed_duplicates: int = 0
+    allowed_denied: int = 0
+    allowed_set_aside: int = 0
     secrets: list[str] = field(default_factory=list)
     uncertain: set[str] = field(default_factory=set)
     subscriptions: list[Subscription] = field(default_factory=list)
@@ -334,6 +338,26 @@ class Scene:
         """
         arrived = {(each.event_id, each.path) for each in self.receiver.arrivals()}
         return len(self.expected() - arrived)
+
+    def denied(self) -> list[tuple[str, str]]:
+        """Return event and path of every delivery that has failed although it was answered with a 2xx.
+
+        An answer that comes after the webhook's timeout is none: a scenario with such allows some.
+        """
+        taken = {(each.event_id, each.path) for each in self.receiver.arrivals() if 200 <= each.status < 300}
+        rows = self.stack.rows(
+            "SELECT DISTINCT delivery.event_id, attempt.url FROM deliveries_attempt AS attempt"
+            " JOIN deliveries_delivery AS delivery ON delivery.id = attempt.delivery_id"
+            " WHERE delivery.status = 'failed'"
+        )
+        return sorted({(str(UUID(str(event_id))), urlsplit(url).path) for event_id, url in rows} & taken)
+
+    def set_aside(self) -> int:
+        """Return how many deliveries were given up because the workers that had them died."""
+        query = (
+            "SELECT count(DISTINCT delivery_id) FROM deliveries_attempt WHERE reason_code = 'worker_killed'"
+        )
+        return int(self.stack.rows(query)[0][0])
 
     def expected(self) -> set[tuple[str, str]]:
         """Return event and path of everything that must arrive."""

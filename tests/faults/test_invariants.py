@@ -55,7 +55,20 @@ class TestInvariants:
             f"/1 has never seen event {first}",
         )
         changing("delivery", OVERDUE, DONE, "1 deliveries are leased or overdue")
-        changing("delivery", "status = 'failed'", "status = 'succeeded'", "its last attempt says otherwise")
+        changing(
+            "delivery",
+            "status = 'failed'",
+            "status = 'succeeded'",
+            "its last attempt says otherwise",
+            "1 deliveries failed that were answered with a 2xx, 0 allowed",
+            f"the delivery of event {first} to /0 has failed",
+        )
+        changing(
+            "attempt",
+            "succeeded = false, reason_code = 'worker_killed'",
+            "succeeded = true, reason_code = ''",
+            "1 deliveries were set aside, 0 allowed",
+        )
         changing("attempt", "number = 2", "number = 1", "counts 1 attempts and has [2]")
         changing("attempt", "round = 2", "round = 1", "is in round 1 and has attempts of rounds [2]")
 

@@ -167,4 +167,5 @@ class TestKilledProcess:
             events=len(published.acknowledged),
             lost=lost,
             duplicates=repeated,
+            set_aside=scene.set_aside(),
         )

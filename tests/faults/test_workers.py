@@ -51,6 +51,7 @@ class TestKilledWorker:
             lost=lost,
             duplicates=repeated,
             duplicates_per_kill=round(repeated / kills, 1),
+            set_aside=scene.set_aside(),
         )
 
     def test_leaves_its_deliveries_to_others_when_its_leases_end(self, scene: Scene) -> None:
@@ -111,6 +112,7 @@ class TestKilledWorker:
             kills=kills,
             lost=lost,
             duplicates=scene.duplicates(),
+            set_aside=scene.set_aside(),
         )
 
 
@@ -125,6 +127,7 @@ class TestKillingPayload:
         scene.stack.environment |= {"WEBHOOKS_LEASE_GRACE": "1", "WEBHOOKS_POLL_INTERVAL": "0.5"}
         bystanders = scene.size.count(short=8, long=60)
         scene.allowed_duplicates = 3 * UNRECORDED
+        scene.allowed_set_aside = 1
         scene.receiver.behave(LIVELY)
         scene.start(webhooks=4, workers=0, timeout=SHORT)
         worker = scene.start_worker(app="tests.faults.fragile", concurrency=2)
@@ -151,6 +154,7 @@ class TestKillingPayload:
             state_of_it=" ".join(reasons[poison]),
             others_delivered=delivered,
             of=bystanders,
+            set_aside=scene.set_aside(),
             children_killed=died,
         )
         assert died == 3
