@@ -58,7 +58,8 @@ def _of_the_queue(measures: Measures) -> Iterator[Metric]:
     oldest = measures.oldest_due_at
     age = (measures.at - oldest).total_seconds() if oldest else 0.0
     yield _gauge("due", "Deliveries that wait for a worker.", measures.due)
-    yield _gauge("oldest_due_age_seconds", "For how long the oldest of those has been due.", max(0.0, age))
+    could_be_taken = "For how long the oldest of those has been due that a worker could take now."
+    yield _gauge("oldest_due_age_seconds", could_be_taken, max(0.0, age))
     yield _gauge("in_flight", "Deliveries with a worker.", measures.in_flight)
     yield _gauge("scheduled", "Deliveries whose next attempt is later.", measures.scheduled)
     yield _gauges("held", "Deliveries kept back, by reason.", "reason", measures.held)

@@ -6,11 +6,24 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Case, Count, Exists, Min, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    IntegerField,
+    Min,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
+from django.db.models.functions import Coalesce, Least
 
 from deliveries.models import Delivery, Failure, Pause, Webhook, WebhookHealth, Worker
 from deliveries.models.webhook import WebhookQuerySet
-from deliveries.services import tending
+from deliveries.services import dispatching, tending
 
 # No count goes beyond this: it says "as many, or more".
 MOST = 100_000
@@ -27,7 +40,8 @@ class Measures:
     :param at: that moment.
     :param due: waiting for a worker, without what is held or could not be sent anyway: of webhooks that are
         disabled, paused or behind an open circuit.
-    :param oldest_due_at: since when the oldest of those has been due; None when there is none.
+    :param oldest_due_at: since when the oldest of those has been due that a worker could take now; None when
+        there is none. A webhook with as many under way as it may have waits for its own receiver.
     :param in_flight: with a worker.
     :param scheduled: for later: retries.
     :param held: why what is held is: `disabled`, `circuit`, `paused`, or `none`, which is being let go.
@@ -66,10 +80,11 @@ def measure(*, now: datetime) -> Measures:
     held = _held(now)
     ran_out = leased.filter(due_at__lte=now - _TAKEN_OVER_WITHIN, webhook__in=reachable)
     alive = Worker.objects.alive(now)
+    listed = list(alive.order_by("host", "pid", "pk")[:_LISTED])
     return Measures(
         at=now,
         due=_count(due.filter(webhook__in=reachable)),
-        oldest_due_at=_with_oldest(reachable, due).aggregate(oldest=Min("oldest_due_at"))["oldest"],
+        oldest_due_at=_oldest(_with_room(reachable, listed, now), due),
         in_flight=_count(leased.filter(due_at__gt=now)),
         scheduled=_count(pending.filter(lease_token=None, due_at__gt=now)),
         held=held,
@@ -81,7 +96,7 @@ def measure(*, now: datetime) -> Measures:
         circuits=_circuits(),
         pauses=Pause.objects.in_force(now).count(),
         failures=_count(Failure.objects.inactive(), in_order_of=("account", "created_at")),
-        alive=list(alive.order_by("host", "pid", "pk")[:_LISTED]),
+        alive=listed,
         silent=Worker.objects.exclude(pk__in=alive.values("pk")).count(),
     )
 
@@ -95,6 +110,31 @@ def _with_oldest(webhooks: WebhookQuerySet, due: "QuerySet[Delivery]") -> "Query
     """Add since when each webhook's oldest due delivery has been due: one look into the queue's index."""
     oldest = due.filter(webhook=OuterRef("pk")).order_by("due_at").values("due_at")[:1]
     return webhooks.annotate(oldest_due_at=Subquery(oldest))
+
+
+def _oldest(webhooks: WebhookQuerySet, due: "QuerySet[Delivery]") -> datetime | None:
+    oldest: datetime | None = _with_oldest(webhooks, due).aggregate(oldest=Min("oldest_due_at"))["oldest"]
+    return oldest
+
+
+def _with_room(webhooks: WebhookQuerySet, alive: list[Worker], now: datetime) -> WebhookQuerySet:
+    """Keep those of which a worker may take one more: the others wait for receivers, and not for workers.
+
+    Reads what is under way for each, which is never more than its `max_in_flight`.
+    """
+    most: Any = Case(
+        When(health__circuit=WebhookHealth.Circuit.PROBING, then=Value(1)),
+        default=F("max_in_flight"),
+        output_field=IntegerField(),
+    )
+    if alive:
+        # One slow receiver gets no more than its share of each, which may be less than it is allowed. With
+        # nobody alive all that is due waits for a worker.
+        shares = sum(max(1, int(worker.slots * dispatching.SHARE)) for worker in alive)
+        most = Least(most, Value(shares))
+    leased = Delivery.objects.filter(webhook=OuterRef("pk"), lease_token__isnull=False, due_at__gt=now)
+    under_way = leased.order_by().values("webhook").annotate(count=Count("*")).values("count")
+    return webhooks.annotate(under_way=Coalesce(Subquery(under_way), Value(0))).filter(under_way__lt=most)
 
 
 def _neglected(webhooks: WebhookQuerySet, due: "QuerySet[Delivery]", now: datetime) -> "QuerySet[Any]":

@@ -1,28 +1,22 @@
 """/healthz, /readyz and /metrics, as load balancers and Prometheus ask for them."""
 
-import re
 import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from deliveries import doorbell
-from deliveries.models import Worker
-from deliveries.probes import exposition, readiness
+from deliveries.probes import readiness
 from deliveries.probes.errands import Errand
-from deliveries.services import measuring
 from tests import builders
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 PATHS = ("/healthz", "/readyz", "/metrics")
 
 
@@ -243,29 +237,6 @@ class TestMetrics:
         assert b"webhooks_database_up 0.0" in response.content
         assert b"webhooks_due" not in response.content
         assert b"webhooks_build_info" in response.content
-
-
-@pytest.mark.django_db
-def test_alerts_ask_for_metrics_that_are_there() -> None:
-    rules = [
-        rule
-        for group in yaml.safe_load((ROOT / "deploy" / "alerts.yaml").read_text())["groups"]
-        for rule in group["rules"]
-    ]
-    measures = measuring.measure(now=builders.NOW)
-    builders.a_worker()
-    measures.alive.append(Worker.objects.get())
-    given = exposition.render(measures).decode()
-    samples = [sample for family in text_string_to_metric_families(given) for sample in family.samples]
-    names = {sample.name for sample in samples}
-    pairs = {f'{name}="{value}"' for sample in samples for name, value in sample.labels.items()}
-
-    for rule in rules:
-        assert rule.keys() == {"alert", "expr", "for", "labels", "annotations"}
-        asked = set(re.findall(r"\bwebhooks_\w+", rule["expr"]))
-        assert asked
-        assert asked <= names, rule["alert"]
-        assert set(re.findall(r'\w+="\w+"', rule["expr"])) <= pairs, rule["alert"]
 
 
 class TestBroker:

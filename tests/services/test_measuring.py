@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -83,6 +84,53 @@ class TestDue:
         measures = measure()
 
         assert (measures.due, measures.in_flight, measures.scheduled) == (0, 1, 0)
+
+
+@pytest.mark.django_db
+class TestOldestDue:
+    def a_queue_behind(self, under_way: int, **fields: Any) -> Webhook:
+        """Return a webhook with three deliveries a minute old, and some under way."""
+        webhook = builders.a_webhook(**fields)
+        builders.a_backlog(webhook, under_way, due_at=builders.NOW + SECONDS, lease_token=webhook.pk)
+        builders.a_backlog(webhook, 3, due_at=builders.NOW - MINUTES)
+        return webhook
+
+    @pytest.mark.parametrize(("under_way", "oldest"), [(1, builders.NOW - MINUTES), (2, None), (3, None)])
+    def test_leaves_out_a_receiver_with_as_many_under_way_as_it_may_have(
+        self, under_way: int, oldest: datetime | None
+    ) -> None:
+        self.a_queue_behind(under_way, max_in_flight=2)
+
+        measures = measure()
+
+        assert measures.oldest_due_at == oldest
+        assert measures.due == 3
+
+    @pytest.mark.parametrize(("under_way", "oldest"), [(0, builders.NOW - MINUTES), (1, None)])
+    def test_leaves_out_one_that_is_being_tried(self, under_way: int, oldest: datetime | None) -> None:
+        an_open_circuit(self.a_queue_behind(under_way), "probing")
+
+        assert measure().oldest_due_at == oldest
+
+    @pytest.mark.parametrize(
+        ("workers", "oldest"), [(0, builders.NOW - MINUTES), (1, None), (2, builders.NOW - MINUTES)]
+    )
+    def test_leaves_out_one_that_has_its_share_of_all_workers(
+        self, workers: int, oldest: datetime | None
+    ) -> None:
+        for _ in range(workers):
+            builders.a_worker(slots=8)
+        builders.a_worker(slots=8, seen_at=builders.NOW - MINUTES)
+
+        self.a_queue_behind(2)
+
+        assert measure().oldest_due_at == oldest
+
+    def test_does_not_take_leases_that_ran_out_for_requests(self) -> None:
+        webhook = builders.a_webhook(max_in_flight=1)
+        builders.a_backlog(webhook, 1, due_at=builders.NOW - MINUTES, lease_token=webhook.pk)
+
+        assert measure().oldest_due_at == builders.NOW - MINUTES
 
 
 @pytest.mark.django_db
