@@ -111,7 +111,13 @@ def a_backlog(webhook: Webhook, size: int, **changes: Any) -> None:
 def claim(now: datetime, *, limit: int = 1000) -> list[Delivery]:
     """Claim what is due, as a worker does."""
     return Delivery.objects.claim_due(
-        now=now, limit=limit, grace=timedelta(seconds=30), after=UUID(int=0), share=limit, taken={}
+        now=now,
+        limit=limit,
+        grace=timedelta(seconds=30),
+        after=UUID(int=0),
+        share=limit,
+        taken={},
+        token=new_id(),
     ).deliveries
 
 

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 # One after the other, so that counting what is under way for a webhook and adding to it are one step.
 _CLAIM_LOCK = crc32(b"deliveries.claim")
+# By how much a process may be late in reading what it was told.
+_CLOSE = timedelta(seconds=2)
 
 # The recursion steps from webhook to webhook through the index, whatever the depth of each backlog: first
 # those behind the one the last claim ended with, then round to it. Each gives its oldest due rows, as many as
@@ -138,15 +140,21 @@ def claim_due(
     taken: Mapping[UUID, int],
     token: UUID,
 ) -> list[tuple[UUID, UUID]]:
-    """Lease due deliveries; return each one's id and its webhook's. See `DeliveryQuerySet.claim_due`."""
+    """Lease due deliveries; return each one's id and its webhook's. See `DeliveryQuerySet.claim_due`.
+
+    :raises ClockWasWrong: leases by that clock would have ended already, or end too late.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             # Any other kind of join reads the whole walk before the LIMIT can end it.
             cursor.execute(
-                "SELECT pg_advisory_xact_lock(%s),"
+                "SELECT pg_advisory_xact_lock(%s), clock_timestamp(),"
                 " set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)",
                 [_CLAIM_LOCK],
             )
+            if abs(cursor.fetchone()[1] - clock.now()) > _CLOSE:
+                ask_the_time(connection)
+                raise ClockWasWrong
             values: dict[str, Any] = {"now": now, "grace": grace, "after": after, "token": token}
             values |= {"taken": json.dumps({str(pk): count for pk, count in taken.items()})}
             cursor.execute(_CLAIM_POSTGRESQL, {**values, "limit": limit, "share": share})
@@ -162,6 +170,10 @@ def claim_due(
         }
         cursor.execute(_CLAIM_SQLITE, {**values, "limit": limit, "share": share})
         return [(UUID(pk), UUID(webhook_id)) for pk, webhook_id in cursor.fetchall()]
+
+
+class ClockWasWrong(Exception):
+    """The clock was not the database's, and is now: a machine may stand still and not notice."""
 
 
 @contextmanager

@@ -22,13 +22,13 @@ class Claimed:
     """What a claim took.
 
     :param deliveries: to be sent now, with their events and webhooks.
-    :param kept_back: how many more it took and held, because their event type is paused.
     :param last: the webhook to start the next claim behind.
+    :param again: whether another may find something at once that this one did not.
     """
 
     deliveries: list["Delivery"]
-    kept_back: int
     last: UUID
+    again: bool
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -51,22 +51,27 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         after: UUID,
         share: int,
         taken: Mapping[UUID, int],
+        token: UUID,
     ) -> Claimed:
         """Take up to `limit` due deliveries, each for its webhook's timeout plus `grace`.
 
         Goes round the webhooks, starting behind `after`. Of one webhook it takes no more than its
         `max_in_flight` leaves room for, whoever holds the rest; one at a time while it is probed; none while
-        it is paused or its circuit is open. No row is handed out twice while its lease lasts.
+        it is paused or its circuit is open. No row is handed out twice while its lease lasts. One that went
+        wrong may have taken something all the same: `hand_back` gives it back.
 
         :param share: of the caller's slots, how many one webhook may have.
         :param taken: how many each webhook has already; none where it is missing.
+        :param token: a new one, which marks what this claim takes.
         """
-        token = new_id()
-        claimed = databases.claim_due(
-            now=now, limit=limit, grace=grace, after=after, share=share, taken=taken, token=token
-        )
+        try:
+            claimed = databases.claim_due(
+                now=now, limit=limit, grace=grace, after=after, share=share, taken=taken, token=token
+            )
+        except databases.ClockWasWrong:
+            return Claimed(deliveries=[], last=after, again=True)
         if not claimed:
-            return Claimed(deliveries=[], kept_back=0, last=after)
+            return Claimed(deliveries=[], last=after, again=False)
         passed = [webhook_id for _, webhook_id in claimed if webhook_id <= after]
         last = max(passed or (webhook_id for _, webhook_id in claimed))
         ours = self.filter(pk__in=[pk for pk, _ in claimed], lease_token=token)
@@ -74,11 +79,13 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         paused = Exists(
             Pause.objects.in_force(now).of_type(OuterRef("event__type"), account=OuterRef("account"))
         )
-        deliveries = list(ours.exclude(paused).select_related("event", "webhook"))
-        kept_back = 0
-        if len(deliveries) < len(claimed):
-            kept_back = ours.exclude(pk__in=[delivery.pk for delivery in deliveries]).keep_back(now=now)
-        return Claimed(deliveries=deliveries, kept_back=kept_back, last=last)
+        loaded = list(ours.exclude(paused).select_related("event", "webhook"))
+        if len(loaded) < len(claimed):
+            ours.exclude(pk__in=[delivery.pk for delivery in loaded]).keep_back(now=now)
+        deliveries = [delivery for delivery in loaded if delivery.lasts(now=now, grace=grace)]
+        if len(deliveries) < len(loaded):
+            ours.exclude(pk__in=[delivery.pk for delivery in deliveries]).hand_back(token=token, now=now)
+        return Claimed(deliveries=deliveries, last=last, again=len(deliveries) < len(claimed))
 
     def move(
         self, status: "Delivery.Status", *, allowed_from: Sequence["Delivery.Status"], **changes: Any
@@ -136,10 +143,12 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         )
 
     def abandon(self, leases: Mapping[UUID, UUID | None], *, now: datetime) -> int:
-        """Make deliveries due at once whose requests, by delivery and token, nobody waits for any more."""
-        return self.filter(pk__in=list(leases), lease_token__in=set(leases.values())).move(
-            Delivery.Status.PENDING, allowed_from=[Delivery.Status.PENDING], due_at=now
-        )
+        """Make deliveries due at once whose requests, by delivery and token, nobody waits for any more.
+
+        That a worker gave up in good order says nothing against a delivery: the claim does not count.
+        """
+        ours = self.filter(pk__in=list(leases), lease_token__in=set(leases.values()))
+        return ours._unclaim(Delivery.Status.PENDING, now=now)
 
     def hand_back(self, *, token: UUID | None, now: datetime) -> int:
         """Return claimed deliveries that were never sent; as if they had not been claimed."""
@@ -266,6 +275,12 @@ class Delivery(models.Model):
         """When the next attempt is due; None while one is under way, and where none is made by itself."""
         waiting = self.status == self.Status.PENDING and self.lease_token is None
         return self.due_at if waiting else None
+
+    def lasts(self, *, now: datetime, grace: timedelta) -> bool:
+        """Whether its lease, just taken, is as long as its webhook's timeout, which may have grown since."""
+        needed = now + timedelta(seconds=self.webhook.timeout) + grace
+        # SQLite writes milliseconds.
+        return self.due_at is not None and needed - self.due_at < timedelta(milliseconds=2)
 
     def pauses(self, now: datetime) -> PauseQuerySet:
         """Return the pauses that keep it back."""

@@ -69,6 +69,8 @@ class Dispatcher:
         self._results: list[Result] = []
         self._turns = 0
         self._after = UUID(int=0)
+        # The token of a claim of which nothing has been sent yet.
+        self._token: UUID | None = None
         self._failures_in_a_row = 0
         # Moments of the monotonic clock: when to claim and to record next, when a claim was last made, and
         # until when the database is left alone.
@@ -242,8 +244,10 @@ class Dispatcher:
             self._claims_begun += 1
             number = self._claims_begun
         free = self._free()
+        self._give_back_what_went_wrong()
         began = self._claimed_at = time.monotonic()
         now = self._heart.worker.claimed_at = self._clock()
+        self._token = new_id()
         claimed = Delivery.objects.claim_due(
             now=now,
             limit=free,
@@ -251,21 +255,21 @@ class Dispatcher:
             after=self._after,
             share=max(1, int(self._transport.slots * SHARE)),
             taken=Counter(sent.delivery.webhook_id for sent in self._under_way.values()),
+            token=self._token,
         )
         self._failures_in_a_row = 0
         self._after = claimed.last
         deliveries = claimed.deliveries
-        self._idle = not (deliveries or claimed.kept_back or self._under_way or self._results)
+        self._idle = not (deliveries or claimed.again or self._under_way or self._results)
         if time.monotonic() - began > settings.WEBHOOKS_LEASE_GRACE.total_seconds() / 2:
             # The database was so slow that the leases may end before the results are written.
-            for token in {delivery.lease_token for delivery in deliveries}:
-                Delivery.objects.hand_back(token=token, now=self._clock())
+            self._give_back_what_went_wrong()
             return
         deliveries = self._with_one_last_chance(deliveries)
+        self._token = None
         for delivery in deliveries:
             self._send(delivery)
-        if claimed.kept_back or len(deliveries) == free:
-            # There may be more, in the place of what was kept back or behind what was taken.
+        if claimed.again or len(deliveries) == free:
             self._claim_at = 0.0
             return
         interval = settings.WEBHOOKS_POLL_INTERVAL.total_seconds()
@@ -273,6 +277,12 @@ class Dispatcher:
         with self._caught_up:
             self._caught_up_with = number
             self._caught_up.notify_all()
+
+    def _give_back_what_went_wrong(self) -> None:
+        """Give back what was taken by a claim that ended in an error, and so was never sent."""
+        if self._token is not None:
+            Delivery.objects.hand_back(token=self._token, now=self._clock())
+            self._token = None
 
     def _tend(self) -> None:
         """Look after what is held, and claim at once what was let go."""
@@ -295,9 +305,9 @@ class Dispatcher:
         held += [result.delivery for result in self._results]
         taken = any(delivery.claims == Delivery.MAX_CLAIMS for delivery in held)
         last_chances = [delivery for delivery in deliveries if delivery.claims == Delivery.MAX_CLAIMS]
-        later = {delivery.pk: delivery.lease_token for delivery in last_chances[0 if taken else 1 :]}
-        for token in set(later.values()):
-            Delivery.objects.filter(pk__in=list(later)).hand_back(token=token, now=self._clock())
+        later = {delivery.pk for delivery in last_chances[0 if taken else 1 :]}
+        if later:
+            Delivery.objects.filter(pk__in=later).hand_back(token=self._token, now=self._clock())
         return [delivery for delivery in deliveries if delivery.pk not in later]
 
     def _send(self, delivery: Delivery) -> None:

@@ -260,6 +260,24 @@ class TestDatabaseTrouble:
 
         assert deliver(FakeTransport())
 
+    @pytest.mark.parametrize("fails", ["reading what was claimed", "handing back"])
+    def test_holds_nothing_against_what_a_failed_claim_took(
+        self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None, fails: str
+    ) -> None:
+        """Not one request has gone out, however often it happens."""
+        webhook = builders.a_webhook(max_in_flight=2)
+        builders.a_backlog(webhook, 2, claims=Delivery.MAX_CLAIMS - 1)
+        if fails == "handing back":
+            failing_first(monkeypatch, DeliveryQuerySet, "hand_back", times=5)
+        else:
+            failing_first(monkeypatch, Delivery, "lasts", times=5)
+        transport = FakeTransport()
+
+        assert deliver(transport, within=20)
+
+        assert len(transport.sent) == 2
+        assert set(Delivery.objects.values_list("status", flat=True)) == {Delivery.Status.SUCCEEDED}
+
     def test_goes_on_after_an_outage_of_any_length(
         self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None
     ) -> None:
@@ -418,6 +436,23 @@ class TestRunning:
         wait_until(lambda: transport.closed, what="the stop", timeout=2)
         delivery = Delivery.objects.get()
         assert (delivery.status, delivery.lease_token) == (Delivery.Status.PENDING, None)
+
+    def test_holds_no_deploy_against_a_delivery_that_outlives_it(
+        self, running: Callable[[FakeTransport], Dispatcher], quick_poll: None, settings: Any
+    ) -> None:
+        """Its receiver takes longer than a worker may drain, and one worker after the other is replaced."""
+        settings.WEBHOOKS_DRAIN_TIMEOUT = timedelta(seconds=0.1)
+        builders.a_delivery()
+        for _ in range(Delivery.MAX_CLAIMS + 1):
+            transport = WaitingTransport(lambda request: None)
+            dispatcher = running(transport)
+            wait_until(lambda transport=transport: transport.sent, what="the request")  # type: ignore[misc]
+            dispatcher.stop()
+            wait_until(lambda transport=transport: transport.closed, what="the stop")  # type: ignore[misc]
+
+        delivery = Delivery.objects.get()
+        assert (delivery.status, delivery.claims) == (Delivery.Status.PENDING, 0)
+        assert delivery.attempts_made == 0
 
 
 class SlowTransport(WaitingTransport):
