@@ -28,6 +28,7 @@ from celery.signals import (
 from django.conf import settings
 
 from deliveries import clock, doorbell
+from deliveries.models import Chore
 from deliveries.services import dispatching, recovering, retention
 
 logger = logging.getLogger(__name__)
@@ -72,12 +73,14 @@ def recover() -> None:
         return time.monotonic() < deadline and not dispatcher.stopping
 
     recovering.work(clock=clock.now, go_on=go_on)
+    Chore.objects.note(Chore.Name.RECOVER, now=clock.now())
 
 
 @shared_task(name="deliveries.expire_idempotency_keys", ignore_result=True)
 def expire_idempotency_keys() -> None:
     """Forget the idempotency keys that have had their time."""
     retention.expire_idempotency_keys(now=clock.now())
+    Chore.objects.note(Chore.Name.EXPIRE_IDEMPOTENCY_KEYS, now=clock.now())
 
 
 @shared_task(name="deliveries.prune_logs", ignore_result=True, soft_time_limit=1200, time_limit=1500)
@@ -91,6 +94,7 @@ def prune_logs() -> None:
         )
     except retention.AlreadyPruning:
         return
+    Chore.objects.note(Chore.Name.PRUNE_LOGS, now=clock.now())
 
 
 def start_dispatcher(**kwargs: Any) -> None:

@@ -11,6 +11,7 @@ from deliveries.models import (
     ApiKey,
     Attempt,
     AuditEntry,
+    Chore,
     Delivery,
     Event,
     Failure,
@@ -264,3 +265,8 @@ def a_worker(**changes: Any) -> Worker:
     return Worker.objects.create(
         **{"host": "one.example.com", "pid": 4711, "started_at": NOW, "seen_at": NOW, "slots": 32, **changes}
     )
+
+
+def a_chore(**changes: Any) -> Chore:
+    """Return the note of a chore of beat's."""
+    return Chore.objects.create(**{"name": Chore.Name.RECOVER, "done_at": NOW, **changes})

@@ -36,6 +36,7 @@ LOOKED_AT = {
     ("0006_groups", RunPython),
     ("0008_encryption_rotated", AlterField),
     ("0009_acts_of_pausing", AlterField),
+    ("0010_chores", RunPython),
 }
 
 

@@ -4,6 +4,7 @@ from deliveries.models.account import Account, ApiKey, Scope
 from deliveries.models.agent import Agent
 from deliveries.models.attempt import Attempt
 from deliveries.models.audit import AuditEntry
+from deliveries.models.chore import Chore
 from deliveries.models.delivery import Delivery
 from deliveries.models.event import Event, EventType, IdempotencyKey
 from deliveries.models.failure import Failure
@@ -21,6 +22,7 @@ __all__ = [
     "ApiKey",
     "Attempt",
     "AuditEntry",
+    "Chore",
     "Delivery",
     "Event",
     "EventType",

@@ -22,6 +22,10 @@ class FailureQuerySet(models.QuerySet["Failure"]):
         """Keep those that need attention: no further try happens by itself."""
         return self.filter(status=Failure.Status.INACTIVE)
 
+    def that_killed(self) -> Self:
+        """Keep those that need attention because their workers died of them."""
+        return self.inactive().filter(reason_code=Reason.WORKER_KILLED)
+
     def of_enabled_webhooks(self, account: Account) -> Self:
         """Keep those of an account whose webhooks take deliveries; the inactive ones can be sent again."""
         return self.filter(account=account, webhook_id__in=account.webhooks.enabled().values("pk"))
@@ -108,6 +112,12 @@ class Failure(models.Model):
                 fields=["account", "created_at", "id"],
                 condition=Q(status="inactive"),
                 name="failures_needing_attention",
+            ),
+            # Serves the count of what killed its workers.
+            models.Index(
+                fields=["account", "created_at"],
+                condition=Q(status="inactive", reason_code="worker_killed"),
+                name="failures_that_killed",
             ),
             # Serves the progress of a recovery.
             models.Index(

@@ -4,6 +4,7 @@ The numbers of the service come from the database, so every web process gives th
 says of itself carries its process id: gunicorn lets any of them answer, and the series must not mix.
 """
 
+import math
 import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping
@@ -67,6 +68,12 @@ def _of_the_queue(measures: Measures) -> Iterator[Metric]:
     yield _gauges("circuits", "Webhooks whose circuit is not closed.", "state", measures.circuits)
     yield _gauge("pauses", "Pauses in force.", measures.pauses)
     yield _gauge("failures_waiting", "Failures that need a person.", measures.failures)
+    yield _gauge("failures_worker_killed", "Those of them whose workers died of them.", measures.killed)
+    ages = {
+        name: max(0.0, (measures.at - done_at).total_seconds()) if done_at else math.inf
+        for name, done_at in measures.chores.items()
+    }
+    yield _gauges("chore_age_seconds", "How long ago beat had each chore done.", "chore", ages)
 
 
 def _of_the_workers(measures: Measures) -> Iterator[Metric]:

@@ -10,7 +10,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from deliveries import clock, doorbell
-from deliveries.models import Worker
+from deliveries.models import Chore, Worker
 from deliveries.probes.errands import Errand
 
 # How long the database and the broker are waited for, in seconds.
@@ -27,30 +27,37 @@ class Readiness:
 
 def look() -> Readiness:
     """Look at everything. Without database or migrations nothing can be served; the rest is only told."""
-    database, missing, alive = _look_at_the_database()
+    database, missing, alive, beat = _look_at_the_database()
     checks: dict[str, dict[str, Any]] = {
         "database": {"ok": database},
         "migrations": {"ok": database and not missing, "missing": missing},
         "workers": {"ok": bool(alive), "alive": alive},
+        "beat": {"ok": beat is not None and beat < Chore.MISSED_AFTER.total_seconds(), "age": beat},
         "redis": {"ok": _has_a_broker()},
     }
     return Readiness(ready=database and not missing, checks=checks)
 
 
-def _look_at_the_database() -> tuple[bool, list[str] | None, int | None]:
-    """Return whether it answers, which migrations it lacks, and how many workers are alive, where known."""
+def _look_at_the_database() -> tuple[bool, list[str] | None, int | None, int | None]:
+    """Return whether it answers, which migrations it lacks, how many workers are alive, and how many seconds
+    ago beat gave a sign of life, where known."""
     try:
-        missing, alive = _database.answer()
+        missing, alive, beat = _database.answer()
     except (DatabaseError, TimeoutError):
-        return False, None, None
-    return True, missing, alive
+        return False, None, None, None
+    return True, missing, alive, beat
 
 
-def _ask_the_database() -> tuple[list[str], int | None]:
+def _ask_the_database() -> tuple[list[str], int | None, int | None]:
     applied = MigrationRecorder(connection).applied_migrations()
     missing = sorted(f"{app}.{name}" for app, name in _migrations() - applied.keys())
-    # Before its table is there nobody can have written to it.
-    return missing, None if missing else Worker.objects.alive(clock.now()).count()
+    if missing:
+        # Before its table is there nobody can have written to it.
+        return missing, None, None
+    now = clock.now()
+    beat = Chore.objects.last_done()[Chore.Name.RECOVER]
+    age = max(0, int((now - beat).total_seconds())) if beat else None
+    return missing, Worker.objects.alive(now).count(), age
 
 
 @cache

@@ -21,7 +21,7 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce, Least
 
-from deliveries.models import Delivery, Failure, Pause, Webhook, WebhookHealth, Worker
+from deliveries.models import Chore, Delivery, Failure, Pause, Webhook, WebhookHealth, Worker
 from deliveries.models.webhook import WebhookQuerySet
 from deliveries.services import dispatching, tending
 
@@ -50,6 +50,8 @@ class Measures:
     :param circuits: how many are not closed, by their state.
     :param pauses: how many are in force.
     :param failures: those that need a person.
+    :param killed: those of them whose workers died of them.
+    :param chores: when each chore of beat was last done; None where it never was.
     :param alive: the workers seen lately.
     :param silent: how many others were not, and did not stop in good order; those of the last day.
     """
@@ -64,6 +66,8 @@ class Measures:
     circuits: Mapping[str, int]
     pauses: int
     failures: int
+    killed: int
+    chores: Mapping[str, datetime | None]
     alive: list[Worker]
     silent: int
 
@@ -96,6 +100,8 @@ def measure(*, now: datetime) -> Measures:
         circuits=_circuits(),
         pauses=Pause.objects.in_force(now).count(),
         failures=_count(Failure.objects.inactive(), in_order_of=("account", "created_at")),
+        killed=_count(Failure.objects.that_killed(), in_order_of=("account", "created_at")),
+        chores=Chore.objects.last_done(),
         alive=listed,
         silent=Worker.objects.exclude(pk__in=alive.values("pk")).count(),
     )

@@ -1,12 +1,13 @@
 """The overview: how much is waiting, for how long, and for whom."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Count, Min
 
-from deliveries.models import Delivery, Failure, Pause, WebhookHealth, Worker
+from deliveries.models import Chore, Delivery, Failure, Pause, WebhookHealth, Worker
 
 BUSIEST = 10
 
@@ -47,6 +48,7 @@ class QueueStatus:
     :param held: until their webhooks are enabled, their receivers are there again, or a pause ends.
     :param failed: failures that nothing happens to any more unless a person does something.
     :param workers: alive.
+    :param chores: when each chore of beat was last done; None where it never was.
     :param open_circuits: webhooks that nothing is sent to until their receivers answer again.
     :param busiest: the webhooks with the most due, at most `BUSIEST` of them.
     :param pauses: those in force, the first to end first.
@@ -59,6 +61,7 @@ class QueueStatus:
     held: int
     failed: int
     workers: int
+    chores: Mapping[str, datetime | None]
     open_circuits: int
     busiest: list[Backlog]
     pauses: list[PauseInForce]
@@ -82,6 +85,7 @@ def queue_status(*, now: datetime) -> QueueStatus:
         held=Delivery.objects.filter(status=Delivery.Status.HELD).count(),
         failed=Failure.objects.inactive().count(),
         workers=Worker.objects.alive(now).count(),
+        chores=Chore.objects.last_done(),
         open_circuits=WebhookHealth.objects.filter(
             next_step_at__isnull=False, circuit=WebhookHealth.Circuit.OPEN
         ).count(),

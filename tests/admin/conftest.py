@@ -10,7 +10,7 @@ from django.db import models
 from django.test import Client
 
 from deliveries import clock
-from deliveries.models import ApiKey, EventType, IdempotencyKey, Scope
+from deliveries.models import ApiKey, Chore, EventType, IdempotencyKey, Scope
 from tests import builders
 
 Make = Callable[[], models.Model]
@@ -66,6 +66,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "apikey": an_api_key,
     "auditentry": builders.an_audit_entry,
     "attempt": lambda: builders.a_failed_delivery().attempts.get(),
+    "chore": lambda: builders.a_chore(name=f"chore_{Chore.objects.count()}"),
     "delivery": builders.a_failed_delivery,
     "event": builders.an_event,
     "eventtype": an_event_type,
@@ -82,6 +83,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
 HISTORY = (
     "attempt",
     "auditentry",
+    "chore",
     "delivery",
     "event",
     "failure",

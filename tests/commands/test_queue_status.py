@@ -55,15 +55,16 @@ class TestQueueStatus:
         lines = run("queue_status").stdout.splitlines()
 
         assert lines[0].startswith("due now     3, the oldest for 0:05:0")
-        assert lines[1:7] == [
+        assert lines[1:8] == [
             "in flight   1",
             "scheduled   2",
             "held        3",
             "failed      5 that need attention",
             "circuits    0 open",
             "workers     0 alive",
+            "beat        never seen",
         ]
-        assert lines[9].startswith(f"       2  Busy ({busy.pk}), the oldest for 0:05:0")
+        assert lines[10].startswith(f"       2  Busy ({busy.pk}), the oldest for 0:05:0")
 
     def test_is_calm_when_nothing_waits(self, run: Run) -> None:
         assert run("queue_status").stdout.splitlines()[0] == "due now     0"
@@ -76,10 +77,16 @@ class TestQueueStatus:
             "held": 0,
             "failed": 0,
             "workers": 0,
+            "chores": {"recover": None, "expire_idempotency_keys": None, "prune_logs": None},
             "open_circuits": 0,
             "busiest": [],
             "pauses": [],
         }
+
+    def test_says_when_beat_was_last_seen(self, run: Run, db: None) -> None:
+        builders.a_chore(done_at=timezone.now() - timedelta(minutes=2))
+
+        assert "beat        last seen 0:02:0" in run("queue_status").stdout
 
     def test_names_ten_webhooks_at_most(self, run: Run) -> None:
         for _ in range(11):
@@ -139,6 +146,7 @@ class TestQueueStatus:
             "deliveries_held",
             "failures_needing_attention",
             "deliveries_worker_seen_at",
+            "deliveries_chore",
             "health_steps",
             "pauses_by_end",
         ]

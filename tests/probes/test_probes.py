@@ -1,5 +1,6 @@
 """/healthz, /readyz and /metrics, as load balancers and Prometheus ask for them."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from deliveries import doorbell
+from deliveries import clock, doorbell
 from deliveries.probes import readiness
 from deliveries.probes.errands import Errand
 from tests import builders
@@ -92,6 +93,7 @@ class TestHealth:
 class TestReadiness:
     def test_tells_each_check(self, probe: Client) -> None:
         builders.a_worker(seen_at=builders.NOW + timedelta(days=36500))
+        builders.a_chore(done_at=builders.NOW + timedelta(days=36500))
 
         response = probe.get("/readyz")
 
@@ -102,6 +104,7 @@ class TestReadiness:
                 "database": {"ok": True},
                 "migrations": {"ok": True, "missing": []},
                 "workers": {"ok": True, "alive": 1},
+                "beat": {"ok": True, "age": 0},
                 "redis": {"ok": True},
             },
         }
@@ -137,6 +140,16 @@ class TestReadiness:
         assert response.status_code == 200
         assert response.json()["checks"]["redis"] == {"ok": False}
         assert response.json()["checks"]["workers"] == {"ok": False, "alive": 0}
+
+    @pytest.mark.parametrize(("ago", "ok"), [(290, True), (301, False)])
+    def test_is_given_without_beat(self, probe: Client, ago: int, ok: bool) -> None:
+        builders.a_chore(done_at=clock.now() - timedelta(seconds=ago))
+
+        response = probe.get("/readyz")
+
+        beat = response.json()["checks"]["beat"]
+        assert (response.status_code, beat["ok"]) == (200, ok)
+        assert ago <= beat["age"] < ago + 9
 
     def test_does_not_wait_for_a_silent_database(
         self, probe: Client, monkeypatch: pytest.MonkeyPatch, within: Callable[[float], None]
@@ -201,6 +214,14 @@ class TestMetrics:
         assert metrics["webhooks_held reason=none"] == 2
         assert metrics["webhooks_stranded why=held"] == 2
         assert metrics["webhooks_oldest_due_age_seconds"] > 0
+
+    def test_give_a_beat_nobody_has_ever_seen(self, read_metrics: Callable[[], dict[str, float]]) -> None:
+        builders.a_chore(name="prune_logs")
+
+        metrics = read_metrics()
+
+        assert metrics["webhooks_chore_age_seconds chore=recover"] == math.inf
+        assert 0 < metrics["webhooks_chore_age_seconds chore=prune_logs"] < math.inf
 
     def test_give_each_worker(self, read_metrics: Callable[[], dict[str, float]]) -> None:
         tomorrow = builders.NOW + timedelta(days=36500)

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from deliveries.models import Delivery, Webhook, WebhookHealth
+from deliveries.models import Delivery, Failure, Webhook, WebhookHealth
 from deliveries.services import measuring
 from deliveries.services.measuring import Measures
 from tests import builders
@@ -205,6 +205,24 @@ class TestOthers:
 
         assert measure().failures == 1
 
+    def test_failures_that_killed_their_workers_are_counted_apart(self) -> None:
+        builders.a_failed_delivery()
+        killer, sent_again = builders.a_failed_delivery(), builders.a_failed_delivery()
+        Failure.objects.filter(delivery__in=[killer, sent_again]).update(reason_code="worker_killed")
+        Failure.objects.filter(delivery=sent_again).update(status="delivered")
+
+        assert measure().killed == 1
+
+    def test_chores_are_told_also_when_never_done(self) -> None:
+        builders.a_chore(name="recover", done_at=builders.NOW - SECONDS)
+        builders.a_chore(name="of_an_older_version")
+
+        assert measure().chores == {
+            "recover": builders.NOW - SECONDS,
+            "expire_idempotency_keys": None,
+            "prune_logs": None,
+        }
+
     def test_workers_are_alive_or_silent(self) -> None:
         alive = builders.a_worker()
         builders.a_worker(seen_at=builders.NOW - MINUTES)
@@ -228,7 +246,7 @@ class TestCost:
         with CaptureQueriesContext(connection) as after:
             measure()
 
-        assert len(before) == len(after) <= 15
+        assert len(before) == len(after) <= 17
 
     def test_counts_no_further_than_needed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(measuring, "MOST", 5)

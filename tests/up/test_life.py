@@ -33,6 +33,17 @@ def due(service: Service, event_id: str) -> int:
     return sum(delivery["status"] in ("pending", "held") for delivery in deliveries)
 
 
+class TestHousekeeping:
+    def test_is_seen_to_be_done(self, data_dir: Path) -> None:
+        with running(data_dir) as service:
+
+            def beat() -> bool:
+                ok: bool = service.client.get("/readyz")["checks"]["beat"]["ok"]
+                return ok
+
+            wait_until(beat, timeout=20, what="the first chore")
+
+
 class TestStop:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_is_clean_at_the_first_signal(self, data_dir: Path, number: signal.Signals) -> None:

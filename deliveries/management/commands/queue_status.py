@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
 from deliveries import clock
+from deliveries.models import Chore
 from deliveries.services import overview
 from deliveries.services.overview import PauseInForce, QueueStatus
 
@@ -45,6 +46,7 @@ def _as_text(status: QueueStatus, *, now: datetime) -> str:
         f"failed      {status.failed} that need attention",
         f"circuits    {status.open_circuits} open",
         f"workers     {status.workers} alive",
+        f"beat        {_ago(status.chores[Chore.Name.RECOVER], now)}",
     ]
     if status.busiest:
         lines += ["", "Most due:"]
@@ -61,6 +63,10 @@ def _as_text(status: QueueStatus, *, now: datetime) -> str:
             f"    until {pause.until:%Y-%m-%d %H:%M:%S} UTC, by {pause.by}: {pause.why}",
         ]
     return "\n".join(lines)
+
+
+def _ago(seen_at: datetime | None, now: datetime) -> str:
+    return f"last seen {_age(max(now - seen_at, timedelta()))} ago" if seen_at else "never seen"
 
 
 def _subject(pause: PauseInForce) -> str:

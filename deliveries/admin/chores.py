@@ -1,0 +1,16 @@
+"""Chores: the housekeeping that beat starts."""
+
+from django.contrib import admin
+
+from deliveries.admin import columns
+from deliveries.admin.tables import History
+from deliveries.models import Chore
+
+
+@admin.register(Chore)
+class ChoreAdmin(History[Chore]):
+    """When each was last done."""
+
+    search_fields = ("name",)
+    list_display = (columns.cut("name", "name"), "done_at")
+    fields = ("name", "done_at")

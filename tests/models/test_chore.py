@@ -1,0 +1,63 @@
+"""Chores: noted when done, and not more often than anybody needs to know."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from deliveries import tasks
+from deliveries.models import Chore
+from deliveries.services import dispatching, recovering
+from tests import builders
+
+SECONDS = timedelta(seconds=1)
+RECOVER = Chore.Name.RECOVER
+
+pytestmark = pytest.mark.django_db
+
+
+class TestNote:
+    @pytest.mark.parametrize(("ago", "written"), [(29, False), (30, True), (-1, True)])
+    def test_is_written_twice_a_minute(self, ago: int, written: bool) -> None:
+        before = builders.NOW - ago * SECONDS
+        Chore.objects.note(RECOVER, now=before)
+
+        with CaptureQueriesContext(connection) as queries:
+            Chore.objects.note(RECOVER, now=builders.NOW)
+
+        assert Chore.objects.get().done_at == (builders.NOW if written else before)
+        assert written or len(queries) == 1
+
+
+class TestTasks:
+    @pytest.mark.parametrize(
+        ("name", "task"),
+        [
+            (Chore.Name.EXPIRE_IDEMPOTENCY_KEYS, tasks.expire_idempotency_keys),
+            (Chore.Name.PRUNE_LOGS, tasks.prune_logs),
+        ],
+    )
+    def test_note_that_they_were_done(self, name: str, task: object) -> None:
+        task()  # type: ignore[operator]
+
+        assert Chore.objects.get().name == name
+
+    def test_note_that_recoveries_were_looked_after(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(dispatching, "start", lambda **kwargs: None)
+
+        tasks.recover()
+
+        assert Chore.objects.get().name == RECOVER
+
+    def test_note_nothing_that_failed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(**kwargs: object) -> None:
+            raise RuntimeError("broken")
+
+        monkeypatch.setattr(dispatching, "start", lambda **kwargs: None)
+        monkeypatch.setattr(recovering, "work", fail)
+
+        with pytest.raises(RuntimeError):
+            tasks.recover()
+
+        assert not Chore.objects.exists()
