@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,18 @@ class TestEnvironment:
             (lambda: env.days("X", 1), "99999999999", "days from 1 to"),
             (lambda: env.database("X", ""), "garbage", "a URL such as"),
             (lambda: env.database("X", ""), "mysql://host/name", "a URL such as"),
+            (lambda: env.database("X", ""), "postgres://user:12/3@host/name", "percent-encoded"),
+            (lambda: env.database("X", ""), "postgres://user:12?3@host/name", "percent-encoded"),
+            (lambda: env.redis("X"), "127.0.0.1:6379", "a URL such as redis"),
+            (lambda: env.redis("X"), "amqp://guest@localhost//", "a URL such as redis"),
+            (lambda: env.redis("X"), "redis://", "a URL such as redis"),
+            (lambda: env.redis("X"), "redis:///0", "a URL such as redis"),
+            (lambda: env.redis("X"), "redis://host:port/0", "a URL such as redis"),
+            (lambda: env.redis("X"), "redis://host/first", "a URL such as redis"),
+            (lambda: env.redis("X"), "redis://:pw/more@host/0", "percent-encoded"),
+            (lambda: env.redis("X"), "redis://user:12/3@host/0", "percent-encoded"),
+            (lambda: env.redis("X"), "redis://user:12#3@host/0", "percent-encoded"),
+            (lambda: env.redis("X"), "redis://user:12?3@host/0", "percent-encoded"),
             (lambda: env.limit("X", ""), "600", "a limit such as 600/minute"),
             (lambda: env.limit("X", ""), "0/minute", "a limit such as 600/minute"),
             (lambda: env.limit("X", ""), "600/fortnight", "a limit such as 600/minute"),
@@ -54,12 +67,38 @@ class TestEnvironment:
         with pytest.raises(ImproperlyConfigured, match="X_FILE=/nonexistent: it cannot be read"):
             env.text("X")
 
-    def test_shows_no_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("X", "nonsense://user:canary@host/name")
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            "nonsense://user:canary@host/name",
+            "postgres://user:canary/x@host/name",
+            "postgres://user:canary/name",
+            "redis://:canary/x@host/0",
+            "redis://user:canary/0",
+        ],
+    )
+    @pytest.mark.parametrize("read", [lambda: env.database("X", ""), lambda: env.redis("X")])
+    def test_shows_no_password(self, read: "type[object]", raw: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("X", raw)
 
         with pytest.raises(ImproperlyConfigured) as caught:
-            env.database("X", "")
-        assert "canary" not in str(caught.value)
+            read()
+        assert "canary" not in "".join(traceback.format_exception(caught.value))
+
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            "",
+            "redis://127.0.0.1:6379/0",
+            "redis://redis.example.com",
+            "rediss://webhooks:pw%2Fmore@redis.example.com:6380/1?ssl_cert_reqs=required",
+            "redis://:p@ss:word@[::1]/0",
+        ],
+    )
+    def test_takes_every_redis_a_client_would(self, raw: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("X", raw)
+
+        assert env.redis("X") == raw
 
     def test_takes_a_text_as_it_stands(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("X", "$HOME")

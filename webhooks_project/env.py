@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import environ
 import limits
@@ -24,6 +25,8 @@ _T = TypeVar("_T")
 _MOST_DAYS = 36_500
 # The library reads more forms, of some of them only a part.
 _LIMIT = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
+_REDIS_DATABASE = re.compile(r"/?[0-9]{0,5}")
+_ENCODED = ", with / ? # @ in the password percent-encoded, / as %2F"
 
 
 def text(name: str, default: str = "") -> str:
@@ -99,8 +102,16 @@ def authorities(name: str) -> str:
 
 def database(name: str, default: str) -> dict[str, Any]:
     """Return Django's settings for the database a URL names."""
-    form = "a URL such as postgres://user:password@host/name or sqlite:////var/lib/webhooks.sqlite3"
+    form = (
+        f"a URL such as postgres://user:password@host/name or sqlite:////var/lib/webhooks.sqlite3{_ENCODED}"
+    )
     return _read(name, default, _database, form, secret=True)
+
+
+def redis(name: str) -> str:
+    """Return the URL of a Redis, as both its clients here read it; nothing where none is named."""
+    form = f"a URL such as redis://:password@host:6379/0, or rediss:// for TLS{_ENCODED}"
+    return _read(name, "", _redis, form, secret=True)
 
 
 def _read(name: str, default: str, convert: Callable[[str], _T], form: str, *, secret: bool = False) -> _T:
@@ -111,8 +122,10 @@ def _convert(name: str, raw: str, convert: Callable[[str], _T], form: str, *, se
     try:
         return convert(raw)
     except (KeyError, OverflowError, ValueError) as error:
-        shown = "" if secret else f"={raw}"
-        raise ImproperlyConfigured(f"{name}{shown}: write {form}.") from error
+        if secret:
+            # Its cause would say what was found where a port belongs: a part of the password.
+            raise ImproperlyConfigured(f"{name}: write {form}.") from None
+        raise ImproperlyConfigured(f"{name}={raw}: write {form}.") from error
 
 
 def _between(number: int, least: int, most: int) -> int:
@@ -149,4 +162,21 @@ def _database(url: str) -> dict[str, Any]:
     if not url.startswith(("postgres://", "postgresql://", "sqlite://")):
         raise ValueError("neither PostgreSQL nor SQLite")
     settings: dict[str, Any] = environ.Env.db_url_config(url)
+    if not url.startswith("sqlite://") and "@" in url and not settings["USER"]:
+        raise ValueError("a part of the password is taken for the name")
     return settings
+
+
+def _redis(url: str) -> str:
+    if not url:
+        return url
+    parts = urlsplit(url)
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise ValueError("a part of the password is somewhere else")
+    # Celery knows Redis behind a file too, redis-py as well, but not by the same URL.
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        raise ValueError("no Redis")
+    # The port is looked at for what it raises.
+    if parts.port == 0 or not _REDIS_DATABASE.fullmatch(parts.path):
+        raise ValueError("no port, or no number of a database")
+    return url

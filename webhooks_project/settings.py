@@ -181,7 +181,7 @@ DATABASES = {"default": _database()}
 
 # --- Celery: the doorbell and the clock of the housekeeping -----------------------------------------------
 
-REDIS_URL = env.text("REDIS_URL")
+REDIS_URL = env.redis("REDIS_URL")
 CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     {

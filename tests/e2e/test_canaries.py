@@ -8,6 +8,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -46,7 +47,7 @@ def stack() -> Iterator[Stack]:
     own = {"SECRET_KEY": CANARIES["secret-key"], "ENCRYPTION_KEYS": CANARIES["encryption-key"]}
     with installation(**own, LOG_LEVEL="DEBUG", WEBHOOKS_RETRY_DELAYS="0.2,0.2") as stack:
         port = stack.redis.port
-        redis.Redis(port=port).config_set("requirepass", CANARIES["redis"])
+        stack.redis.configure("requirepass", CANARIES["redis"])
         database = stack.postgresql.url().replace("postgres@", f"postgres:{CANARIES['database']}@")
         stack.environment["DATABASE_URL"] = database
         stack.environment["REDIS_URL"] = f"redis://:{CANARIES['redis']}@127.0.0.1:{port}/0"
@@ -238,19 +239,36 @@ class TestCanaries:
         for place, changes in (
             ("database", {"DATABASE_URL": f"postgres://postgres:{CANARIES['database']}@127.0.0.1:1/x"}),
             ("database", {"DATABASE_URL": f"mysql://postgres:{CANARIES['database']}@127.0.0.1:1/x"}),
+            ("database", {"DATABASE_URL": f"postgres://postgres:{CANARIES['database']}/2@127.0.0.1:1/x"}),
+            ("redis", {"REDIS_URL": f"redis://:{CANARIES['redis']}/2@127.0.0.1:1/0"}),
+            ("redis", {"REDIS_URL": f"mq://:{CANARIES['redis']}@127.0.0.1:1/0"}),
             ("encryption-key", {"ENCRYPTION_KEYS": CANARIES["encryption-key"][:-5]}),
         ):
             said = failing_command(stack, **changes)
             assert hits(said) == set(), (place, said)
-        stack.redis.stop()
-        stack.postgresql.stop()
-        answer = stack.call("GET", "/api/v1/whoami")
-        page = requests.get(f"http://127.0.0.1:{stack.port}/admin/login/", timeout=20).text
+        with without_servers(stack):
+            answer = stack.call("GET", "/api/v1/whoami")
+            page = requests.get(f"http://127.0.0.1:{stack.port}/admin/login/", timeout=20).text
 
-        assert answer.status == 503
-        assert hits(json.dumps(answer.json) + page) == set()
-        wait_until(lambda: "127.0.0.1" in stack.log("worker"), timeout=20, what="the worker's complaint")
-        assert hits(of_the_logs(stack)) == set()
+            assert answer.status == 503
+            assert hits(json.dumps(answer.json) + page) == set()
+            wait_until(lambda: "127.0.0.1" in stack.log("worker"), timeout=20, what="the worker's complaint")
+            assert hits(of_the_logs(stack)) == set()
+
+
+@contextmanager
+def without_servers(stack: Stack) -> Iterator[None]:
+    """Stop database and Redis for the length of the block, and wait until all is well again."""
+    stack.redis.stop()
+    stack.postgresql.stop()
+    try:
+        yield
+    finally:
+        stack.postgresql.start()
+        stack.redis.start()
+        stack.redis.configure("requirepass", CANARIES["redis"])
+        ready = f"http://127.0.0.1:{stack.port}/readyz"
+        wait_until(lambda: requests.get(ready, timeout=20).ok, timeout=30, what="the service")
 
 
 def failing_command(stack: Stack, **changes: str) -> str:
