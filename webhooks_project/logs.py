@@ -6,9 +6,13 @@ A line of a request carries the request's id, and no line carries what is secret
 import io
 import json
 import logging
+import logging.config
+import re
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from django.conf import settings
 
 from deliveries import request_ids
 from webhooks_project.redaction import redact, redact_value
@@ -22,6 +26,9 @@ _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) 
     "asctime",
     "taskName",
 }
+
+# From the first mark of a quotation to the end.
+_QUOTED = re.compile(r"""["'].*""", re.DOTALL)
 
 
 class JsonFormatter(logging.Formatter):
@@ -58,6 +65,29 @@ class PlainFormatter(logging.Formatter):
         """Return the line, with the request's id at its end."""
         line, request_id = super().formatMessage(record), request_ids.current()
         return f"{line} [{request_id}]" if request_id else line
+
+
+def take_over_gunicorn() -> None:
+    """Have gunicorn's own lines look like ours, and hide what ours hide. They go where they went before.
+
+    Gunicorn gives its loggers handlers of their own at start, and anew when it reads its configuration again.
+    """
+    kind = settings.LOGGING["handlers"]["stderr"]["formatter"]
+    maker = logging.config.DictConfigurator(settings.LOGGING)
+    for name in ("gunicorn.error", "gunicorn.access"):
+        log = logging.getLogger(name)
+        if _without_what_was_sent not in log.filters:
+            log.addFilter(_without_what_was_sent)
+        for handler in log.handlers:
+            # From a copy, because making one takes it apart.
+            handler.setFormatter(maker.configure_formatter(dict(settings.LOGGING["formatters"][kind])))
+
+
+def _without_what_was_sent(record: logging.LogRecord) -> bool:
+    """Cut what was sent out of the line about a request that is none: no pattern knows a secret there."""
+    if str(record.msg).startswith("Invalid request from ip="):
+        record.msg = _QUOTED.sub("...", str(record.msg))
+    return True
 
 
 class _Lossy(io.FileIO):

@@ -285,7 +285,7 @@ WEBHOOKS_METRICS_TOKEN = env.text("WEBHOOKS_METRICS_TOKEN")
 
 # --- Logs -------------------------------------------------------------------------------------------------
 
-LOGGING = {
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {

@@ -10,7 +10,7 @@ from django.conf import settings
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from deliveries.checks import is_local
-from webhooks_project import patience
+from webhooks_project import logs, patience
 from webhooks_project.patience import PatientSocket
 
 
@@ -19,6 +19,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     Gunicorn's own wait for as long as a client likes. Connections without TLS only: the proxy speaks that.
     """
+
+    @classmethod
+    def setup(cls) -> None:
+        """Take over gunicorn's log. Called at start and when gunicorn reads its configuration again."""
+        logs.take_over_gunicorn()
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:

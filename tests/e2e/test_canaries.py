@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import secrets
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,8 +106,17 @@ def send_everything(stack: Stack) -> str:
         requests.get(f"{url}/api/v1/whoami?token={quote(value)}", headers=cookie, timeout=20)
         requests.post(f"{url}/api/v1/events", data=value, headers={"Authorization": f"Bearer {key}",
                       "Content-Type": "application/json"}, timeout=20)  # fmt: skip
+        for line in (f"Authorization Bearer {value}", f"X-Api-Key {value}", f"Cookie: {value}\0"):
+            send_malformed(stack.port, line)
     seen += look_around(stack, url)
     return "\n".join(seen)
+
+
+def send_malformed(port: int, line: str) -> None:
+    """Send what no server can read, with a line in the place of a header."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(f"GET /api/v1/whoami HTTP/1.1\r\nHost: localhost\r\n{line}\r\n\r\n".encode())
+        assert b" 400 " in connection.recv(65_536)
 
 
 def look_around(stack: Stack, url: str) -> list[str]:
@@ -210,6 +220,8 @@ class TestCanaries:
 
         assert {where: names for where, names in found.items() if names} == {}
         assert "DEBUG" in of_the_logs(stack)
+        refused = [line for line in stack.log("web").splitlines() if "Invalid HTTP Header" in line]
+        assert {json.loads(line)["logger"] for line in refused} == {"gunicorn.error"}
 
     @pytest.mark.parametrize("kind", ["pickle", "yaml"])
     def test_messages_that_are_no_json_run_nothing(self, stack: Stack, kind: str) -> None:
