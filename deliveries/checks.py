@@ -122,6 +122,14 @@ def debug_stays_at_home(**kwargs: Any) -> list[CheckMessage]:
                 id="deliveries.E003",
             )
         ]
+    # Its static files stand before the middleware that refuses other machines.
+    if settings.DEBUG and sys.argv[1:2] == ["runserver"]:
+        named = (each.rpartition(":")[0] for each in sys.argv[2:] if not each.startswith("-"))
+        binds = [bind for bind in named if bind and not is_local(bind)]
+        if binds:
+            words = f"DEBUG is on and runserver is to listen on {', '.join(binds)}."
+            hint = "Set DEBUG=false, or have it listen on 127.0.0.1."
+            return [Error(words, hint=hint, id="deliveries.E003")]
     return []
 
 

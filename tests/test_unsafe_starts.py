@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 from django.core.checks import CheckMessage, run_checks
+from django.test import Client
 
 from deliveries import checks
 from tests.servers.process import free_port
@@ -124,6 +125,23 @@ class TestRules:
         monkeypatch.setattr(sys, "argv", ["manage.py", "deliver"])
         assert [message.id for message in said()] == ["deliveries.W004"]
 
+    @pytest.mark.parametrize(
+        ("words", "ids"),
+        [
+            (["0.0.0.0:8000", "--noreload"], ["deliveries.E003"]),
+            (["[::]:8000"], ["deliveries.E003"]),
+            (["8000"], []),
+            (["127.0.0.1:8000"], []),
+        ],
+    )
+    def test_keep_debug_pages_of_django_s_server_at_home(
+        self, words: list[str], ids: list[str], settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.DEBUG, settings.ALLOWED_HOSTS = True, HERE
+        monkeypatch.setattr(sys, "argv", ["manage.py", "runserver", *words])
+
+        assert [message.id for message in said()] == ids
+
     def test_show_no_key(self, settings: Any) -> None:
         settings.SECRET_KEY = "canary-7f3a"
         settings.ENCRYPTION_KEYS = [OLD_EXAMPLE]
@@ -200,6 +218,35 @@ def start(command: list[str], **environment: str) -> "subprocess.CompletedProces
         timeout=60,
         check=False,
     )
+
+
+class TestDebugPages:
+    """Of whatever serves us: gunicorn without our worker class knows nothing of where we may listen."""
+
+    @pytest.mark.parametrize(
+        ("surroundings", "status"),
+        [
+            ({"REMOTE_ADDR": "127.0.0.1"}, 404),
+            ({"REMOTE_ADDR": "::1"}, 404),
+            ({"REMOTE_ADDR": "192.0.2.7"}, 403),
+            ({"REMOTE_ADDR": ""}, 403),
+            ({"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "192.0.2.7"}, 403),
+        ],
+    )
+    def test_are_for_this_machine(
+        self, surroundings: dict[str, Any], status: int, client: Client, settings: Any
+    ) -> None:
+        settings.DEBUG = True
+
+        answer = client.get("/no/such/page", secure=True, **surroundings)
+
+        assert answer.status_code == status
+        assert (b"DEBUG is on" in answer.content) == (status == 403)
+
+    def test_off_leave_everybody_in(self, client: Client, settings: Any) -> None:
+        settings.DEBUG = False
+
+        assert client.get("/no/such/page", secure=True, REMOTE_ADDR="192.0.2.7").status_code == 404
 
 
 @pytest.mark.slow

@@ -41,6 +41,7 @@ INSTALLED_APPS = [
     "deliveries",
 ]
 MIDDLEWARE = [
+    "webhooks_project.debug_at_home.DebugAtHomeMiddleware",
     "webhooks_project.request_ids.RequestIdMiddleware",
     "deliveries.probes.middleware.ProbeMiddleware",
     "webhooks_project.policies.PolicyMiddleware",

@@ -53,7 +53,7 @@ def _metrics(request: HttpRequest) -> HttpResponse:
     if token and not _carries(request, token):
         sentence = "Send WEBHOOKS_METRICS_TOKEN as a bearer token."
         return _refusal(401, sentence, **{"WWW-Authenticate": "Bearer"})
-    if not token and not _comes_from_here(request):
+    if not token and not comes_from_here(request):
         sentence = "Without WEBHOOKS_METRICS_TOKEN the metrics are shown to this machine alone."
         return _refusal(404, sentence)
     return HttpResponse(exposition.expose(), content_type=exposition.CONTENT_TYPE)
@@ -64,7 +64,8 @@ def _carries(request: HttpRequest, token: str) -> bool:
     return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
 
 
-def _comes_from_here(request: HttpRequest) -> bool:
+def comes_from_here(request: HttpRequest) -> bool:
+    """Tell whether a request was sent on this machine, and by no proxy that passed it on."""
     try:
         address = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
     except ValueError:
