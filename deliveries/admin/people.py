@@ -4,7 +4,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from deliveries.admin.tables import Table
@@ -28,11 +29,19 @@ class PersonAdmin(UserAdmin[User], Table[User]):
         fields = super().get_readonly_fields(request, obj)
         return fields if request.user.is_superuser else (*fields, *POWERS)
 
+    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
+        """Offer, and take, only groups that are no more than who gives them."""
+        if db_field.name == "groups" and not request.user.is_superuser:
+            kwargs["queryset"] = Group.objects.exclude(permissions__in=_beyond(request.user))
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Leave superusers, and so their passwords, to superusers."""
-        return super().has_change_permission(request, obj) and (
-            obj is None or not obj.is_superuser or request.user.is_superuser
-        )
+        """Leave those who have more, and so their passwords, to others who have as much."""
+        return super().has_change_permission(request, obj) and not _has_more(obj, request.user)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Leave those who have more."""
+        return super().has_delete_permission(request, obj) and not _has_more(obj, request.user)
 
 
 @admin.register(Group)
@@ -41,3 +50,39 @@ class PeopleGroupAdmin(GroupAdmin, Table[Group]):
 
     search_fields = ("name",)
     searched_in_parts = ("name",)
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
+        """Offer, and take, only permissions that who writes them has."""
+        if db_field.name == "permissions" and not request.user.is_superuser:
+            kwargs["queryset"] = Permission.objects.exclude(pk__in=_beyond(request.user))
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        """Leave groups with more to others who have as much."""
+        return super().has_change_permission(request, obj) and not _is_more(obj, request.user)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        """Leave groups with more."""
+        return super().has_delete_permission(request, obj) and not _is_more(obj, request.user)
+
+
+def _of(person: Any) -> QuerySet[Permission]:
+    """Return what somebody has, also while they are inactive: they may be made active again."""
+    return Permission.objects.filter(Q(group__user=person) | Q(user=person))
+
+
+def _beyond(editor: Any) -> QuerySet[Permission]:
+    """Return what somebody who is no superuser has not."""
+    return Permission.objects.exclude(pk__in=_of(editor).values("pk"))
+
+
+def _has_more(person: User | None, editor: Any) -> bool:
+    if person is None or editor.is_superuser:
+        return False
+    return person.is_superuser or _of(person).filter(pk__in=_beyond(editor).values("pk")).exists()
+
+
+def _is_more(group: Group | None, editor: Any) -> bool:
+    if group is None or editor.is_superuser:
+        return False
+    return group.permissions.filter(pk__in=_beyond(editor).values("pk")).exists()

@@ -262,6 +262,83 @@ class TestPeople:
         root.refresh_from_db()
         assert (root.is_active, root.password) == (True, password)
 
+    @pytest.fixture
+    def stronger(self) -> Group:
+        """A group a superuser made, with something that Admin has not."""
+        group = Group.objects.create(name="Owner")
+        group.permissions.set([Permission.objects.get(codename="delete_user")])
+        return group
+
+    def test_get_only_groups_that_are_no_more_than_who_gives_them(
+        self, admin: Client, stronger: Group
+    ) -> None:
+        me = User.objects.get(username="somebody")
+        page = reverse("admin:auth_user_change", args=[me.pk])
+
+        offered = {name for _, name in admin.get(page).context["adminform"].form.fields["groups"].choices}
+        self.change(admin, me, is_staff="on", is_active="on", groups=[stronger.pk])
+
+        assert offered == set(GROUPS)
+        assert [group.name for group in me.groups.all()] == ["Admin"]
+
+    @pytest.mark.parametrize("active", [True, False])
+    @pytest.mark.parametrize("by", ["group", "permission"])
+    def test_who_have_more_are_left_alone(
+        self, admin: Client, stronger: Group, by: str, active: bool
+    ) -> None:
+        owner = User.objects.create(username="owner", password="!", is_staff=True, is_active=active)
+        if by == "group":
+            owner.groups.add(stronger)
+        else:
+            owner.user_permissions.set(stronger.permissions.all())
+
+        assert self.change(admin, owner, is_staff="on", is_active="on") == 403
+        page = reverse("admin:auth_user_password_change", args=[owner.pk])
+        new = {"password1": "ours-now-12345", "password2": "ours-now-12345"}
+        assert admin.post(page, new).status_code == 403
+        owner.refresh_from_db()
+        assert (owner.is_active, owner.password) == (active, "!")
+
+    def test_who_have_as_much_are_not(self, admin: Client) -> None:
+        peer = somebody_in("Admin", "peer")
+
+        assert self.change(admin, peer, is_staff="on") == 302
+
+    def test_are_deleted_by_nobody_who_has_less(self, admin: Client) -> None:
+        me = User.objects.get(username="somebody")
+        me.user_permissions.add(Permission.objects.get(codename="delete_user"))
+        root = User.objects.create(username="root", password="!", is_superuser=True)
+
+        assert (
+            admin.post(reverse("admin:auth_user_delete", args=[root.pk]), {"post": "yes"}).status_code == 403
+        )
+        admin.post(
+            reverse("admin:auth_user_changelist"),
+            {"action": "delete_selected", "_selected_action": [str(root.pk)], "post": "yes"},
+        )
+
+        assert User.objects.filter(pk=root.pk).exists()
+
+    def test_write_no_more_into_a_group_than_they_have(self, admin: Client, stronger: Group) -> None:
+        me = User.objects.get(username="somebody")
+        me.user_permissions.add(Permission.objects.get(codename="change_group"))
+        mine = Group.objects.get(name="Admin")
+        power = Permission.objects.get(codename="delete_user")
+
+        page = reverse("admin:auth_group_change", args=[mine.pk])
+        admin.post(page, {"name": "Admin", "permissions": [power.pk]})
+        other = admin.post(reverse("admin:auth_group_change", args=[stronger.pk]), {"name": "Mine"})
+
+        assert power not in mine.permissions.all()
+        assert other.status_code == 403
+
+    def test_get_every_group_from_a_superuser(self, console: Client, stronger: Group) -> None:
+        new = User.objects.create(username="grace", password="!")
+
+        self.change(console, new, groups=[stronger.pk])
+
+        assert new.groups.get() == stronger
+
     def test_are_found_nowhere_by_a_nul(self, console: Client) -> None:
         for page in ("auth_user", "auth_group", "axes_accesslog", "axes_accessattempt"):
             assert console.get(reverse(f"admin:{page}_changelist"), {"q": "\0"}).status_code == 200
