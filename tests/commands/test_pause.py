@@ -6,7 +6,8 @@ import pytest
 from django.core.management import CommandError
 
 from deliveries import clock
-from deliveries.models import Pause
+from deliveries.models import EventType, Pause
+from deliveries.services import webhooks
 from tests import builders
 from tests.commands.conftest import Run
 
@@ -23,21 +24,56 @@ class TestPause:
         assert (pause.webhook, pause.account, pause.by) == (webhook, webhook.account, "manage.py pause")
         assert pause.until - pause.created_at == timedelta(hours=2)
         assert said.stdout == (
-            f"Paused until {pause.until:%Y-%m-%d %H:%M:%S} UTC. "
+            f"Paused until {pause.until:%Y-%m-%d %H:%M:%S} UTC: 1 webhook. "
             f"To end it before: manage.py resume {pause.pk}\n"
         )
 
     @pytest.mark.parametrize("event_type", ["", "call.ended"])
     def test_keeps_an_account_or_a_type_of_it_back(self, run: Run, event_type: str) -> None:
         account = builders.an_account(name="Harbour")
+        EventType.objects.get_or_create(pk="call.ended", defaults={"label": "Call ended"})
         until = clock.now() + timedelta(days=1)
 
         of_type = ["--event-type", event_type] if event_type else []
-        run("pause", "--account", "Harbour", *of_type, "--until", until.isoformat(), *WHY)
+        said = run("pause", "--account", "Harbour", *of_type, "--until", until.isoformat(), *WHY)
 
         pause = Pause.objects.get()
         assert (pause.account, pause.webhook, pause.event_type) == (account, None, event_type)
         assert pause.until == until
+        assert said.stderr == ""
+
+    @pytest.mark.parametrize(
+        ("of_type", "covered"), [([], "3 webhooks"), (["--event-type", "call.ended"], "2 webhooks")]
+    )
+    def test_says_how_many_webhooks_it_covers(self, run: Run, of_type: list[str], covered: str) -> None:
+        EventType.objects.get_or_create(pk="call.ended", defaults={"label": "Call ended"})
+        account = builders.an_account(name="Harbour")
+        for events in (["*"], ["call.*"], ["message.sent"]):
+            builders.a_webhook(account, events=events)
+        gone = builders.a_webhook(account)
+        webhooks.delete(gone, by="a test", now=builders.NOW)
+        builders.a_webhook()
+
+        said = run("pause", "--account", "Harbour", *of_type, "--for", "2h", *WHY)
+
+        assert f" UTC: {covered}. To end it" in said.stdout
+
+    def test_refuses_a_type_the_account_cannot_publish(self, run: Run) -> None:
+        builders.an_account(name="Harbour", open_event_types=False)
+
+        with pytest.raises(CommandError, match=r"no event type nosuch\.type\. Nothing was paused"):
+            run("pause", "--account", "Harbour", "--event-type", "nosuch.type", "--for", "2h", *WHY)
+
+        assert not Pause.objects.exists()
+
+    def test_wonders_at_a_type_nobody_knows(self, run: Run) -> None:
+        builders.an_account(name="Harbour", open_event_types=True)
+
+        said = run("pause", "--account", "Harbour", "--event-type", "nosuch.type", "--for", "2h", *WHY)
+
+        assert "is it mistyped?" in said.stderr
+        assert " UTC: no webhook. To end it" in said.stdout
+        assert Pause.objects.exists()
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deliveries import clock
 from deliveries.management import accounts, arguments
-from deliveries.models import Account, Webhook
+from deliveries.models import Account, EventType, Pause, Webhook
+from deliveries.models.event import TYPE_FORM
 from deliveries.services import pausing
 
 
@@ -52,6 +53,8 @@ class Command(BaseCommand):
         owner = _owner(webhook) if webhook else accounts.find(str(account))
         if owner is None:
             raise CommandError(f"There is no {f'webhook {webhook}' if webhook else f'account {account}'}.")
+        if TYPE_FORM.fullmatch(event_type):
+            self._wonder(event_type, owner)
         try:
             pause = pausing.pause(
                 account=owner,
@@ -67,8 +70,33 @@ class Command(BaseCommand):
                 " ".join(text for found in error.problems.values() for text in found)
             ) from error
         return (
-            f"Paused until {pause.until:%Y-%m-%d %H:%M:%S} UTC. To end it before: manage.py resume {pause.pk}"
+            f"Paused until {pause.until:%Y-%m-%d %H:%M:%S} UTC: {_covered(pause)}. "
+            f"To end it before: manage.py resume {pause.pk}"
         )
+
+    def _wonder(self, event_type: str, owner: Account) -> None:
+        """Name a type the catalogue has not, which may be mistyped.
+
+        :raises CommandError: when the account publishes no others.
+        """
+        if EventType.objects.filter(pk=event_type).exists():
+            return
+        unknown = f"The catalogue has no event type {event_type}."
+        if not owner.open_event_types:
+            raise CommandError(f"{unknown} Nothing was paused.")
+        self.stderr.write(f"{unknown} The account may publish it all the same; is it mistyped?")
+
+
+def _covered(pause: Pause) -> str:
+    """Return how many webhooks the pause keeps something back from: no webhook, 1 webhook, 2 webhooks."""
+    if pause.webhook_id:
+        return "1 webhook"
+    webhooks = pause.account.webhooks.existing()
+    if pause.event_type:
+        count = sum(webhook.wants(pause.event_type) for webhook in webhooks)
+    else:
+        count = webhooks.count()
+    return f"{count or 'no'} webhook{'' if count < 2 else 's'}"
 
 
 def _owner(webhook_id: UUID) -> Account | None:
