@@ -60,6 +60,7 @@ def _connect(address: str, port: int, call: Call) -> DeadlineSocket:
     try:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(min(CONNECT_LIMIT, _time_left(call)))
+        _check_route(connection.family, address, port, call)
         connection.connect((address, port))
         _check_ends(connection, address, call)
     except OSError as error:
@@ -71,18 +72,44 @@ def _connect(address: str, port: int, call: Call) -> DeadlineSocket:
     return connection
 
 
+def _check_route(family: int, address: str, port: int, call: Call) -> None:
+    """Make sure, before anything is sent, that the address does not lead to this very machine.
+
+    Once connected it is too late: an open port would be told from a closed one by its reason.
+
+    :raises TransportError: BLOCKED_ADDRESS.
+    """
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            # Over UDP this sends no packet: the kernel settles which address it would send from.
+            probe.connect((address, port))
+            source = probe.getsockname()[0]
+    except OSError:
+        return  # no route, perhaps: connecting will tell, and `_check_ends` looks again
+    _check_source(source, address, call)
+
+
 def _check_ends(connection: socket.socket, address: str, call: Call) -> None:
     """Make sure that we are connected to the address that was checked, and not to this very machine.
+
+    :raises TransportError: BLOCKED_ADDRESS.
+    """
+    if addresses.as_address(connection.getpeername()[0]) != addresses.as_address(address):
+        raise TransportError(Reason.BLOCKED_ADDRESS)
+    _check_source(connection.getsockname()[0], address, call)
+
+
+def _check_source(source: str, address: str, call: Call) -> None:
+    """Make sure that what leads to an address does not begin there.
 
     A public address of our own is let pass by any table, and leads behind our own firewall.
 
     :raises TransportError: BLOCKED_ADDRESS.
     """
-    peer = addresses.as_address(connection.getpeername()[0])
-    own = addresses.as_address(connection.getsockname()[0])
-    if peer is None or peer != addresses.as_address(address):
-        raise TransportError(Reason.BLOCKED_ADDRESS)
-    if peer == own and not call.policy.allows_expressly(peer):
+    target = addresses.as_address(address)
+    if target is None or (
+        target == addresses.as_address(source) and not call.policy.allows_expressly(target)
+    ):
         raise TransportError(Reason.BLOCKED_ADDRESS)
 
 

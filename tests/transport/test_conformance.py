@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+import deliveries.addresses
 from deliveries.addresses import AddressPolicy, Origin
 from deliveries.reasons import Reason
 from deliveries.transport import KEEP_LIMIT, Reply, Request, Transport
@@ -282,6 +283,22 @@ class TestTheGuard:
         reasons = {getattr(exchange.outcome, "reason", None) for exchange in exchanges}
         assert reasons <= {Reason.BLOCKED_ADDRESS, Reason.CONNECTION_TIMEOUT, Reason.CONNECTION_REFUSED}
         assert Reason.BLOCKED_ADDRESS in reasons
+        assert target.accepted == 0
+
+    @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+    def test_tells_nobody_which_ports_are_open_at_an_address_of_our_own(
+        self, make_sender: MakeSender, start: Start, monkeypatch: pytest.MonkeyPatch, address: str
+    ) -> None:
+        # Loopback stands for the public address this machine may have, which no table knows.
+        monkeypatch.setattr(deliveries.addresses, "_is_denied", lambda address: False)
+        target, closed = (start(hostile.answering(OK), address=address) for _ in range(2))
+        closed.stop()
+        sender = make_sender(PUBLIC, lookup=lambda name: [address])
+
+        reasons = sender.reasons([a_request(each.url(NAME)) for each in (target, closed)])
+
+        assert reasons == [Reason.BLOCKED_ADDRESS] * 2
+        # Not even a connection that is closed at once: a service may act on less.
         assert target.accepted == 0
 
     def test_connects_to_the_address_that_was_checked(self, make_sender: MakeSender, start: Start) -> None:
