@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 from zlib import crc32
 
-from django.db import Error, connection, transaction
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from deliveries import clock
@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 # One after the other, so that counting what is under way for a webhook and adding to it are one step.
 _CLAIM_LOCK = crc32(b"deliveries.claim")
+# The beginnings of PostgreSQL's codes: for what another moment mends, and for more than it can take at all.
+_BUSY = ("40", "55", "57014")
+_TOO_MUCH = "54"
 # By how much a process may be late in reading what it was told.
 _CLOSE = timedelta(seconds=2)
 
@@ -170,6 +173,23 @@ def claim_due(
         }
         cursor.execute(_CLAIM_SQLITE, {**values, "limit": limit, "share": share})
         return [(UUID(pk), UUID(webhook_id)) for pk, webhook_id in cursor.fetchall()]
+
+
+def is_away(error: Exception) -> bool:
+    """Tell whether it is the connection that failed, and not one statement on it."""
+    if not isinstance(error, OperationalError):
+        return isinstance(error, InterfaceError)
+    return not is_busy(error) and not _code(error).startswith(_TOO_MUCH)
+
+
+def is_busy(error: Exception) -> bool:
+    """Tell whether the moment was wrong: a deadlock, a lock not to be had, a statement that took too long."""
+    return isinstance(error, OperationalError) and _code(error).startswith(_BUSY)
+
+
+def _code(error: Exception) -> str:
+    """Return PostgreSQL's code of an error; nothing where it gave none."""
+    return getattr(error.__cause__, "sqlstate", None) or ""
 
 
 class ClockWasWrong(Exception):

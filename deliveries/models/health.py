@@ -58,6 +58,11 @@ class WebhookHealthQuerySet(models.QuerySet["WebhookHealth"]):
         """Keep those of the webhooks, locked, in the order in which everybody locks them."""
         return self.filter(pk__in=webhooks).select_for_update(of=("self",)).order_by("pk")
 
+    def free(self, webhooks: Collection[UUID]) -> set[UUID]:
+        """Return which of the webhooks nobody holds, locked."""
+        rows = self.filter(pk__in=webhooks).select_for_update(of=("self",), skip_locked=True).order_by("pk")
+        return set(rows.values_list("pk", flat=True))
+
     def holding_back(self, now: datetime) -> Self:
         """Keep those of webhooks for which something is held that no pause keeps back."""
         held = Delivery.objects.filter(webhook=OuterRef("pk"), status=Delivery.Status.HELD)

@@ -17,9 +17,10 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from deliveries.identifiers import new_id
-from deliveries.models import Delivery
+from deliveries.models import Delivery, databases
 from deliveries.reasons import Reason
-from deliveries.services import composing, egress, recording, tending, watchdog
+from deliveries.services import composing, egress, following, recording, tending, watchdog
+from deliveries.services.following import News
 from deliveries.services.heartbeats import Heart
 from deliveries.services.recording import Result
 from deliveries.transport import Request, Transport, TransportError
@@ -67,6 +68,7 @@ class Dispatcher:
         self._jitter = random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._under_way: dict[UUID, _Sent] = {}
         self._results: list[Result] = []
+        self._news: list[News] = []
         self._turns = 0
         self._after = UUID(int=0)
         # The token of a claim of which nothing has been sent yet.
@@ -166,15 +168,17 @@ class Dispatcher:
                 self._claim()
             self._collect(self._patience())
             self._record_if_due()
+            self._follow_up()
             self._beat()
 
     def _drain(self) -> None:
         deadline = self._stopped_at + settings.WEBHOOKS_DRAIN_TIMEOUT.total_seconds()
-        while (self._under_way or self._results) and time.monotonic() < deadline:
+        while (self._under_way or self._results or self._news) and time.monotonic() < deadline:
             self._turns += 1
             with self._going_on():
                 self._collect(RECORD_AFTER)
                 self._record_if_due()
+                self._follow_up()
                 self._beat()
         if self._under_way:
             # Their connections end with this process, so whoever comes next need not wait for the leases.
@@ -260,7 +264,8 @@ class Dispatcher:
         self._failures_in_a_row = 0
         self._after = claimed.last
         deliveries = claimed.deliveries
-        self._idle = not (deliveries or claimed.again or self._under_way or self._results)
+        left = self._under_way or self._results or self._news
+        self._idle = not (deliveries or claimed.again or left)
         if time.monotonic() - began > settings.WEBHOOKS_LEASE_GRACE.total_seconds() / 2:
             # The database was so slow that the leases may end before the results are written.
             self._give_back_what_went_wrong()
@@ -372,12 +377,30 @@ class Dispatcher:
             )
         self._failures_in_a_row = 0
         self._results = recorded.left
+        self._news += recorded.news
         self._record_at = time.monotonic() + RECORD_AFTER
         if recorded.left:
             # Somebody holds their rows; asking all the time would not make that shorter.
             self._resume_recording_at = self._record_at
         # What has been written no longer counts as under way for its webhook, which may have more waiting.
         self._claim_at = 0.0
+
+    def _follow_up(self) -> None:
+        """Do for the webhooks what follows from what was recorded."""
+        busy: list[News] = []
+        while self._news and time.monotonic() >= self._resume_at:
+            try:
+                following.follow(self._news[0], now=self._clock(), jitter=self._jitter)
+            except Exception as error:
+                if databases.is_away(error):
+                    self._news += busy
+                    raise
+                if databases.is_busy(error):
+                    busy.append(self._news[0])
+                else:
+                    logger.exception("A webhook was not followed up", extra={"event": "webhook.not_followed"})
+            del self._news[0]
+        self._news += busy
 
     def _beat(self) -> None:
         if time.monotonic() >= self._resume_at:

@@ -1,11 +1,12 @@
 """Following: what results mean for their webhooks. Circuits move, and what is gone or dead is turned off.
 
 After the results are written and in transactions of its own, because it locks webhooks first and deliveries
-after, as everybody does who changes a webhook.
+after, as everybody does who changes a webhook. What could not be done then is done a little later.
 """
 
 import random
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -18,25 +19,28 @@ from deliveries.models.health import Tally
 from deliveries.services import circuits, webhooks
 
 
-def follow(
-    healths: Sequence[WebhookHealth],
-    tallies: Mapping[UUID, Tally],
-    *,
-    gone: Collection[tuple[UUID, str]],
-    now: datetime,
-    jitter: random.Random,
-) -> None:
-    """Do for webhooks what follows from a batch of results.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class News:
+    """What a batch of results says about webhooks.
 
     :param healths: of all webhooks concerned, as they are after the batch.
+    :param tallies: what came of the attempts, by webhook.
     :param gone: the webhooks that answered 410, and the URLs at which they did.
     """
-    circuits.follow(healths, tallies, now=now, jitter=jitter)
-    for webhook_id, url in gone:
+
+    healths: Sequence[WebhookHealth]
+    tallies: Mapping[UUID, Tally]
+    gone: Collection[tuple[UUID, str]]
+
+
+def follow(news: News, *, now: datetime, jitter: random.Random) -> None:
+    """Do for webhooks what follows from a batch of results. Done twice, it is done once."""
+    circuits.follow(news.healths, news.tallies, now=now, jitter=jitter)
+    for webhook_id, url in news.gone:
         webhooks.disable(
             webhook_id, reason="The receiver answered 410 Gone.", url=url, by="The receiver", now=now
         )
-    for health in healths:
+    for health in news.healths:
         if _is_dead(health, now=now):
             _turn_off(health, now=now)
 

@@ -8,21 +8,20 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 
 from deliveries import circuits, retries
-from deliveries.models import Attempt, Delivery, Failure, TrafficMinute, WebhookHealth
+from deliveries.models import Attempt, Delivery, Failure, TrafficMinute, WebhookHealth, databases
 from deliveries.models.health import Tally
 from deliveries.reasons import Reason, describe
 from deliveries.retries import RetrySchedule
-from deliveries.services import composing, following
+from deliveries.services import composing
+from deliveries.services.following import News
 from deliveries.transport import Reply, Request, TransportError
 
 logger = logging.getLogger(__name__)
 
 GONE = 410
-# PostgreSQL's codes for a row that is more than it can take.
-_TOO_MUCH = "54"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,10 +62,12 @@ class Recorded:
 
     :param fenced: how many results of old claims changed nothing.
     :param left: the results that are to be tried again: somebody else holds their rows.
+    :param news: what follows for the webhooks, for `following.follow`.
     """
 
     fenced: int = 0
     left: list[Result] = field(default_factory=list)
+    news: list[News] = field(default_factory=list)
 
 
 def record(results: Sequence[Result], *, now: datetime, jitter: random.Random) -> Recorded:
@@ -77,7 +78,8 @@ def record(results: Sequence[Result], *, now: datetime, jitter: random.Random) -
     claim is dropped, and so is a result that was recorded before: recording twice is recording once.
 
     A result the database refuses is told apart by halving the batch, and written without what the receiver
-    sent; refused even so it is dropped, and its lease brings the delivery back.
+    sent; refused even so it is dropped, and its lease brings the delivery back. Where somebody holds rows or
+    tables for long, what can be written without them is, and the rest is left.
 
     :raises django.db.Error: when the database is away. What was not written is to be tried again.
     """
@@ -92,9 +94,12 @@ def _record_some(
     try:
         _record(results, recorded, now=now, jitter=jitter)
     except Exception as error:
-        # Whatever is wrong with one result must not keep the others from being written.
-        if _is_away(error):
+        if databases.is_away(error):
             raise
+        if databases.is_busy(error):
+            _record_what_is_free(results, recorded, now=now, jitter=jitter)
+            return
+        # Whatever is wrong with one result must not keep the others from being written.
         if len(results) == 1:
             _record_refused(results[0], error, recorded, now=now, jitter=jitter)
             return
@@ -103,40 +108,58 @@ def _record_some(
             _record_some(half, recorded, now=now, jitter=jitter)
 
 
+def _record_what_is_free(
+    results: Sequence[Result], recorded: Recorded, *, now: datetime, jitter: random.Random
+) -> None:
+    """Write what needs nothing that others hold: all of it or, where even that takes too long, a part.
+
+    Each try may take as long as a lock is waited for, and whoever records does nothing else meanwhile.
+    """
+    some = max(1, len(results) // 4)
+    for part, rest in ((results, ()), (results[:some], results[some:])):
+        try:
+            _record(part, recorded, now=now, jitter=jitter, waiting=False)
+        except Exception as error:
+            if databases.is_away(error):
+                raise
+        else:
+            recorded.left += rest
+            return
+    recorded.left += results
+
+
 def _record_refused(
     result: Result, error: Exception, recorded: Recorded, *, now: datetime, jitter: random.Random
 ) -> None:
-    if isinstance(error, OperationalError) and not _code(error).startswith(_TOO_MUCH):
-        # A lock or a deadlock: it is the moment that is wrong, not the result.
-        recorded.left.append(result)
-        return
     extra = {"event": "attempt.stripped", "delivery_id": result.delivery.pk}
     logger.error("Attempt recorded without the answer", extra=extra, exc_info=error)
     try:
         _record([_stripped(result)], recorded, now=now, jitter=jitter)
     except Exception as still:
-        if _is_away(still):
+        if databases.is_away(still):
             raise
         extra = {"event": "attempt.dropped", "delivery_id": result.delivery.pk}
         logger.exception("Attempt not recorded", extra=extra)
 
 
-def _is_away(error: Exception) -> bool:
-    """Tell whether it is the connection that failed, and not one statement on it."""
-    if not isinstance(error, OperationalError):
-        return isinstance(error, InterfaceError)
-    # PostgreSQL's codes: 40 a deadlock, 55 a lock not to be had, 57014 a statement that took too long.
-    return not _code(error).startswith(("40", "55", "57014", _TOO_MUCH))
+def _record(
+    results: Sequence[Result],
+    recorded: Recorded,
+    *,
+    now: datetime,
+    jitter: random.Random,
+    waiting: bool = True,
+) -> None:
+    """Write a batch in one transaction.
 
-
-def _code(error: Exception) -> str:
-    """Return PostgreSQL's code of an error; nothing where it gave none."""
-    return getattr(error.__cause__, "sqlstate", None) or ""
-
-
-def _record(results: Sequence[Result], recorded: Recorded, *, now: datetime, jitter: random.Random) -> None:
+    :param waiting: whether to wait for the health of webhooks that others hold; their results are left else.
+    """
     with transaction.atomic():
         counting, rows, held = _counting(results)
+        if not waiting:
+            free = WebhookHealth.objects.free({result.delivery.webhook_id for result in counting})
+            held += [result for result in counting if result.delivery.webhook_id not in free]
+            counting = [result for result in counting if result.delivery.webhook_id in free]
         Attempt.objects.bulk_create(_attempt(result, rows[result.delivery.pk]) for result in counting)
         succeeded = [result for result in counting if result.reason is None]
         failed = [result for result in counting if result.reason is not None]
@@ -153,14 +176,9 @@ def _record(results: Sequence[Result], recorded: Recorded, *, now: datetime, jit
         TrafficMinute.objects.add(_traffic(result, delays) for result in counting)
     recorded.fenced += len(results) - len(counting) - len(held)
     recorded.left += held
+    if counting:
+        recorded.news.append(News(healths=healths, tallies=tallies, gone=_gone(failed)))
     _log(failed, delays)
-    try:
-        following.follow(healths, tallies, gone=_gone(failed), now=now, jitter=jitter)
-    except Exception as error:
-        # The results are written; whatever is wrong here must not have them taken for refused.
-        if _is_away(error):
-            raise
-        logger.exception("A webhook was not followed up", extra={"event": "webhook.not_followed"})
 
 
 def _log(failed: Iterable[Result], delays: Container[UUID]) -> None:

@@ -2,10 +2,12 @@
 
 import random
 from collections import deque
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from deliveries.services import following, recording
+from deliveries.services.recording import Recorded, Result
 from deliveries.transport import Exchange, Reply, Request, TransportError
 
 Outcome = Reply | TransportError
@@ -57,3 +59,11 @@ class Steady(random.Random):
     def uniform(self, a: float, b: float) -> float:
         """Return the middle."""
         return (a + b) / 2
+
+
+def record_and_follow(results: Sequence[Result], *, now: datetime, jitter: random.Random) -> Recorded:
+    """Record, and do what follows for the webhooks, as the dispatcher does."""
+    recorded = recording.record(results, now=now, jitter=jitter)
+    for news in recorded.news:
+        following.follow(news, now=now, jitter=jitter)
+    return recorded

@@ -17,15 +17,15 @@ from deliveries.services import (
     composing,
     following,
     publishing,
-    recording,
     redelivery,
     tending,
     webhooks,
 )
+from deliveries.services.following import News
 from deliveries.services.recording import Result
 from deliveries.transport import Reply, TransportError
 from tests import builders
-from tests.services.fakes import Steady, a_reply
+from tests.services.fakes import Steady, a_reply, record_and_follow
 
 pytestmark = pytest.mark.django_db
 
@@ -38,7 +38,7 @@ Outcome = Reply | TransportError
 
 
 def record(deliveries: Sequence[Delivery], outcome: Outcome, *, now: datetime) -> None:
-    recording.record(
+    record_and_follow(
         [
             Result(
                 delivery=delivery,
@@ -664,7 +664,8 @@ class TestDisablingTheDead:
         webhooks.toggle(webhook, by="a test", now=now)
         webhooks.toggle(webhook, by="a test", now=now)
 
-        following.follow([seen], {seen.pk: Tally(failed=1)}, gone=(), now=now, jitter=Steady())
+        news = News(healths=[seen], tallies={seen.pk: Tally(failed=1)}, gone=())
+        following.follow(news, now=now, jitter=Steady())
 
         assert Webhook.objects.get().enabled
 

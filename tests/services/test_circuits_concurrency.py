@@ -17,11 +17,11 @@ from django.db.models import Sum
 from deliveries.models import Account, Delivery, Webhook, WebhookHealth
 from deliveries.models.health import Tally
 from deliveries.reasons import Reason
-from deliveries.services import composing, publishing, recording, redelivery, tending, webhooks
+from deliveries.services import composing, publishing, redelivery, tending, webhooks
 from deliveries.services.recording import Result
 from deliveries.transport import TransportError
 from tests import builders
-from tests.services.fakes import a_reply
+from tests.services.fakes import a_reply, record_and_follow
 from tests.somebody_else import holding
 from tests.waiting import wait_until
 
@@ -128,7 +128,7 @@ class _Bustle:
                 )
                 for delivery in claimed
             ]
-            recording.record(results, now=self.now(), jitter=chance)
+            record_and_follow(results, now=self.now(), jitter=chance)
             self.done += ["record"] * bool(results)
 
     def tend(self) -> None:
@@ -188,7 +188,7 @@ class TestLockOrder:
         others = WebhookHealth.objects.exclude(pk=first.pk)
 
         def record() -> None:
-            recording.record(results, now=now, jitter=random.Random(1))
+            record_and_follow(results, now=now, jitter=random.Random(1))
             connection.close()
 
         with ThreadPoolExecutor(1) as pool:

@@ -8,11 +8,11 @@ import pytest
 
 from deliveries.models import Attempt, Delivery, Pause, Webhook, WebhookHealth
 from deliveries.reasons import Reason
-from deliveries.services import circuits, composing, publishing, recording, tending, webhooks
+from deliveries.services import circuits, composing, publishing, tending, webhooks
 from deliveries.services.recording import Result
 from deliveries.transport import Reply, TransportError
 from tests import builders
-from tests.services.fakes import a_reply
+from tests.services.fakes import a_reply, record_and_follow
 
 pytestmark = pytest.mark.django_db
 
@@ -57,7 +57,7 @@ class _World:
                 duration=timedelta(0),
                 outcome=outcome,
             )
-            recording.record([result], now=self.now, jitter=self.chance)
+            record_and_follow([result], now=self.now, jitter=self.chance)
             after = Delivery.objects.get(pk=delivery.pk)
             if after.due_at is not None:
                 self.said_due[delivery.pk] = after.due_at

@@ -12,7 +12,7 @@ from deliveries import secrets
 from deliveries.models import Attempt, Delivery, Failure, Webhook
 from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.reasons import Reason
-from deliveries.services import dispatching, publishing, recording
+from deliveries.services import dispatching, publishing, recording, webhooks
 from deliveries.services.dispatching import Dispatcher
 from deliveries.transport import Request, TransportError
 from tests import builders
@@ -277,6 +277,22 @@ class TestDatabaseTrouble:
 
         assert len(transport.sent) == 2
         assert set(Delivery.objects.values_list("status", flat=True)) == {Delivery.Status.SUCCEEDED}
+
+    def test_does_later_what_follows_for_a_webhook(
+        self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None
+    ) -> None:
+        """The result is written, and is not to be taken for one of an old claim."""
+        delivery = builders.a_delivery()
+        failing_first(monkeypatch, webhooks, "disable", times=2)
+        dispatcher = Dispatcher(
+            transport=FakeTransport(lambda request: a_reply(410)), clock=lambda: builders.NOW
+        )
+
+        assert dispatcher.run_until_idle(budget=5 * SECONDS)
+
+        assert not Webhook.objects.get().enabled
+        assert Attempt.objects.get().delivery == delivery
+        assert (dispatcher._heart.worker.recorded, dispatcher._heart.worker.fenced) == (1, 0)
 
     def test_goes_on_after_an_outage_of_any_length(
         self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None

@@ -17,7 +17,7 @@ from deliveries.services.dispatching import Dispatcher
 from deliveries.services.recording import Result
 from deliveries.transport import KEEP_LIMIT, Reply, RequestsTransport, TransportError
 from tests import builders
-from tests.services.fakes import a_reply
+from tests.services.fakes import a_reply, record_and_follow
 from tests.transport import hostile
 from tests.transport.conftest import LOOPBACK, PLENTY, a_request
 from tests.transport.hostile import OK, OK_HEAD
@@ -93,7 +93,7 @@ def record_among_99(outcome: Reply | TransportError) -> tuple[Delivery, recordin
         )
         for number, delivery in enumerate(builders.claim(builders.NOW))
     ]
-    recorded = recording.record(results, now=builders.NOW, jitter=random.Random(1))
+    recorded = record_and_follow(results, now=builders.NOW, jitter=random.Random(1))
     poisoned = results[37].delivery
     others = Attempt.objects.exclude(delivery=poisoned)
     assert others.filter(succeeded=True, response_body=b'{"received":true}').count() == 99

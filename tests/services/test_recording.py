@@ -1,9 +1,11 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import DatabaseError, DataError, OperationalError
+from django.db import DatabaseError, DataError, OperationalError, connection, connections
 
 from deliveries.models import Attempt, Delivery, Failure, Webhook, WebhookHealth
 from deliveries.reasons import Reason
@@ -11,7 +13,7 @@ from deliveries.services import composing, recording, redelivery, webhooks
 from deliveries.services.recording import Result
 from deliveries.transport import Reply, TransportError
 from tests import builders
-from tests.services.fakes import Steady, a_reply
+from tests.services.fakes import Steady, a_reply, record_and_follow
 from tests.somebody_else import holding
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +34,7 @@ def a_result(delivery: Delivery, outcome: Reply | TransportError, *, at: datetim
 
 def record(*results: Result, now: datetime = builders.NOW) -> int:
     """Record, and return how many results changed nothing."""
-    recorded = recording.record(results, now=now, jitter=Steady())
+    recorded = record_and_follow(results, now=now, jitter=Steady())
     assert recorded.left == []
     return recorded.fenced
 
@@ -336,6 +338,79 @@ class TestBadRow:
         assert stored(delivery).status == Delivery.Status.PENDING
 
 
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """Wait for a lock for a fifth of a second."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '200ms'")
+    yield
+    connection.close()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("impatient")
+class TestLock:
+    """Nothing else of the process moves while its dispatcher waits, so it waits once, not for each."""
+
+    def test_on_one_webhook_s_health_leaves_its_results_alone(self) -> None:
+        busy, *others = (builders.a_webhook() for _ in range(16))
+        for webhook in (busy, *others):
+            builders.a_delivery(webhook)
+        results = [a_result(delivery, a_reply()) for delivery in builders.claim(builders.NOW)]
+
+        with holding(WebhookHealth.objects.get(pk=busy.pk)), waits() as waited:
+            recorded = record_and_follow(results, now=builders.NOW, jitter=Steady())
+
+        assert waited == [1]
+        assert [result.delivery.webhook_id for result in recorded.left] == [busy.pk]
+        assert (recorded.fenced, Attempt.objects.count()) == (0, 15)
+        record(*recorded.left)
+        assert Attempt.objects.count() == 16
+
+    def test_on_a_table_leaves_all_of_them(self) -> None:
+        builders.a_backlog(builders.a_webhook(max_in_flight=32), 32)
+        results = [a_result(delivery, a_reply()) for delivery in builders.claim(builders.NOW)]
+
+        with locking("deliveries_attempt"), waits() as waited:
+            recorded = record_and_follow(results, now=builders.NOW, jitter=Steady())
+
+        assert waited[0] <= 3
+        assert (recorded.left, recorded.fenced, recorded.news) == (results, 0, [])
+        record(*recorded.left)
+        assert Delivery.objects.filter(status=Delivery.Status.SUCCEEDED).count() == 32
+
+
+@contextmanager
+def waits() -> Iterator[list[int]]:
+    """Count the statements that wait for a lock in vain."""
+    waited = [0]
+
+    def count(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        try:
+            return execute(sql, params, many, context)
+        except OperationalError:
+            waited[0] += 1
+            raise
+
+    with connection.execute_wrapper(count):
+        yield waited
+
+
+@contextmanager
+def locking(table: str) -> Iterator[None]:
+    """Have somebody else hold a table."""
+    other = connections.create_connection("default")
+    other.set_autocommit(False)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {table}")
+        yield
+    finally:
+        other.rollback()
+        other.close()
+
+
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 class TestHeldRow:
@@ -344,7 +419,7 @@ class TestHeldRow:
         results = [a_result(held, a_reply()), a_result(free, a_reply())]
 
         with holding(held):
-            recorded = recording.record(results, now=builders.NOW, jitter=Steady())
+            recorded = record_and_follow(results, now=builders.NOW, jitter=Steady())
 
         assert (recorded.fenced, recorded.left) == (0, results[:1])
         assert stored(free).status == Delivery.Status.SUCCEEDED

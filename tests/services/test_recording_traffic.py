@@ -14,12 +14,12 @@ from django.test.utils import CaptureQueriesContext
 from deliveries.models import Account, Attempt, Delivery, TrafficMinute, Webhook
 from deliveries.models.traffic import TrafficQuerySet
 from deliveries.reasons import Reason
-from deliveries.services import composing, recording, redelivery, statistics
+from deliveries.services import composing, redelivery, statistics
 from deliveries.services.recording import Result
 from deliveries.services.statistics import Period
 from deliveries.transport import Reply, TransportError
 from tests import builders
-from tests.services.fakes import a_reply
+from tests.services.fakes import a_reply, record_and_follow
 
 TIMEOUT = TransportError(Reason.CONNECTION_TIMEOUT)
 
@@ -39,7 +39,7 @@ def a_result(
 
 
 def record(*results: Result, now: datetime = builders.NOW) -> None:
-    recorded = recording.record(results, now=now, jitter=random.Random(1))
+    recorded = record_and_follow(results, now=now, jitter=random.Random(1))
     assert recorded.left == []
 
 
@@ -233,7 +233,7 @@ class TestTogether:
             def run() -> None:
                 left = list(mine)
                 while left:
-                    recorded = recording.record(left[:20], now=builders.NOW, jitter=random.Random(1))
+                    recorded = record_and_follow(left[:20], now=builders.NOW, jitter=random.Random(1))
                     left = recorded.left + left[20:]
 
             return run
