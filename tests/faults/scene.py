@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from deliveries import signing
-from tests.faults import controller, footprint
+from tests.faults import controller, footprint, measures
 from tests.faults.controller import Order, Published
 from tests.faults.figures import Figures
 from tests.faults.footprint import Footprint
@@ -376,15 +376,20 @@ class Scene:
         pids = [pid for worker in self.alive() for pid in footprint.family(worker.pid)]
         return {pid: found for pid in pids if (found := footprint.of(pid)) is not None}
 
-    def figure(self, row: str, *, case: str = "", passed: bool, **measured: Any) -> None:
+    def figure(
+        self, row: str, *, case: str = "", passed: bool, baseline: float | None = None, **measured: Any
+    ) -> None:
         """Report a row of the issue's table and assert that its goal was reached.
 
         :param row: a key of `figures.ROWS`.
         :param case: which part of the row, where it has several.
+        :param baseline: seconds the same took while nothing was wrong, where the goal is a ratio to it.
         :param measured: what was measured, by name: `lost=0`.
         """
-        self.figures.add(row, case=case, passed=passed, measured=measured, long=self.size.long)
-        assert passed, f"{row} {case}: {measured}"
+        objection = measures.objection(baseline)
+        reached = passed and not objection
+        self.figures.add(row, case=case, passed=reached, measured=measured, long=self.size.long)
+        assert reached, f"{row} {case}: {objection} {measured}"
 
     def end(self) -> None:
         """End every process and proxy."""

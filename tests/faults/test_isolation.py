@@ -88,6 +88,7 @@ class TestBackAgain:
         quiet, busy = (percentile(took(scene, each), 0.95) for each in (before, meanwhile))
         scene.figure(
             "held",
+            baseline=quiet,
             passed=by_statement >= 0.8 * len(early.acknowledged)
             and size >= 100
             and probes == 1
@@ -132,6 +133,7 @@ class TestHanging:
         bound = scene.size.pick(short=quiet + 1.0, long=quiet * 1.1)
         scene.figure(
             "one-hangs",
+            baseline=quiet,
             passed=busy <= bound and scene.lost() == 0,
             others_p99=round(busy, 3),
             others_p99_before=round(quiet, 3),
@@ -179,6 +181,7 @@ class TestSlowWithMuchTraffic:
         scene.figure(
             "one-slow",
             case=protection,
+            baseline=quiet,
             passed=at_once <= most and busy < max(2 * quiet, quiet + noise) and scene.lost() == 0,
             at_once=at_once,
             others_p95=round(busy, 3),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -281,7 +282,7 @@ def report(
     case: str = "",
     passed: bool = True,
     within: float = AGAIN,
-    **measured: float | str,
+    **measured: Any,
 ) -> None:
     """Report a figure; whatever the fault, nothing is lost and publishers hear 503 at worst.
 

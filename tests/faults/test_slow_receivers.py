@@ -102,6 +102,7 @@ class TestSlowReceivers:
         assert wrong == {}
         scene.figure(
             "slow-servers",
+            baseline=before,
             passed=len(attempts) == len(chosen) and not off and during < max(2 * before, before + noticeable),
             kinds=len({kind for kind, *_ in attempts}),
             attempts=len(attempts),
