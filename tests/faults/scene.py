@@ -158,8 +158,16 @@ class Scene:
         return worker
 
     def wait_for_workers(self) -> None:
-        """Wait until every worker that is alive has a dispatcher: before, a signal meets nobody."""
-        wait_until(lambda: all(map(_delivers, self.alive())), timeout=40, what="workers that are ready")
+        """Wait until every worker that is alive has a dispatcher: before, a signal meets nobody.
+
+        :raises AssertionError: none is alive, although some were started.
+        """
+        wait_until(self._ready, timeout=40, what="workers that are ready")
+
+    def _ready(self) -> bool:
+        alive = self.alive()
+        assert alive or not self.workers, "every worker has died"
+        return all(map(_delivers, alive))
 
     def alive(self) -> list["subprocess.Popen[bytes]"]:
         """Return the workers that run."""
