@@ -86,6 +86,7 @@ class Scene:
     :param uncertain: webhooks for which it is left open whether an event gets a delivery, because they
         were made, changed or removed while events were published.
     :param secrets: what else no log may hold.
+    :param excused: log events that mean elsewhere that the code is wrong, and here that the fault was met.
     """
 
     stack: Service
@@ -100,6 +101,7 @@ class Scene:
     allowed_denied: int = 0
     allowed_set_aside: int = 0
     secrets: list[str] = field(default_factory=list)
+    excused: set[str] = field(default_factory=set)
     uncertain: set[str] = field(default_factory=set)
     subscriptions: list[Subscription] = field(default_factory=list)
     workers: list["subprocess.Popen[bytes]"] = field(default_factory=list)

@@ -137,6 +137,8 @@ class TestHalfOpenDatabase:
 class TestLockedTable:
     def test_costs_time_and_nothing_else(self, scene: Scene) -> None:
         seconds = scene.size.pick(short=4, long=20)
+        # What follows from results may meet the lock after these were written.
+        scene.excused.add("webhook.not_followed")
         scene.start(webhooks=4, workers=2)
         most = 0
 
