@@ -3,7 +3,7 @@
 import random
 import subprocess
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -165,6 +165,8 @@ class Scene:
         :raises AssertionError: none is alive, although some were started.
         """
         wait_until(self._ready, timeout=40, what="workers that are ready")
+        # What each holds before it has done much; of those that were ready before, that is known.
+        self.baseline = self.footprints() | self.baseline
 
     def _ready(self) -> bool:
         alive = self.alive()
@@ -227,8 +229,6 @@ class Scene:
             words=self.words,
             name=f"order-{len(self.published)}",
         )
-        if not self.baseline:
-            self.baseline = self.footprints()
         with controller.publishing(order) as published:
             self.published.append(published)
             yield published
@@ -319,11 +319,20 @@ class Scene:
     def repeated(self) -> Counter[tuple[str, str]]:
         """Return by event and path how many requests arrived that no recorded attempt accounts for.
 
-        The first is none, recorded or not: its delivery may have been cancelled meanwhile.
+        An attempt accounts for one request that carries its number, so one that sent nothing accounts for
+        none. The first is none, recorded or not: its delivery may have been cancelled meanwhile.
         """
-        arrived = Counter((each.event_id, each.path) for each in self.receiver.arrivals())
-        attempted = self._attempted()
-        return arrived - Counter({key: max(1, attempted.get(key, 0)) for key in arrived})
+        numbers: dict[tuple[str, str], list[int]] = {}
+        for each in self.receiver.arrivals():
+            numbers.setdefault((each.event_id, each.path), []).append(each.attempt)
+        recorded = self._sent()
+        return Counter(
+            {
+                key: repeated
+                for key, its in numbers.items()
+                if (repeated := len(its) - max(1, len(recorded.get(key, set()).intersection(its)))) > 0
+            }
+        )
 
     def delivered_within(self, share: float, published: Published | None = None) -> float:
         """Return the seconds from the moment an event was meant to be published to its first arrival.
@@ -406,13 +415,19 @@ class Scene:
         self.stack.end()
         self._undo.close()
 
-    def _attempted(self) -> Mapping[tuple[str, str], int]:
-        """Return by event and path how many attempts are recorded, each with the URL it went to."""
+    def _sent(self) -> Mapping[tuple[str, str], set[int]]:
+        """Return by event and path the numbers of the attempts recorded that went to the receiver."""
         rows = self.stack.rows(
-            "SELECT delivery.event_id, attempt.url, count(*) FROM deliveries_attempt AS attempt"
-            " JOIN deliveries_delivery AS delivery ON delivery.id = attempt.delivery_id GROUP BY 1, 2"
+            "SELECT delivery.event_id, attempt.url, attempt.number FROM deliveries_attempt AS attempt"
+            " JOIN deliveries_delivery AS delivery ON delivery.id = attempt.delivery_id"
+            " WHERE attempt.reason_code <> 'worker_killed'"
         )
-        return {(str(UUID(str(event_id))), urlsplit(url).path): count for event_id, url, count in rows}
+        ours, sent = {self.receiver.port, self._receiver_port}, defaultdict[tuple[str, str], set[int]](set)
+        for event_id, url, number in rows:
+            place = urlsplit(url)
+            if place.port in ours:
+                sent[str(UUID(str(event_id))), place.path].add(number)
+        return sent
 
     _receiver_port: int = 0
 

@@ -19,6 +19,15 @@ OVERDUE = (
     " finished_at = NULL"
 )
 DONE = "status = 'succeeded', due_at = NULL, next_attempt_id = NULL, scheduled_at = NULL, finished_at = now()"
+# A second attempt of an event's delivery.
+REFUSED = """
+INSERT INTO deliveries_attempt (id, delivery_id, webhook_id, number, round, created_at, started_at, duration,
+    succeeded, reason_code, error, url, http_method, request_headers)
+SELECT gen_random_uuid(), delivery_id, webhook_id, 2, round, created_at, started_at, duration,
+    false, 'connection_refused', '', url, http_method, request_headers
+FROM deliveries_attempt WHERE delivery_id = (SELECT id FROM deliveries_delivery WHERE event_id = '{event_id}')
+RETURNING id
+"""
 
 
 class TestNeverLogged:
@@ -105,11 +114,17 @@ class TestInvariants:
         log.unlink()
 
         invariants.check(scene)
+        # One that was refused has sent nothing, so it does not account for what arrives.
+        refused = scene.stack.rows(REFUSED.format(event_id=first))[0][0]
         send(scene.receiver.port, first)
         says(f"1 duplicates, 0 allowed: {first} at /0", "no signature that fits", "another body")
+        scene.stack.rows(f"DELETE FROM deliveries_attempt WHERE id = '{refused}' RETURNING id")
         scene.receiver.forget()
         says("has succeeded, and /0 has never seen")
         self.leave_nothing_wrong(scene)
+        scene.kill(scene.workers[0])
+        with pytest.raises(AssertionError, match="every worker has died"):
+            scene.wait_for_workers()
 
     def leave_nothing_wrong(self, scene: Scene) -> None:
         """The receiver has forgotten what it saw, so that there is nothing left to check the rows against."""

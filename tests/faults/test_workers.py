@@ -40,6 +40,7 @@ class TestKilledWorker:
                 time.sleep(seconds / (kills + 1))
                 scene.kill(scene.chance.choice(scene.alive()))
                 scene.start_worker(wait=False)
+            scene.wait_for_workers()
         scene.settle()
 
         lost, repeated = scene.lost(), scene.duplicates()
@@ -77,6 +78,7 @@ class TestKilledWorker:
                 for each in scene.receiver.arrivals()
                 if each.event_id in events and each.at > killed_at and times_seen[each.event_id] > 1
             ]
+            assert again, "nothing was left behind, so there is nothing to measure"
             longest, left = max(longest, *again), left + len(again)
 
         scene.figure(
