@@ -91,6 +91,41 @@ class TestImpatience:
             )
 
 
+class TestRollingDeployment:
+    @pytest.mark.long
+    def test_sets_nothing_aside_that_outlives_every_worker(self, scene: Scene) -> None:
+        """Five workers in a row are stopped while what they send takes longer than they may drain."""
+        stops, events = 5, 3
+        scene.stack.environment["WEBHOOKS_DRAIN_TIMEOUT"] = "1"
+        scene.allowed_duplicates = stops * events
+        scene.receiver.behave(*[Behaviour(delay=12)] * stops, Behaviour())
+        scene.start(webhooks=events, workers=1, timeout=15)
+        for each in scene.subscriptions:
+            scene.publish(each.agent_id)
+
+        exits = []
+        for stop in range(1, stops + 1):
+            under_way = stop * events
+            wait_until(lambda: scene.receiver.count() >= under_way, timeout=20, what="requests")  # noqa: B023
+            (worker,) = scene.alive()
+            worker.send_signal(signal.SIGTERM)
+            exits.append(worker.wait(60))
+            assert scene.leased() == 0
+            scene.start_worker()
+        scene.settle()
+
+        states = scene.stack.rows("SELECT DISTINCT status FROM deliveries_delivery")
+        scene.figure(
+            "stop-signals",
+            case="five in a row, outlived by their requests",
+            passed=exits == [0] * stops and states == [("succeeded",)] and scene.lost() == 0,
+            terminated=stops,
+            lost=scene.lost(),
+            set_aside=scene.set_aside(),
+            duplicates=scene.duplicates(),
+        )
+
+
 class TestTrouble:
     """The worker's slots are full with receivers that do not answer, and its broker does not either."""
 
