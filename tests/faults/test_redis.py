@@ -1,9 +1,12 @@
 """Redis gone, empty, full or silent: it only makes things faster, so nothing but the latency may show it."""
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from redis import Redis as Client
@@ -18,6 +21,8 @@ pytestmark = pytest.mark.postgresql
 DELIVERED, ANSWERED = 2.5, 0.3
 # So fast, so often in a row, an event arrives only when its ring was heard: polls are a second apart.
 HEARD, IN_A_ROW = 0.2, 4
+# Where workers hear rings, and how many to put there at once.
+QUEUE, MESSAGES = "celery", 1_500
 
 
 class TestRedisInTrouble:
@@ -135,6 +140,24 @@ class TestHalfOpenRedis:
         return time.monotonic() - began
 
 
+def copy_of(message: dict[str, Any]) -> str:
+    """Return a ring once more, for the list of those the workers hear, as another one."""
+    task, properties = str(uuid4()), message["properties"]
+    delivery = {**properties["delivery_info"], "routing_key": QUEUE}
+    return json.dumps(
+        {
+            **message,
+            "headers": {**message["headers"], "id": task, "root_id": task},
+            "properties": {
+                **properties,
+                "correlation_id": task,
+                "delivery_tag": str(uuid4()),
+                "delivery_info": delivery,
+            },
+        }
+    )
+
+
 class TestRings:
     def test_by_the_thousand_send_nothing_twice(self, scene: Scene) -> None:
         scene.start(webhooks=4, workers=2)
@@ -152,7 +175,7 @@ class TestRings:
                     [sys.executable, "-c", ring], env=self._environment(scene), cwd=ROOT, check=True
                 )
             with Client.from_url(scene.redis.url()) as redis:
-                waiting = redis.llen("celery")
+                waiting = redis.llen(QUEUE)
         scene.settle()
 
         scene.figure(
@@ -164,6 +187,34 @@ class TestRings:
             lost=scene.lost(),
             duplicates=scene.duplicates(),
         )
+
+    @pytest.mark.long
+    def test_in_the_list_itself_send_nothing_twice(self, scene: Scene) -> None:
+        """As if nobody had coalesced them: a ringer puts in a hundred at most, whatever it is told.
+
+        A worker hears some dozens a second, so the list is empty again once the rest has expired.
+        """
+        scene.start(webhooks=4, workers=2)
+
+        with scene.publishing(rate=50, seconds=3):
+            sample = self._message(scene)
+            with Client.from_url(scene.redis.url()) as redis:
+                redis.lpush(QUEUE, *(copy_of(sample) for _ in range(MESSAGES)))
+                wait_until(lambda: redis.llen(QUEUE) == 0, timeout=90, what="an empty list")
+        scene.settle()
+
+        assert (scene.lost(), scene.duplicates()) == (0, 0)
+
+    def _message(self, scene: Scene) -> dict[str, Any]:
+        """Return a ring as it lies in the list, sent to where nobody hears it."""
+        send = (
+            "import django; django.setup(); from celery import current_app; from deliveries import doorbell\n"
+            "current_app.send_task(doorbell.TASK, queue='nobodys', expires=30, ignore_result=True)\n"
+        )
+        subprocess.run([sys.executable, "-c", send], env=self._environment(scene), cwd=ROOT, check=True)
+        with Client.from_url(scene.redis.url()) as redis:
+            message: dict[str, Any] = json.loads(redis.lpop("nobodys"))
+        return message
 
     @staticmethod
     def _environment(scene: Scene) -> dict[str, str]:
