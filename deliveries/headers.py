@@ -1,7 +1,7 @@
 """Which headers a webhook's owner may add to its requests, which stay ours, and which nobody is shown."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 MAX_HEADERS = 20
 MAX_VALUE = 1024
@@ -51,6 +51,9 @@ _SECRET_PARTS = (
     "token",
 )
 
+# Headers that say in general terms what is wanted; masking such a value wherever it stands hides nothing.
+_NEVER_SECRET = frozenset({"accept", "accept-charset", "accept-language", "cache-control", "pragma"})
+
 
 def is_value(text: str) -> bool:
     """Tell whether a text can be sent as the value of a header, unchanged."""
@@ -77,6 +80,16 @@ def problems(headers: Mapping[str, str]) -> list[str]:
 def looks_secret(name: str) -> bool:
     """Tell whether a header of this name looks as if its value were a credential."""
     return any(part in name.lower() for part in _SECRET_PARTS)
+
+
+def confidential(headers: Mapping[str, str]) -> Iterator[str]:
+    """Yield the values of headers that are nobody's to read, wherever they stand."""
+    for name, value in headers.items():
+        if name.lower() not in _NEVER_SECRET:
+            yield value
+        if looks_secret(name):
+            # The token behind the scheme: the Bearer's, say.
+            yield value.rpartition(" ")[2]
 
 
 def masked(headers: Mapping[str, str]) -> dict[str, str]:

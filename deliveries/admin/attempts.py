@@ -47,7 +47,8 @@ class AttemptAdmin(bodies.WithBodies, Told, History[Attempt]):
     list_filter = ("succeeded", "reason_code")
     list_select_related = ("webhook", "delivery__event")
     search_fields = ("id", "delivery")
-    bodies = ("response_body_text",)
+    # A receiver may send back in its headers what it got in a body.
+    bodies = ("response_headers_text", "response_body_text")
     fields = readonly_fields = (
         "id",
         "delivery",

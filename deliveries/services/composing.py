@@ -1,15 +1,23 @@
 """The outgoing request: what a webhook's next attempt sends, complete and signed."""
 
 import base64
-from collections.abc import Mapping
+import html
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import lru_cache
+from urllib.parse import quote, quote_plus
 from uuid import UUID
 
 from deliveries import headers, signing
 from deliveries.models import Delivery, Webhook
-from deliveries.transport import Request
+from deliveries.transport import KEEP_LIMIT, Reply, Request
 
 USER_AGENT = "webhooks/0.1"
+# Characters of the shortest secret that is masked in an answer: shorter ones are parts of ordinary words.
+SHORTEST_MASKED = 8
+_MASK = headers.MASK.encode()
 
 
 def compose(delivery: Delivery, *, at: datetime) -> Request:
@@ -71,6 +79,69 @@ def masked_headers(request: Request, webhook: Webhook) -> Mapping[str, str]:
     return {name: value if name.lower() in shown else headers.MASK for name, value in request.headers.items()}
 
 
+def masked_reply(reply: Reply, webhook: Webhook) -> Reply:
+    """Return an answer as it may be stored and shown: what the receiver sends back of our secrets is masked.
+
+    Those are the secrets that sign, the credential, and what `masked_headers` masks; each as it is, and as it
+    stands in JSON, in HTML and in a URL. A receiver that disguises them in other ways means to.
+
+    :raises deliveries.secrets.Undecryptable: when none of ENCRYPTION_KEYS opens what the webhook keeps.
+    """
+    spellings = _spellings(frozenset(_confidential(webhook)))
+    if not spellings:
+        return reply
+    fields, body = reply.headers, reply.body
+    # Looked through as a whole, because nearly always nothing is found.
+    values = "\n".join(fields.values())
+    for text, raw in spellings:
+        body = body.replace(raw, _MASK)
+        if text in values:
+            fields = {name: value.replace(text, headers.MASK) for name, value in fields.items()}
+    if len(reply.body) >= KEEP_LIMIT:
+        body = _without_beginning(body, spellings)
+    return replace(reply, headers=fields, body=body)
+
+
+def _confidential(webhook: Webhook) -> Iterator[str]:
+    """Yield what must not stand in an answer that is kept."""
+    if webhook.secret is not None:
+        yield webhook.secret.reveal()
+    for secret, _ in webhook.reveal_previous_secrets():
+        yield secret
+    if webhook.authorization_credential is not None:
+        credential = webhook.authorization_credential.reveal()
+        yield credential
+        if webhook.authorization_scheme == Webhook.Authorization.BASIC:
+            yield _in_base64(credential)
+            yield credential.partition(":")[2]
+    yield from headers.confidential(webhook.reveal_headers())
+
+
+@lru_cache(maxsize=512)  # a webhook's answers come one after the other, and spelling costs more than looking
+def _spellings(secrets: frozenset[str]) -> Sequence[tuple[str, bytes]]:
+    """Return every way to write these down, as text and in UTF-8; the longest first, as some hold others."""
+    found: set[str] = set()
+    for secret in secrets:
+        if len(secret) >= SHORTEST_MASKED:
+            in_json = json.dumps(secret)[1:-1]
+            in_utf8 = json.dumps(secret, ensure_ascii=False)[1:-1]
+            found |= {secret, in_json, in_json.replace("/", "\\/"), in_utf8}
+            found |= {html.escape(secret), html.escape(secret, quote=False)}
+            found |= {quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    return [(text, text.encode()) for text in sorted(found, key=len, reverse=True)]
+
+
+def _without_beginning(body: bytes, spellings: Sequence[tuple[str, bytes]]) -> bytes:
+    """Return a body that was cut off somewhere, without the beginning of a secret at its end."""
+    for _, whole in spellings:
+        at = body.find(whole[:SHORTEST_MASKED], max(len(body) - len(whole), 0))
+        while at >= 0:
+            if whole.startswith(body[at:]):
+                return body[:at] + _MASK
+            at = body.find(whole[:SHORTEST_MASKED], at + 1)
+    return body
+
+
 def _authorization(webhook: Webhook) -> Mapping[str, str]:
     if webhook.authorization_credential is None:
         return {}
@@ -79,11 +150,15 @@ def _authorization(webhook: Webhook) -> Mapping[str, str]:
         case Webhook.Authorization.BEARER:
             return {"Authorization": f"Bearer {credential}"}
         case Webhook.Authorization.BASIC:
-            return {"Authorization": f"Basic {base64.b64encode(credential.encode()).decode()}"}
+            return {"Authorization": f"Basic {_in_base64(credential)}"}
         case Webhook.Authorization.API_KEY:
             return {"X-API-Key": credential}
         case _:
             return {}
+
+
+def _in_base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def _signature(webhook: Webhook, *, message_id: str, body: bytes, at: datetime) -> Mapping[str, str]:

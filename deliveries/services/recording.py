@@ -336,7 +336,7 @@ def _traffic(result: Result, delays: Container[UUID]) -> TrafficMinute:
 
 def _attempt(result: Result, row: Delivery) -> Attempt:
     request, webhook = result.request, result.delivery.webhook
-    reply = result.outcome if isinstance(result.outcome, Reply) else None
+    reply = composing.masked_reply(result.outcome, webhook) if isinstance(result.outcome, Reply) else None
     assert row.next_attempt_id is not None  # noqa: S101 - the CHECK on unfinished rows says so
     assert row.scheduled_at is not None  # noqa: S101
     return Attempt(

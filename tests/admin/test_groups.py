@@ -171,9 +171,11 @@ class TestPages:
     def test_show_bodies_to_some(self, group: str) -> None:
         browser = browser_of(group)
         event = builders.an_event(body=b'{"said":"in-confidence"}')
-        attempt = builders.an_attempt(builders.a_delivery(), response_body=b"in-confidence")
+        delivery = builders.a_delivery()
+        body = builders.an_attempt(delivery, response_body=b"in-confidence")
+        headers = builders.an_attempt(delivery, number=2, response_headers={"x-got": "in-confidence"})
 
-        for name, row in (("event", event), ("attempt", attempt)):
+        for name, row in (("event", event), ("attempt", body), ("attempt", headers)):
             page = browser.get(reverse(f"admin:deliveries_{name}_change", args=[row.pk]))
             assert (b"in-confidence" in page.content) is (group != "Viewer"), name
 

@@ -1,5 +1,6 @@
 """A receiver for tests with real processes: it answers as told, and remembers what arrived."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -45,6 +46,8 @@ class Receiver:
     arrivals: list[Arrival] = field(default_factory=list)
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     delay: float = 0.0
+    echoing: bool = False
+    """Answer with what came: its headers as headers, and all of it as JSON and as it is."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def url(self, path: str) -> str:
@@ -81,6 +84,10 @@ def receiving() -> Iterator[Receiver]:
             answer = b'{"received":true}'
             self.send_response(status)
             self.send_header("content-type", "application/json")
+            if receiver.echoing:
+                answer = json.dumps(headers).encode() + str(self.headers).encode() + body
+                for name, value in headers.items():
+                    self.send_header(f"x-echo-{name}", value)
             self.send_header("content-length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)

@@ -72,11 +72,12 @@ def send_everything(stack: Stack) -> str:
 
     agent = call("POST", "/api/v1/agents", {"name": "Reception"})["id"]
     stack.receiver.behaviours = {"/bad": lambda nth: 500}
-    for path in ("/good", "/bad"):
+    stack.receiver.echoing = True
+    for path, scheme in (("/good", "bearer"), ("/bad", "basic"), ("/key", "api_key")):
         body = {
             "name": path, "webhook_url": stack.receiver.url(path),
             "webhook_secret": CANARIES["webhook-secret"],
-            "events": ["call.ended"], "authorization_scheme": "bearer", "max_retries": 1,
+            "events": ["call.ended"], "authorization_scheme": scheme, "max_retries": 1,
             "authorization_credential": CANARIES["credential"],
             "custom_headers": [{"key": "X-Token", "value": CANARIES["header"]}],
         }  # fmt: skip
@@ -189,12 +190,13 @@ def of_the_logs(stack: Stack) -> str:
 
 
 def hits(text: str) -> set[str]:
-    """Return which canaries stand in a text: as they are, as a URL spells them, or as a dump spells bytes."""
-    return {
-        name
-        for name, value in CANARIES.items()
-        if value in text or quote(value, safe="") in text or value.encode().hex() in text
-    }
+    """Return which canaries stand in a text: as they are, in a URL, in base64, or as bytes in a dump."""
+    found = set()
+    for name, value in CANARIES.items():
+        for spelling in (value, quote(value, safe=""), base64.b64encode(value.encode()).decode()):
+            if spelling in text or spelling.encode().hex() in text:
+                found.add(name)
+    return found
 
 
 class Bomb:
@@ -210,10 +212,11 @@ class Bomb:
 class TestCanaries:
     def test_are_seen_nowhere(self, stack: Stack) -> None:
         answers = send_everything(stack)
+        dump = of_the_database(stack)
         found = {
             "answers and pages": hits(answers),
             "Redis": hits(of_redis(stack)),
-            "the database": hits(of_the_database(stack)),
+            "the database": hits(dump),
             "the processes": hits(of_the_processes(stack)),
             "the logs": hits(of_the_logs(stack)),
         }
@@ -222,6 +225,9 @@ class TestCanaries:
         assert "DEBUG" in of_the_logs(stack)
         refused = [line for line in stack.log("web").splitlines() if "Invalid HTTP Header" in line]
         assert {json.loads(line)["logger"] for line in refused} == {"gunicorn.error"}
+        # What the receiver sent back of them was kept, and masked.
+        assert '"x-echo-x-token": "***"' in dump
+        assert b'"x-token": "***"'.hex() in dump
 
     @pytest.mark.parametrize("kind", ["pickle", "yaml"])
     def test_messages_that_are_no_json_run_nothing(self, stack: Stack, kind: str) -> None:

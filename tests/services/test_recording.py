@@ -80,6 +80,24 @@ class TestSuccess:
         assert attempt.request_headers["webhook-id"] == str(delivery.event_id)
         assert "canary" not in str(attempt.request_headers)
 
+    def test_keeps_no_secret_that_the_receiver_sends_back(self, now: datetime) -> None:
+        webhook = builders.a_webhook(
+            authorization_scheme="basic",
+            authorization_credential="ada:canary-credential",
+            custom_headers={"X-Token": "canary-token"},
+        )
+        delivery = builders.a_claimed_delivery(webhook)
+        got = composing.compose(delivery, at=now).headers
+        echo = Reply(http_status=200, headers=dict(got), body=str(got).encode())
+
+        record(a_result(delivery, echo))
+
+        attempt = Attempt.objects.get()
+        for kept in (str(attempt.response_headers), bytes(attempt.response_body or b"").decode()):
+            assert got["Authorization"] not in kept
+            assert "canary" not in kept
+            assert got["webhook-id"] in kept
+
     def test_resets_the_health(self, now: datetime) -> None:
         webhook = builders.a_webhook()
         WebhookHealth.objects.update(consecutive_failures=5, failing_since=now)
