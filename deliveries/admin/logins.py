@@ -1,12 +1,16 @@
 """Logging in: who did, and who has tried too often and has to wait. The counting is django-axes' work.
 
 It counts for a name and an address together: a stranger who knows an operator's name locks out themselves.
+Whoever tries ever new names is stopped by a second, higher limit for their address, before a password is
+checked: each check is as much work as guessing one is meant to be.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any, ClassVar
 
+import limits
 from axes.models import AccessAttempt, AccessLog
 from django.conf import settings
 from django.contrib import admin
@@ -14,13 +18,36 @@ from django.contrib.auth import get_user_model
 from django.db.models import Max
 from django.db.models.signals import pre_save
 from django.dispatch import receiver
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.loader import render_to_string
 
-from deliveries import clock
+from deliveries import clock, counting
 from deliveries.admin import columns
 from deliveries.admin.tables import History
 from webhooks_project import clients
+
+# What one address may send to the login page, right or wrong.
+POSTS = limits.parse("30/minute")
+
+
+class LoginLimitMiddleware:
+    """Answers 429 where too many attempts to log in come from one address."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Pass the request on."""
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
+        """Count what would have a password checked, and refuse what is too much."""
+        page = request.resolver_match
+        if request.method != "POST" or page is None or page.view_name != "admin:login":
+            return None
+        counter = counting.counter(settings.REDIS_URL)
+        count = counter.take(POSTS, f"login:{clients.address(request)}")
+        return None if count.allowed else _too_many(wait=count.wait, of_address=True)
 
 
 def name(request: HttpRequest, credentials: Mapping[str, Any] | None) -> str:
@@ -41,9 +68,18 @@ def locked_out(request: HttpRequest, response: HttpResponse, credentials: Mappin
     now = clock.now()
     again_at = (last or now) + settings.AXES_COOLOFF_TIME
     wait = max(1, int((again_at - now).total_seconds()))
-    page = render(request, "admin/deliveries/locked_out.html", {"again_at": again_at}, status=429)
-    page.headers["Retry-After"] = str(wait)
-    return page
+    return _too_many(wait=wait, of_address=False)
+
+
+def _too_many(*, wait: int, of_address: bool) -> HttpResponse:
+    # Rendered without the request: nobody is logged in.
+    context = {
+        "again_at": clock.now() + timedelta(seconds=wait),
+        "of_address": of_address,
+        "site_header": admin.site.site_header,
+    }
+    page = render_to_string("admin/deliveries/locked_out.html", context)
+    return HttpResponse(page, status=429, headers={"Retry-After": str(wait)})
 
 
 @receiver(pre_save, sender=AccessAttempt, dispatch_uid="deliveries.admin.logins")

@@ -11,7 +11,7 @@ from limits import RateLimitItem
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from deliveries.api import counting
+from deliveries import counting
 from deliveries.models import ApiKey, Scope
 
 if TYPE_CHECKING:

@@ -2,14 +2,18 @@
 
 import logging
 import re
+import secrets
 import time
 from datetime import timedelta
 from http import HTTPStatus
+from ipaddress import IPv6Address
 from typing import Any
 
+import limits
 import pytest
 from axes.models import AccessAttempt, AccessLog
 from django.conf import settings as project
+from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.http import HttpResponse
@@ -17,6 +21,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from deliveries.admin import logins
 from deliveries.services import retention
 
 PASSWORD = "correct-horse-battery-14"
@@ -28,6 +33,12 @@ LOGIN, CONSOLE = "/admin/login/", "/admin/"
 def quick(settings: Any) -> None:
     """Passwords that cost nothing to check."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One address for all the tests, which come faster than people."""
+    monkeypatch.setattr(logins, "POSTS", limits.parse("1000000/minute"))
 
 
 @pytest.fixture
@@ -134,6 +145,48 @@ class TestTooManyAttempts:
             last = attempt("wrong", headers={"user-agent": f"browser {number}"})
 
         assert last.status_code == HTTPStatus.TOO_MANY_REQUESTS
+
+
+@pytest.mark.django_db
+class TestTooManyNames:
+    @pytest.fixture(autouse=True)
+    def few(self, monkeypatch: pytest.MonkeyPatch, patient: None) -> None:
+        """Let three come from one address."""
+        monkeypatch.setattr(logins, "POSTS", limits.parse("3/minute"))
+
+    @pytest.fixture
+    def address(self) -> str:
+        """An address nobody has counted yet."""
+        return str(IPv6Address(secrets.randbits(64) << 64))
+
+    @pytest.fixture
+    def checked(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The passwords somebody spent time on."""
+        checked: list[str] = []
+
+        def check(self: ModelBackend, request: Any, username: str = "", **kwargs: Any) -> None:
+            checked.append(username)
+
+        monkeypatch.setattr(ModelBackend, "authenticate", check)
+        return checked
+
+    def test_cost_an_address_its_next_attempts(self, address: str, checked: list[str]) -> None:
+        # At the edge of a minute there may be one more.
+        answers = [attempt("wrong", at=address, name=f"name-{number}") for number in range(8)]
+
+        assert [answer.status_code for answer in answers[:3]] == [HTTPStatus.OK] * 3
+        assert answers[-1].status_code == HTTPStatus.TOO_MANY_REQUESTS
+        assert len(checked) <= 5
+        text = answers[-1].content.decode()
+        assert "There were too many attempts to log in from your address." in text
+        assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
+
+    def test_cost_nobody_else_anything(self, address: str, checked: list[str]) -> None:
+        for number in range(8):
+            attempt("wrong", at=address, name=f"name-{number}")
+
+        assert attempt("wrong", at=str(IPv6Address(address) + 2**64)).status_code == HTTPStatus.OK
+        assert Client().get(LOGIN, REMOTE_ADDR=address).status_code == HTTPStatus.OK
 
 
 class TestWhatIsRemembered:

@@ -12,22 +12,12 @@ from django.db.models import Model
 from django.http import HttpResponseBase
 from django.test import Client
 
-from deliveries.api import counting
 from deliveries.models import Account, Scope
 from tests import builders
 
 ClientWith = Callable[..., Client]
 DatabaseFails = Callable[..., AbstractContextManager[None]]
 AtOnce = Callable[[Model, Callable[[], HttpResponseBase]], list[HttpResponseBase]]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def patient_counting() -> Iterator[None]:
-    """On a machine that has other things to do, Redis is not taken for away so soon."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counting, "_TIMEOUT", 10.0)
-        patch.setattr(counting, "_SLOW", 10.0)
-        yield
 
 
 @pytest.fixture

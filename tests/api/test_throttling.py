@@ -12,11 +12,11 @@ import pytest
 from django.test import Client, RequestFactory
 from rest_framework.request import Request
 
-from deliveries.api import counting, throttling
+from deliveries import counting
+from deliveries.api import throttling
 from deliveries.api.throttling import Group, KeyThrottle
 from deliveries.models import Account, ApiKey, Event, Scope
-from tests import builders
-from tests.api import test_counting
+from tests import builders, test_counting
 from tests.api.conftest import ClientWith
 from tests.e2e.stack import installation
 from tests.up import service

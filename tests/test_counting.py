@@ -15,8 +15,8 @@ import redis
 from django.test import Client
 from limits.storage import memory
 
-from deliveries.api import counting
-from deliveries.api.counting import Count, Counter
+from deliveries import counting
+from deliveries.counting import Count, Counter
 from deliveries.identifiers import new_id
 from tests.servers.process import free_port
 from tests.servers.redis import Redis
