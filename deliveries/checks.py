@@ -182,6 +182,16 @@ def private_networks_are_meant(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register()
+def built_in_receiver_is_for_trying(**kwargs: Any) -> list[CheckMessage]:
+    """It lets webhooks into this machine, and shows what they brought to whoever asks."""
+    if not settings.WEBHOOKS_DEMO_RECEIVER or _is_try_it():
+        return []
+    words = "WEBHOOKS_DEMO_RECEIVER is set, which is for `manage.py up` alone."
+    hint = "Take it out; for a receiver of your own in a private network set WEBHOOKS_ALLOWED_NETWORKS."
+    return [Error(words, hint=hint, id="deliveries.E009")]
+
+
+@register()
 def proxies(**kwargs: Any) -> list[CheckMessage]:
     """Say what the environment asks for in vain, or promises of who logs in."""
     found: list[CheckMessage] = []
@@ -201,6 +211,22 @@ def proxies(**kwargs: Any) -> list[CheckMessage]:
 def is_local(host: str) -> bool:
     """Tell whether a host is this machine, for this machine only."""
     return host in _LOCAL_NAMES or host.endswith(".localhost")
+
+
+def _is_try_it() -> bool:
+    """Tell whether this is the environment that `manage.py up` makes for itself and for what works beside it.
+
+    No Redis, no TLS, and one folder with SQLite's file and the key: see management/try_it/environment.py.
+    """
+    database = settings.DATABASES["default"]
+    key = os.environ.get("SECRET_KEY_FILE")
+    return (
+        database["ENGINE"].endswith("sqlite3")
+        and not settings.REDIS_URL
+        and not settings.SECURE_SSL_REDIRECT
+        and key is not None
+        and Path(key).parent == Path(str(database["NAME"])).parent
+    )
 
 
 def _is_example(key: str) -> bool:

@@ -142,6 +142,35 @@ class TestRules:
 
         assert [message.id for message in said()] == ids
 
+    @pytest.mark.parametrize(
+        ("changes", "key_file", "ids"),
+        [
+            ({}, "/data/secret_key", []),
+            ({}, "/etc/secret_key", ["deliveries.E009"]),
+            ({}, None, ["deliveries.E009"]),
+            ({"SECURE_SSL_REDIRECT": True}, "/data/secret_key", ["deliveries.E009"]),
+            ({"WEBHOOKS_DEMO_RECEIVER": "", "SECURE_SSL_REDIRECT": True}, None, []),
+        ],
+    )
+    def test_leave_the_built_in_receiver_to_try_it_mode(
+        self,
+        changes: dict[str, Any],
+        key_file: str | None,
+        ids: list[str],
+        settings: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setitem(settings.DATABASES, "default", SQLITE | {"NAME": "/data/webhooks.sqlite3"})
+        settings.REDIS_URL, settings.SECURE_SSL_REDIRECT = "", False
+        settings.WEBHOOKS_DEMO_RECEIVER = "http://127.0.0.1:8000/demo/"
+        for name, value in changes.items():
+            setattr(settings, name, value)
+        monkeypatch.delenv("SECRET_KEY_FILE", raising=False)
+        if key_file:
+            monkeypatch.setenv("SECRET_KEY_FILE", key_file)
+
+        assert [message.id for message in said()] == ids
+
     def test_show_no_key(self, settings: Any) -> None:
         settings.SECRET_KEY = "canary-7f3a"
         settings.ENCRYPTION_KEYS = [OLD_EXAMPLE]
