@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from webhooks_project import redaction
 from webhooks_project.logs import JsonFormatter, PlainFormatter
@@ -138,6 +139,17 @@ class TestLines:
 def cost(act: Callable[[], object], *, times: int = 1000) -> float:
     """Return the seconds of this process's work that something takes, whatever else the machine does."""
     return min(timeit.repeat(act, timer=time.process_time, number=times, repeat=5))
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("headers", [{"HTTP_HOST": "elsewhere.example.com"}, {"HTTP_HOST": "a b"}])
+    def test_are_not_logged(
+        self, headers: dict[str, Any], client: Client, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        answer = client.get("/api/v1/whoami", secure=True, **headers)
+
+        assert answer.status_code == 400
+        assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 class TestDebugPage:

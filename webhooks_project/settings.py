@@ -316,6 +316,8 @@ LOGGING: dict[str, Any] = {
         "celery.worker.strategy": {"level": "WARNING"},
         # Whoever asks may be refused as often as they like; our own faults are errors.
         "django.request": {"level": "ERROR"},
+        # Such as a Host we do not answer to: all of these are what somebody sent. The answer says what.
+        "django.security": {"level": "CRITICAL"},
         # A full pool of kept connections is no news either.
         "urllib3": {"level": "ERROR"},
     },
