@@ -45,6 +45,12 @@ SECRETS = [
     f"private_key={CANARY}",
     f"{{'access_token': '{CANARY}'}}",
     f"auth-token: {CANARY}",
+    f'{{"authorization_credential": ["{CANARY}"]}}',
+    f'{{"authorization_credential": ["x", "{CANARY}"]}}',
+    f"{{'authorization': ['{CANARY}']}}",
+    f"webhook_secret='two words {CANARY}'",
+    f'{{"webhook_secret": "two words \\"and {CANARY}"}}',
+    f'"{{\\"webhook_secret\\": \\"two words {CANARY}\\"}}"',
 ]
 HARMLESS = [
     "Attempt made",
@@ -107,8 +113,12 @@ class TestLines:
     def test_hide_this_installation_s_own_wherever_they_stand(
         self, formatter: logging.Formatter, settings: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        own = {name: f"own{number}-x/y" for number, name in enumerate(("key", "encryption", "db", "redis"))}
+        own = {
+            name: f"own{number}-x/y"
+            for number, name in enumerate(("key", "encryption", "db", "redis", "metrics"))
+        }
         settings.SECRET_KEY, settings.ENCRYPTION_KEYS = own["key"], [own["encryption"]]
+        settings.WEBHOOKS_METRICS_TOKEN = own["metrics"]
         settings.REDIS_URL = "redis://:own3-x%2Fy@127.0.0.1/0"
         monkeypatch.setitem(settings.DATABASES["default"], "PASSWORD", own["db"])
         redaction._own.cache_clear()
@@ -134,6 +144,21 @@ class TestLines:
         # Eight times as long: eight times the work. Who tries every end of every beginning has 64 times.
         once = cost(lambda: redaction.redact(short), times=1)
         assert cost(lambda: redaction.redact(long), times=1) < 32 * once
+
+    def test_are_cut_before_they_cost_much(self) -> None:
+        longest, longer = ("://" * (times * redaction.LONGEST // 3) for times in (1, 20))
+
+        assert cost(lambda: redaction.redact(longer), times=1) < 4 * cost(
+            lambda: redaction.redact(longest), times=1
+        )
+        assert redaction.redact(longer).endswith(f"... ({len(longer)} characters)")
+
+    def test_lose_no_secret_s_beginning_to_the_cut(self, settings: Any) -> None:
+        redaction._own.cache_clear()
+
+        line = redaction.redact(" " * (redaction.LONGEST - 8) + settings.SECRET_KEY)
+
+        assert settings.SECRET_KEY[:8] not in line
 
 
 def cost(act: Callable[[], object], *, times: int = 1000) -> float:

@@ -13,6 +13,8 @@ from django.conf import settings
 HIDDEN = "***"
 # Shorter ones would be found by accident.
 _SHORTEST = 6
+# What is longer is cut, because looking through it would take a second of everybody's.
+LONGEST = 50_000
 
 # The middle of a name and its end. What may be repeated in a pattern has a limit: what a stranger sent may be
 # a megabyte that almost fits.
@@ -20,8 +22,11 @@ _NAME = (
     r"(?:passw|secret|credential|(?:api|private)[_-]?key|(?:access|auth|csrf\w{0,20})[_-]?token)[\w-]{0,40}"
 )
 _SECRET_NAME = re.compile(rf"{_NAME}|authorization|cookie|signature", re.IGNORECASE)
-# How a value follows its name: in a header, in JSON or Python, inside of another text, in a form.
-_IS = r"""\\?["']?\s{0,4}[:=]\s{0,4}\\?["']?"""
+# How a value follows its name: in a header, in JSON or Python, inside of another text, a form, a list.
+_COLON = r"""\\?["']?\s{0,4}[:=]\s{0,4}"""
+_IS = rf"""{_COLON}\[?\\?["']?"""
+# All between two marks of quotation, or of a list; without any as far as a word goes.
+_VALUE = r"""(?(mark)(?:(?!(?P=mark))(?:\\.|[^\r\n]))*|(?!\*\*\*)(?:\[[^\]]*|[^\s"',;&}\]\\]+))"""
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), by)
     for pattern, by in (
@@ -33,7 +38,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"(authorization{_IS})[^\"'\r\n,}}\\]+", rf"\1{HIDDEN}"),
         (rf"(cookie{_IS})[^\"'\r\n}}\\]+", rf"\1{HIDDEN}"),
         (r"\b(bearer\s{1,4})[a-z0-9._~+/=-]{8,}", rf"\1{HIDDEN}"),
-        (rf"({_NAME}{_IS})(?!\*\*\*)[^\s\"',;&}}\\]+", rf"\1{HIDDEN}"),
+        (rf"({_NAME}{_COLON}(?P<mark>\\?[\"'])?){_VALUE}", rf"\1{HIDDEN}"),
     )
 )
 # One of these is in every text that one of those fits.
@@ -44,7 +49,10 @@ _MARKS = (
 
 
 def redact(text: str) -> str:
-    """Return a text without what is secret in it. Most texts hold nothing and come back at once."""
+    """Return a text without what is secret in it, cut where it is very long.
+
+    Most texts hold nothing and come back at once.
+    """
     for secret in _own():
         if secret in text:
             text = text.replace(secret, HIDDEN)
@@ -54,9 +62,11 @@ def redact(text: str) -> str:
             break
     else:
         return text
+    length = len(text)
+    text = text[:LONGEST]
     for pattern, by in _PATTERNS:
         text = pattern.sub(by, text)
-    return text
+    return text if length <= LONGEST else f"{text}... ({length} characters)"
 
 
 def redact_value(name: str, value: object) -> object:
@@ -75,7 +85,7 @@ def redact_value(name: str, value: object) -> object:
 @cache
 def _own() -> tuple[str, ...]:
     """Return the secrets of this process's settings, as they are and as a URL spells them."""
-    secrets = [settings.SECRET_KEY, *settings.ENCRYPTION_KEYS]
+    secrets = [settings.SECRET_KEY, *settings.ENCRYPTION_KEYS, settings.WEBHOOKS_METRICS_TOKEN]
     passwords = [settings.DATABASES["default"].get("PASSWORD"), urlsplit(settings.REDIS_URL).password]
     for password in filter(None, passwords):
         secrets += [password, quote(password, safe=""), unquote(password)]
