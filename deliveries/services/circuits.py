@@ -225,9 +225,14 @@ def _probe(health: WebhookHealth, *, now: datetime, **changes: Any) -> int:
 
 
 def _recover(health: WebhookHealth, *, now: datetime) -> int:
-    """Begin to let go what is held, and what waited beside a probe: the first stretch now."""
+    """Begin to let go what is held, and what waited beside a probe: the first stretch now.
+
+    So much may wait that not all of it is held yet, and would go beside the ramp. Then one more goes alone.
+    """
     if health.circuit in _SHUT:
-        holding.hold(Delivery.objects.filter(webhook=health.pk), now=now)
+        held = holding.hold(Delivery.objects.filter(webhook=health.pk), now=now)
+        if held >= holding.BATCH:
+            return _probe(health, now=now)
     _move(health, Circuit.RECOVERING, now=now, next_step_at=now, let_go=0)
     return _ramp(health, now=now)
 

@@ -426,8 +426,17 @@ class _Running:
 
     def __init__(self, clock: Clock) -> None:
         self.dispatcher = build(clock=clock)
-        self.thread = threading.Thread(target=self.dispatcher.run, name="dispatcher", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.dispatcher.run()
+        except BaseException:
+            # The rest of the process would look alive and deliver nothing.
+            extra = {"event": "dispatcher.died"}
+            logger.critical("The dispatcher died; this process ends", extra=extra, exc_info=True)
+            os._exit(1)
 
 
 # By process, because no thread survives a fork.
@@ -437,9 +446,6 @@ _running: dict[int, _Running] = {}
 def start(*, clock: Clock) -> Dispatcher:
     """Return this process's dispatcher, started in a thread of its own when it was not running yet."""
     pid = os.getpid()
-    if pid in _running and not _running[pid].thread.is_alive() and not _running[pid].dispatcher.stopping:
-        logger.error("The dispatcher had died and is started again", extra={"event": "dispatcher.died"})
-        del _running[pid]
     if pid not in _running:
         _running[pid] = _Running(clock)
     return _running[pid].dispatcher

@@ -44,13 +44,19 @@ def let_go(deliveries: DeliveryQuerySet, *, most: int) -> int:
         return Delivery.objects.filter(pk__in=ids).release()
 
 
-def cancel(deliveries: DeliveryQuerySet, *, now: datetime) -> None:
-    """Give up what is unfinished, for good, and say so in its failures."""
+def cancel(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
+    """Give up what is unfinished, for good, up to `BATCH` of them, and return how many.
+
+    Their failures say so.
+    """
+    batch: list[UUID] = []
     # One state after the other: each has an index of its own, and the two together have none.
     for status in Delivery.UNFINISHED:
-        while batch := list(deliveries.filter(status=status).values_list("pk", flat=True)[:BATCH]):
-            Delivery.objects.filter(pk__in=batch).cancel(now=now)
-            Failure.objects.filter(delivery__in=batch).mark_cancelled(now=now)
+        waiting = deliveries.filter(status=status).values_list("pk", flat=True)
+        batch += waiting[: BATCH - len(batch)]
+    Delivery.objects.filter(pk__in=batch).cancel(now=now)
+    Failure.objects.filter(delivery__in=batch).mark_cancelled(now=now)
+    return len(batch)
 
 
 def _take(deliveries: DeliveryQuerySet, *, most: int) -> list[UUID]:

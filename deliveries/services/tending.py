@@ -39,8 +39,11 @@ def sweep(*, now: datetime) -> bool:
     reason any more begins to go. Tell whether there is more to do: no more than one batch is held at a time.
     """
     deleted = Webhook.objects.filter(deleted_at__isnull=False)
+    count = 0
     for pk in _with_queue(deleted, Delivery.UNFINISHED, now=now):
-        holding.cancel(Delivery.objects.filter(webhook=pk), now=now)
+        count += holding.cancel(Delivery.objects.filter(webhook=pk), now=now)
+        if count >= holding.BATCH:
+            return True
     closed = WebhookHealth.objects.filter(circuit=WebhookHealth.Circuit.CLOSED, webhook__enabled=True)
     circuits.resume(list(closed.holding_back(now).values_list("pk", flat=True)[:MOST]), now=now)
     of_types, count = pausing.hold_types(now=now), 0

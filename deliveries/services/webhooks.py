@@ -208,6 +208,8 @@ def disable(webhook_id: UUID, *, reason: str, by: str, now: datetime, url: str |
 def delete(webhook: Webhook, *, by: str, now: datetime, unchanged_since: datetime | None = None) -> None:
     """Delete a webhook: cancel what is queued, forget its secrets, keep its history.
 
+    Of a long queue the rest is cancelled by and by; nothing of it is sent.
+
     :param unchanged_since: the webhook's `updated_at` as the caller saw it, to delete nothing else.
     :raises WebhookChanged: when it was deleted already, or changed since that moment.
     """

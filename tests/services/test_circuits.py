@@ -16,6 +16,7 @@ from deliveries.services import (
     circuits,
     composing,
     following,
+    holding,
     publishing,
     redelivery,
     tending,
@@ -477,6 +478,26 @@ class TestRecovering:
         assert newest is not None
         assert newest.due_at == now + timedelta(minutes=9)
         assert before == dict(Delivery.objects.values_list("pk", "due_at"))
+
+    def test_holds_all_of_a_long_queue_before_it_lets_go_of_any(
+        self, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without a sweep in between: more waits than is held at a time."""
+        monkeypatch.setattr(holding, "BATCH", 20)
+        webhook = builders.a_webhook(max_in_flight=50)
+        step_at = an_open_circuit(webhook, now=now)
+        builders.a_backlog(webhook, 200)
+        moment, probes = step_at, 0
+
+        while circuit_of(webhook) != Circuit.RECOVERING:
+            gone = the_probe(webhook, now=moment)
+            assert len(gone) == 1
+            probes += 1
+            record(gone, a_reply(), now=moment)
+            assert probes < 20
+
+        assert states(webhook)["pending"] == 10
+        assert 2 <= probes <= 10
 
     def test_ends_with_a_closed_circuit_that_starts_again_from_nothing(self, now: datetime) -> None:
         webhook = builders.a_webhook(max_retries=10)

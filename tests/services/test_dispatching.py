@@ -1,3 +1,4 @@
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -452,6 +453,19 @@ class TestRunning:
         wait_until(lambda: transport.closed, what="the stop", timeout=2)
         delivery = Delivery.objects.get()
         assert (delivery.status, delivery.lease_token) == (Delivery.Status.PENDING, None)
+
+    def test_ends_the_process_that_it_dies_in(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        ended: list[int] = []
+        monkeypatch.setattr(os, "_exit", ended.append)
+        monkeypatch.setattr(Dispatcher, "run", lambda self: self.no_such_thing())
+
+        dispatching.start(clock=lambda: builders.NOW)
+        dispatching.stop()
+
+        assert ended == [1]
+        assert [record.event for record in caplog.records] == ["dispatcher.died"]  # type: ignore[attr-defined]
 
     def test_holds_no_deploy_against_a_delivery_that_outlives_it(
         self, running: Callable[[FakeTransport], Dispatcher], quick_poll: None, settings: Any

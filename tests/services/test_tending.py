@@ -35,7 +35,7 @@ class TestSweep:
             delivery.refresh_from_db()
             assert delivery.status == status
 
-    def test_holds_batch_by_batch(self, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_holds_and_cancels_batch_by_batch(self, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(holding, "BATCH", 2)
         webhook = builders.a_webhook()
         builders.a_backlog(webhook, 5)
@@ -46,6 +46,10 @@ class TestSweep:
         assert not tending.sweep(now=now)
         assert states() == {"held": 5}
         webhooks.delete(webhook, by="a test", now=now)
+        assert states() == {"cancelled": 2, "held": 3}
+        assert builders.claim(now) == []
+        assert tending.sweep(now=now)
+        assert not tending.sweep(now=now)
         assert states() == {"cancelled": 5}
 
     @pytest.mark.parametrize("of", ["webhook", "account"])
