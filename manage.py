@@ -17,7 +17,14 @@ def main() -> None:
         sys.exit(
             "Django is not installed for this Python: run `make run`, or `.venv/bin/python manage.py ...`."
         )
-    execute_from_command_line(sys.argv)
+    from django.core.exceptions import ImproperlyConfigured
+
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        if "--traceback" in sys.argv:
+            raise
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

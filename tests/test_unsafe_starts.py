@@ -290,6 +290,22 @@ class TestDoors:
         assert "deliveries.E003" in ended.stderr
         assert "Traceback" not in ended.stderr
 
+    @pytest.mark.parametrize("door", DOORS)
+    @pytest.mark.parametrize(
+        ("changes", "sentence"),
+        [
+            ({"DEBUG": "yes"}, "DEBUG=yes: write true or false."),
+            ({"SECRET_KEY": ""}, "The SECRET_KEY setting must not be empty."),
+        ],
+    )
+    def test_refuse_what_makes_no_sense(self, door: str, changes: dict[str, str], sentence: str) -> None:
+        ended = start(DOORS[door], **changes)
+
+        assert ended.returncode != 0
+        assert sentence in ended.stderr
+        # Celery's own complaint about a missing key, a line of the log, may hold one.
+        assert "\nTraceback" not in f"\n{ended.stderr}"
+
     def test_refuse_it_for_try_it_mode_too(self, tmp_path: Path) -> None:
         up = ["manage.py", "up", "--data-dir", str(tmp_path / "var"), "--port", str(free_port())]
 

@@ -3,16 +3,31 @@
 import logging.config
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from celery import Celery
 from celery.signals import beat_init, celeryd_init, setup_logging
+from django.core.exceptions import ImproperlyConfigured
 
 from webhooks_project import logs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webhooks_project.settings")
 
 app = Celery("webhooks")
+_usual = sys.excepthook
+
+
+def _say_what_makes_no_sense(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Print the sentence alone. Celery reads the settings before it asks anybody."""
+    if isinstance(error, ImproperlyConfigured):
+        sys.stderr.write(f"{error}\n")
+    else:
+        _usual(kind, error, trace)
+
+
+if Path(sys.argv[0]).parts[-2:] == ("celery", "__main__.py") or Path(sys.argv[0]).name == "celery":
+    sys.excepthook = _say_what_makes_no_sense
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["deliveries"])
 

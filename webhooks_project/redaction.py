@@ -5,10 +5,12 @@ First the very secrets this process was started with, wherever they turn up; the
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 HIDDEN = "***"
 # Shorter ones would be found by accident.
@@ -85,7 +87,10 @@ def redact_value(name: str, value: object) -> object:
 @cache
 def _own() -> tuple[str, ...]:
     """Return the secrets of this process's settings, as they are and as a URL spells them."""
-    secrets = [settings.SECRET_KEY, *settings.ENCRYPTION_KEYS, settings.WEBHOOKS_METRICS_TOKEN]
+    secrets = [*settings.ENCRYPTION_KEYS, settings.WEBHOOKS_METRICS_TOKEN]
+    # Where there is none yet, Django raises what is about to be logged.
+    with suppress(ImproperlyConfigured):
+        secrets.append(settings.SECRET_KEY)
     passwords = [settings.DATABASES["default"].get("PASSWORD"), urlsplit(settings.REDIS_URL).password]
     for password in filter(None, passwords):
         secrets += [password, quote(password, safe=""), unquote(password)]

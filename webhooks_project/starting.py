@@ -7,6 +7,7 @@ import logging
 
 import django
 from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
 
 logger = logging.getLogger(__name__)
 
@@ -18,10 +19,13 @@ class Unsafe(Exception):
 def check() -> None:
     """Set Django up, run its checks, and log what they warn of.
 
-    :raises Unsafe: they found errors.
+    :raises Unsafe: they found errors, or a setting makes no sense.
     """
-    django.setup()
-    found = [message for message in run_checks() if not message.is_silenced()]
+    try:
+        django.setup()
+        found = [message for message in run_checks() if not message.is_silenced()]
+    except ImproperlyConfigured as error:
+        raise Unsafe(str(error)) from error
     errors = [message for message in found if message.is_serious()]
     if errors:
         raise Unsafe("\n".join(f"{each.msg} {each.hint or ''} ({each.id})" for each in errors))

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from deliveries.checks import is_local
@@ -22,8 +23,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     @classmethod
     def setup(cls) -> None:
-        """Take over gunicorn's log. Called at start and when gunicorn reads its configuration again."""
-        logs.take_over_gunicorn()
+        """Take over gunicorn's log. Called at start and when gunicorn reads its configuration again.
+
+        :raises RuntimeError: a setting makes no sense.
+        """
+        try:
+            logs.take_over_gunicorn()
+        except ImproperlyConfigured as error:
+            raise RuntimeError(str(error)) from error
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
