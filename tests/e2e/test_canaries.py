@@ -285,8 +285,13 @@ def without_servers(stack: Stack) -> Iterator[None]:
         stack.postgresql.start()
         stack.redis.start()
         stack.redis.configure("requirepass", CANARIES["redis"])
-        ready = f"http://127.0.0.1:{stack.port}/readyz"
-        wait_until(lambda: requests.get(ready, timeout=20).ok, timeout=30, what="the service")
+        wait_until(lambda: is_well(stack), timeout=30, what="the service")
+
+
+def is_well(stack: Stack) -> bool:
+    """Tell whether the web server reaches database and Redis, and a worker has been heard of."""
+    checks = requests.get(f"http://127.0.0.1:{stack.port}/readyz", timeout=20).json()["checks"]
+    return all(checks[name]["ok"] for name in ("database", "redis", "workers"))
 
 
 def failing_command(stack: Stack, **changes: str) -> str:
