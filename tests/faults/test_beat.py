@@ -30,7 +30,8 @@ class TestBeat:
         scene.figure(
             "beat",
             case=f"{beats or 'no'} beat{'s' if beats > 1 else ''}",
-            passed=not lost and not repeated and not published.errors and delivered <= 2.5,
+            passed=not lost and not repeated and not published.errors,
+            timely=delivered <= 2.5,
             events=len(published.acknowledged),
             lost=lost,
             duplicates=repeated,

@@ -17,6 +17,8 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.postgresql
 
 HURT = "/0"
+# Below this the machine's own business decides, not ours, in seconds.
+NOTICEABLE = 0.1
 # How often a worker looks in the scenario of days, in seconds.
 LOOK = 0.2
 # By how much the clock of the worker that takes the steps may be ahead of the receiver's. The steps are late
@@ -83,8 +85,6 @@ class TestBackAgain:
         first = arrivals[0]
         probes = sum(at < first + SLUGGISH for at in arrivals)
         ahead = ahead_of_ramp(arrivals, answered=SLUGGISH)
-        # Short runs share their machine with other tests, which costs more than the ramp does.
-        noise = scene.size.pick(short=1.0, long=0.1)
         quiet, busy = (percentile(took(scene, each), 0.95) for each in (before, meanwhile))
         scene.figure(
             "held",
@@ -93,8 +93,8 @@ class TestBackAgain:
             and size >= 100
             and probes == 1
             and ahead <= 0
-            and scene.lost() == 0
-            and busy < max(2 * quiet, quiet + noise),
+            and scene.lost() == 0,
+            timely=busy < max(2 * quiet, quiet + NOTICEABLE),
             held=size,
             held_at_once_when_it_opened=by_statement,
             probes=probes,
@@ -130,11 +130,11 @@ class TestHanging:
         wait_until(lambda: scene.held() == 0, timeout=120, what="nothing held")
         scene.settle()
 
-        bound = scene.size.pick(short=quiet + 1.0, long=quiet * 1.1)
         scene.figure(
             "one-hangs",
             baseline=quiet,
-            passed=busy <= bound and scene.lost() == 0,
+            passed=scene.lost() == 0,
+            timely=busy <= quiet * 1.1,
             others_p99=round(busy, 3),
             others_p99_before=round(quiet, 3),
             lost=scene.lost(),
@@ -176,13 +176,12 @@ class TestSlowWithMuchTraffic:
         # A little less than it takes, because it is told of the next a little after it has answered.
         at_once = max(sum(at <= each < at + delay * 0.9 for each in slowly) for at in slowly)
         quiet, busy = (percentile(took(scene, each), 0.95) for each in (before, beside))
-        # Short runs share their machine with other tests, which costs more than the slow one does.
-        noise = scene.size.pick(short=1.0, long=0.1)
         scene.figure(
             "one-slow",
             case=protection,
             baseline=quiet,
-            passed=at_once <= most and busy < max(2 * quiet, quiet + noise) and scene.lost() == 0,
+            passed=at_once <= most and scene.lost() == 0,
+            timely=busy < max(2 * quiet, quiet + NOTICEABLE),
             at_once=at_once,
             others_p95=round(busy, 3),
             others_p95_before=round(quiet, 3),
@@ -238,7 +237,8 @@ class TestDownForDays:
         retried = scene.stack.rows("SELECT count(*) FROM deliveries_attempt WHERE number > 1")[0][0]
         scene.figure(
             "down-for-days",
-            passed=early == late == missing == 0
+            timely=late == 0,
+            passed=early == missing == 0
             and waiting == {"held"}
             and audited == [("Automatic",)]
             and scene.logged("webhook.disabled") == 1

