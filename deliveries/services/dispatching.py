@@ -257,7 +257,7 @@ class Dispatcher:
             limit=free,
             grace=settings.WEBHOOKS_LEASE_GRACE,
             after=self._after,
-            share=max(1, int(self._transport.slots * SHARE)),
+            share=share(self._transport.slots),
             taken=Counter(sent.delivery.webhook_id for sent in self._under_way.values()),
             token=self._token,
         )
@@ -414,6 +414,11 @@ class Dispatcher:
         self._failures_in_a_row += 1
         connection.close()
         self._resume_at = time.monotonic() + wait
+
+
+def share(slots: int) -> int:
+    """Return how many of a process's slots one webhook has at most."""
+    return max(1, int(slots * SHARE))
 
 
 def build(*, clock: Clock) -> Dispatcher:

@@ -136,7 +136,7 @@ def _with_room(webhooks: WebhookQuerySet, alive: list[Worker], now: datetime) ->
     if alive:
         # One slow receiver gets no more than its share of each, which may be less than it is allowed. With
         # nobody alive all that is due waits for a worker.
-        shares = sum(max(1, int(worker.slots * dispatching.SHARE)) for worker in alive)
+        shares = sum(dispatching.share(worker.slots) for worker in alive)
         most = Least(most, Value(shares))
     leased = Delivery.objects.filter(webhook=OuterRef("pk"), lease_token__isnull=False, due_at__gt=now)
     under_way = leased.order_by().values("webhook").annotate(count=Count("*")).values("count")
