@@ -39,7 +39,7 @@ ROWS = {
         "Redis only makes things faster. Whatever happens to it, events are taken and delivered.",
     ),
     "rings": Row(
-        "100,000 duplicate wake-ups",
+        "100,000 rings of the doorbell",
         "sends = deliveries; Redis list < 1,000 after 10 s",
         "A wake-up says that there is work, not which: heard a thousand times it changes nothing.",
     ),
