@@ -12,6 +12,7 @@ from deliveries.transport import resolving
 from tests.transport import hostile, names
 from tests.transport.conftest import ENGINES, MakeSender, Start, a_request
 from tests.transport.hostile import OK
+from tests.waiting import SLOWNESS
 
 GOOD = "hooks.example.com"
 NOT_FOUND = {"nowhere", "broken", "empty", "silent"}
@@ -56,7 +57,9 @@ class TestNamesThatAreNeverAnswered:
         with capsys.disabled():
             print(f"\nNames were looked up in a {findings.mode}; p95: {findings.p95}")  # noqa: T201
 
-        assert findings.p95["beside"] < max(2 * findings.p95["alone"], findings.p95["alone"] + 0.05)
+        assert findings.p95["beside"] < max(
+            2 * findings.p95["alone"], findings.p95["alone"] + 0.05 * SLOWNESS
+        )
 
     def test_take_no_thread_from_names_that_have_been_answered(
         self, make_sender: MakeSender, start: Start, monkeypatch: pytest.MonkeyPatch
@@ -80,6 +83,7 @@ class TestNamesThatAreNeverAnswered:
         reply = sender.send(a_request(target.url(GOOD)))
         over.set()
 
-        assert set(outcomes) == {Reason.DNS_FAILED}
+        # Which of the two it is depends on who looks at the clock first.
+        assert set(outcomes) <= {Reason.DNS_FAILED, Reason.CONNECTION_TIMEOUT}
         assert reply.body == b"ok"
         assert target.accepted == 2

@@ -16,7 +16,7 @@ import pytest
 from deliveries.management.try_it.client import Refused
 from tests.servers.process import free_port
 from tests.up.service import Service, manage, running, started, visit
-from tests.waiting import wait_until
+from tests.waiting import SLOWNESS, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
 
@@ -126,7 +126,7 @@ class TestSecondStart:
         assert papers["operator"]["password"] not in second.output
         assert "credentials.json" in second.output
 
-    def test_takes_less_than_five_seconds(self, data_dir: Path) -> None:
+    def test_takes_a_few_seconds(self, data_dir: Path) -> None:
         """The quickest of three, because other tests may be busy beside it."""
         took = []
         for _ in range(4):
@@ -134,7 +134,7 @@ class TestSecondStart:
             with running(data_dir):
                 took.append(time.monotonic() - began)
 
-        assert min(took[1:]) < 5
+        assert min(took[1:]) < 5 * SLOWNESS
 
     def test_brings_the_webhooks_to_another_port(self, data_dir: Path) -> None:
         with running(data_dir, port=free_port()) as first:
