@@ -37,6 +37,8 @@ WORTHWHILE = 0.25
 WORTHWHILE_AFTER = 0.1
 # Of the slots of a process, what one webhook has at most: the rest is for the others, however slow it is.
 SHARE = 0.25
+# After how many seconds to try again to follow up what others held the rows of.
+FOLLOW_AGAIN_AFTER = 5.0
 # How often to look for circuits with a step to take, and for what a race has left behind, in seconds.
 TEND_EVERY = 1.0
 SWEEP_EVERY = 30.0
@@ -69,6 +71,7 @@ class Dispatcher:
         self._under_way: dict[UUID, _Sent] = {}
         self._results: list[Result] = []
         self._news: list[News] = []
+        self._follow_at = 0.0
         self._turns = 0
         self._after = UUID(int=0)
         # The token of a claim of which nothing has been sent yet.
@@ -388,7 +391,7 @@ class Dispatcher:
     def _follow_up(self) -> None:
         """Do for the webhooks what follows from what was recorded."""
         busy: list[News] = []
-        while self._news and time.monotonic() >= self._resume_at:
+        while self._news and time.monotonic() >= max(self._follow_at, self._resume_at):
             try:
                 following.follow(self._news[0], now=self._clock(), jitter=self._jitter)
             except Exception as error:
@@ -400,7 +403,10 @@ class Dispatcher:
                 else:
                     logger.exception("A webhook was not followed up", extra={"event": "webhook.not_followed"})
             del self._news[0]
-        self._news += busy
+        if busy:
+            # Somebody holds their rows; each turn that asks waits for as long as a lock is waited for.
+            self._news += busy
+            self._follow_at = time.monotonic() + FOLLOW_AGAIN_AFTER
 
     def _beat(self) -> None:
         if time.monotonic() >= self._resume_at:

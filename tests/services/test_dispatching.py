@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
@@ -294,6 +295,30 @@ class TestDatabaseTrouble:
         assert not Webhook.objects.get().enabled
         assert Attempt.objects.get().delivery == delivery
         assert (dispatcher._heart.worker.recorded, dispatcher._heart.worker.fenced) == (1, 0)
+
+    def test_waits_with_what_follows_until_nobody_holds_its_rows(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(dispatching, "FOLLOW_AGAIN_AFTER", 0.05)
+        builders.a_delivery()
+        asked, disable = [0], webhooks.disable
+
+        def held_first(*args: Any, **kwargs: Any) -> bool:
+            asked[0] += 1
+            if asked[0] <= 2:
+                raise OperationalError from psycopg.errors.LockNotAvailable()
+            return disable(*args, **kwargs)
+
+        monkeypatch.setattr(webhooks, "disable", held_first)
+        dispatcher = Dispatcher(
+            transport=FakeTransport(lambda request: a_reply(410)), clock=lambda: builders.NOW
+        )
+
+        assert dispatcher.run_until_idle(budget=10 * SECONDS)
+
+        assert not Webhook.objects.get().enabled
+        # Nobody was kept waiting: neither did it back off, nor ask all the time.
+        assert (asked, dispatcher._heart.worker.database_errors) == ([3], 0)
 
     def test_goes_on_after_an_outage_of_any_length(
         self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None
