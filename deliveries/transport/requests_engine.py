@@ -184,7 +184,7 @@ class RequestsTransport:
         token = current.set(call)
         try:
             # `stream` leaves the body unread; the timeout is for sockets that are not ours, so for none.
-            response = self._adapter.send(prepared, stream=True, timeout=call.remaining())
+            response = self._adapter.send(prepared, stream=True, timeout=_time_left(call))
             raw = cast(HTTPResponse, response.raw)
             return Reply(
                 http_status=raw.status,
@@ -193,6 +193,18 @@ class RequestsTransport:
             )
         finally:
             current.reset(token)
+
+
+def _time_left(call: Call) -> float:
+    """Return the seconds that are left; a busy machine may have taken all of them before anything is sent.
+
+    :raises TransportError: none are.
+    """
+    try:
+        return call.remaining()
+    except TimeoutError as error:
+        late = Reason.RESPONSE_TOO_SLOW if call.insists_on_fresh else Reason.CONNECTION_TIMEOUT
+        raise TransportError(late) from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

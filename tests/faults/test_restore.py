@@ -13,6 +13,7 @@ pytestmark = pytest.mark.postgresql
 
 
 class TestRestore:
+    @pytest.mark.long
     def test_sends_nothing_until_somebody_has_looked(self, scene: Scene) -> None:
         """What was delivered after the backup is due again in it, and known to nobody but its receiver."""
         scene.start(webhooks=2, workers=1)
