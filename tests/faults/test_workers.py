@@ -181,7 +181,7 @@ class TestPausedWorker:
                 os.killpg(paused.pid, signal.SIGCONT)
         scene.allowed_duplicates = held
         scene.settle()
-        wait_until(lambda: scene.logged("result.fenced"), timeout=10, what="the late results")
+        wait_until(lambda: scene.logged("result.fenced"), timeout=40, what="the late results")
 
         most = max(scene.repeated().values(), default=0)
         lost = scene.lost()
