@@ -7,6 +7,8 @@ from django.http import HttpRequest
 
 # Whoever has one IPv6 address has the whole network it is in.
 _IPV6_NETWORK = 64
+# What a proxy says it has passed on; who asks through one is not this machine.
+_PASSED_ON = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 
 
 def address(request: HttpRequest) -> str | None:
@@ -22,6 +24,15 @@ def address(request: HttpRequest) -> str | None:
     if len(entries) < settings.TRUSTED_PROXIES:
         return peer
     return _normal(entries[-settings.TRUSTED_PROXIES]) or peer
+
+
+def comes_from_here(request: HttpRequest) -> bool:
+    """Tell whether a request was sent on this machine, and by no proxy that passed it on."""
+    try:
+        peer = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
+    except ValueError:
+        return False
+    return peer.is_loopback and not any(name in request.headers for name in _PASSED_ON)
 
 
 def _normal(text: str) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from deliveries.probes.middleware import comes_from_here
+from webhooks_project import clients
 
 _SENTENCE = "DEBUG is on, so only this machine is answered: set DEBUG=false, or bind to 127.0.0.1."
 
@@ -18,6 +18,6 @@ class DebugAtHomeMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Pass the request on, or refuse it."""
-        if settings.DEBUG and not comes_from_here(request):
+        if settings.DEBUG and not clients.comes_from_here(request):
             return HttpResponse(f"{_SENTENCE}\n", status=403, content_type="text/plain")
         return self.get_response(request)

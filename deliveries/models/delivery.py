@@ -161,6 +161,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def _unclaim(self, status: "Delivery.Status", *, now: datetime) -> int:
         return self.move(status, allowed_from=[Delivery.Status.PENDING], due_at=now, claims=F("claims") - 1)
 
+    def under_way(self, now: datetime) -> Self:
+        """Keep what a worker holds: with a lease that has not run out."""
+        return self.filter(lease_token__isnull=False, due_at__gt=now)
+
     def unleased(self, now: datetime) -> Self:
         """Keep what no worker holds: without a lease, or with one that has run out."""
         return self.filter(Q(lease_token=None) | Q(due_at__lte=now))

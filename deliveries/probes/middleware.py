@@ -2,16 +2,13 @@
 a load balancer asks by an address, over plain HTTP, and every few seconds."""
 
 import hmac
-import ipaddress
 from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
 from deliveries.probes import exposition, readiness
-
-# What a proxy says it has passed on; who asks through one is not this machine.
-_PASSED_ON = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
+from webhooks_project import clients
 
 
 class ProbeMiddleware:
@@ -53,7 +50,7 @@ def _metrics(request: HttpRequest) -> HttpResponse:
     if token and not _carries(request, token):
         sentence = "Send WEBHOOKS_METRICS_TOKEN as a bearer token."
         return _refusal(401, sentence, **{"WWW-Authenticate": "Bearer"})
-    if not token and not comes_from_here(request):
+    if not token and not clients.comes_from_here(request):
         sentence = "Without WEBHOOKS_METRICS_TOKEN the metrics are shown to this machine alone."
         return _refusal(404, sentence)
     return HttpResponse(exposition.expose(), content_type=exposition.CONTENT_TYPE)
@@ -62,15 +59,6 @@ def _metrics(request: HttpRequest) -> HttpResponse:
 def _carries(request: HttpRequest, token: str) -> bool:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
-
-
-def comes_from_here(request: HttpRequest) -> bool:
-    """Tell whether a request was sent on this machine, and by no proxy that passed it on."""
-    try:
-        address = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
-    except ValueError:
-        return False
-    return address.is_loopback and not any(name in request.headers for name in _PASSED_ON)
 
 
 def _refusal(status: int, sentence: str, **headers: str) -> HttpResponse:

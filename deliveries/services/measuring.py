@@ -89,7 +89,7 @@ def measure(*, now: datetime) -> Measures:
         at=now,
         due=_count(due.filter(webhook__in=reachable)),
         oldest_due_at=_oldest(_with_room(reachable, listed, now), due),
-        in_flight=_count(leased.filter(due_at__gt=now)),
+        in_flight=_count(Delivery.objects.under_way(now)),
         scheduled=_count(pending.filter(lease_token=None, due_at__gt=now)),
         held=held,
         stranded={
@@ -138,14 +138,14 @@ def _with_room(webhooks: WebhookQuerySet, alive: list[Worker], now: datetime) ->
         # nobody alive all that is due waits for a worker.
         shares = sum(dispatching.share(worker.slots) for worker in alive)
         most = Least(most, Value(shares))
-    leased = Delivery.objects.filter(webhook=OuterRef("pk"), lease_token__isnull=False, due_at__gt=now)
-    under_way = leased.order_by().values("webhook").annotate(count=Count("*")).values("count")
+    of_webhook = Delivery.objects.under_way(now).filter(webhook=OuterRef("pk"))
+    under_way = of_webhook.order_by().values("webhook").annotate(count=Count("*")).values("count")
     return webhooks.annotate(under_way=Coalesce(Subquery(under_way), Value(0))).filter(under_way__lt=most)
 
 
 def _neglected(webhooks: WebhookQuerySet, due: "QuerySet[Delivery]", now: datetime) -> "QuerySet[Any]":
     """Keep those of which something has been due for a while, and nothing is under way."""
-    under_way = Delivery.objects.filter(webhook=OuterRef("pk"), lease_token__isnull=False, due_at__gt=now)
+    under_way = Delivery.objects.under_way(now).filter(webhook=OuterRef("pk"))
     long_ago = now - 2 * settings.WEBHOOKS_POLL_INTERVAL
     waiting = _with_oldest(webhooks, due).filter(oldest_due_at__lte=long_ago)
     return waiting.exclude(Exists(under_way)).values("pk")

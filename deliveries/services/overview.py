@@ -80,7 +80,7 @@ def queue_status(*, now: datetime) -> QueueStatus:
     return QueueStatus(
         due=sum(backlog.due for backlog in backlogs),
         oldest_due_at=min((backlog.oldest_due_at for backlog in backlogs), default=None),
-        leased=Delivery.objects.filter(lease_token__isnull=False, due_at__gt=now).count(),
+        leased=Delivery.objects.under_way(now).count(),
         scheduled=pending.filter(lease_token=None, due_at__gt=now).count(),
         held=Delivery.objects.filter(status=Delivery.Status.HELD).count(),
         failed=Failure.objects.inactive().count(),
