@@ -169,7 +169,7 @@ class TestActions:
         said = visit.page.locator(".messagelist li")
 
         for path, action, sentence in (
-            ("delivery", "Send again", "Queued 1 delivery."),
+            ("delivery", "Send again", "Queued 1 delivery. Held by a pause: 1."),
             ("pause", "Resume", "Ended 1 pause."),
             ("recovery", "Pause", "Paused 1 recovery."),
             ("recovery", "Resume", "Resumed 1 recovery."),
