@@ -47,6 +47,7 @@ class AttemptAdmin(bodies.WithBodies, Told, History[Attempt]):
     list_filter = ("succeeded", "reason_code")
     list_select_related = ("webhook", "delivery__event")
     search_fields = ("id", "delivery")
+    linked_by = ("delivery__id", "webhook__id")
     # A receiver may send back in its headers what it got in a body.
     bodies = ("response_headers_text", "response_body_text")
     fields = readonly_fields = (

@@ -35,6 +35,7 @@ class DeliveryAdmin(Redelivering[Delivery]):
     list_filter = ("status",)
     list_select_related = ("event", "webhook")
     search_fields = ("id", "event")
+    linked_by = ("event__id", "webhook__id")
     inlines = (AttemptsOfDelivery,)
     fields = readonly_fields = (
         "id",

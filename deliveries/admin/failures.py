@@ -25,6 +25,7 @@ class FailureAdmin(Redelivering[Failure]):
     )
     list_filter = ("status", "reason_code")
     search_fields = ("id", "delivery")
+    linked_by = ("webhook_id",)
     # A failure's own id is random; its delivery's grows with time and has an index here.
     ordering = ("-delivery_id",)
     fields = readonly_fields = (
