@@ -53,6 +53,8 @@ _NETWORK_FILE_SYSTEMS = frozenset(
     ]
 )
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+# Celery reads these by itself, before what the settings say. Its options for a broker set the second.
+_BROKERS = ("CELERY_BROKER_READ_URL", "CELERY_BROKER_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
 
 
 @register()
@@ -164,6 +166,17 @@ def sqlite_serves_one_machine(**kwargs: Any) -> list[CheckMessage]:
         )
         found.append(Error(words, hint=f"{use}, or to a file on a local disk.", id="deliveries.E007"))
     return found
+
+
+@register()
+def one_broker(**kwargs: Any) -> list[CheckMessage]:
+    """What stands in REDIS_URL decides more than where messages go, and its password is left out of logs."""
+    named = [name for name in _BROKERS if os.environ.get(name)]
+    if not named:
+        return []
+    words = f"{' and '.join(named)} set: Celery would use another broker than REDIS_URL names."
+    hint = "Take it out, and name the broker in REDIS_URL alone."
+    return [Error(words, hint=hint, id="deliveries.E010")]
 
 
 @register()

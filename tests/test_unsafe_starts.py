@@ -117,6 +117,30 @@ class TestRules:
         assert name in message.msg
         assert "canary" not in str(message)
 
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "CELERY_BROKER_URL",
+            "CELERY_BROKER_READ_URL",
+            "CELERY_BROKER_WRITE_URL",
+            "CELERY_RESULT_BACKEND",
+        ],
+    )
+    def test_know_one_broker(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(name, "redis://:canary@redis.example.com/0")
+
+        (message,) = said()
+
+        assert message.id == "deliveries.E010"
+        assert name in message.msg
+        assert "REDIS_URL" in str(message.hint)
+        assert "canary" not in str(message)
+
+    def test_take_an_empty_broker_for_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CELERY_BROKER_URL", "")
+
+        assert not said()
+
     def test_leave_commands_their_time(self, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(settings.DATABASES, "default", POSTGRESQL | {"OPTIONS": {"patience": 605}})
 
@@ -305,6 +329,22 @@ class TestDoors:
         assert sentence in ended.stderr
         # Celery's own complaint about a missing key, a line of the log, may hold one.
         assert "\nTraceback" not in f"\n{ended.stderr}"
+
+    @pytest.mark.parametrize("door", DOORS)
+    def test_refuse_another_broker(self, door: str) -> None:
+        ended = start(DOORS[door], CELERY_BROKER_URL="redis://:canary@192.0.2.1/0")
+
+        assert ended.returncode != 0
+        assert "CELERY_BROKER_URL set: Celery would use another broker than REDIS_URL names." in ended.stderr
+        assert "canary" not in ended.stdout + ended.stderr
+
+    def test_refuse_another_broker_in_celery_s_own_options(self) -> None:
+        app, *rest = DOORS["worker"][2:]
+        ended = start(["-m", "celery", "--broker", "redis://:canary@192.0.2.1/0", app, *rest])
+
+        assert ended.returncode != 0
+        assert "name the broker in REDIS_URL alone" in ended.stderr
+        assert "canary" not in ended.stdout + ended.stderr
 
     def test_refuse_it_for_try_it_mode_too(self, tmp_path: Path) -> None:
         up = ["manage.py", "up", "--data-dir", str(tmp_path / "var"), "--port", str(free_port())]
