@@ -24,11 +24,13 @@ _NEW_ENCRYPTION_KEY = (
 _NEW_SECRET_KEY = "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"  # noqa: S105
 # As short as nobody's generator makes one, and how the keys begin that stand in somebody's documentation.
 _SHORTEST_SECRET_KEY = 50
+_SHORTEST_METRICS_TOKEN = 16
 _EXAMPLES = ("not-a-secret", "django-insecure-", "change", "example", "insecure", "secret", "your")
 # The one in the specification of Fernet.
 _EXAMPLE_ENCRYPTION_KEYS = ("cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=",)
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
-# Where SQLite's locks and its shared memory do not work, or work only for one of the machines.
+# Where SQLite's locks and its shared memory do not work, or work only for one of the machines: in a
+# network, or between a virtual machine and its host.
 _NETWORK_FILE_SYSTEMS = frozenset(
     [
         "9p",
@@ -38,8 +40,10 @@ _NETWORK_FILE_SYSTEMS = frozenset(
         "cifs",
         "fuse.ceph",
         "fuse.glusterfs",
+        "fuse.rclone",
         "fuse.s3fs",
         "fuse.sshfs",
+        "fuse.vmhgfs-fuse",
         "gfs2",
         "glusterfs",
         "gpfs",
@@ -50,6 +54,8 @@ _NETWORK_FILE_SYSTEMS = frozenset(
         "ocfs2",
         "smb3",
         "smbfs",
+        "vboxsf",
+        "virtiofs",
     ]
 )
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
@@ -146,6 +152,18 @@ def secret_key(**kwargs: Any) -> list[CheckMessage]:
     else:
         return []
     return [Error(words, hint=_NEW_SECRET_KEY, id="deliveries.E004")]
+
+
+@register()
+def metrics_token(**kwargs: Any) -> list[CheckMessage]:
+    """Whoever guesses it reads how the service is doing, and nobody counts the guesses."""
+    if 0 < len(settings.WEBHOOKS_METRICS_TOKEN) < _SHORTEST_METRICS_TOKEN:
+        words = (
+            f"WEBHOOKS_METRICS_TOKEN has fewer than {_SHORTEST_METRICS_TOKEN} characters, and can be guessed."
+        )
+        hint = "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(24))'"
+        return [Error(words, hint=hint, id="deliveries.E011")]
+    return []
 
 
 @register()

@@ -51,6 +51,9 @@ RULES: list[tuple[str, dict[str, Any], set[str]]] = [
     ("Django's own key", {"SECRET_KEY": "django-insecure-" + secrets.token_urlsafe(48)}, {"E004"}),
     ("our old key", {"SECRET_KEY": "not-a-secret-only-for-tests-0123456789-abcdefghijklmnop"}, {"E004"}),
     ("key to be changed", {"SECRET_KEY": "ChangeMe" + secrets.token_urlsafe(48)}, {"E004"}),
+    ("no token for the metrics", {"WEBHOOKS_METRICS_TOKEN": ""}, set()),
+    ("short token for the metrics", {"WEBHOOKS_METRICS_TOKEN": "x" * 15}, {"E011"}),
+    ("token for the metrics", {"WEBHOOKS_METRICS_TOKEN": secrets.token_urlsafe(12)}, set()),
     ("no encryption key", {"ENCRYPTION_KEYS": []}, {"E001"}),
     ("example to encrypt with", {"ENCRYPTION_KEYS": [OLD_EXAMPLE]}, {"E005"}),
     (
@@ -196,7 +199,7 @@ class TestRules:
         assert [message.id for message in said()] == ids
 
     def test_show_no_key(self, settings: Any) -> None:
-        settings.SECRET_KEY = "canary-7f3a"
+        settings.SECRET_KEY = settings.WEBHOOKS_METRICS_TOKEN = "canary-7f3a"
         settings.ENCRYPTION_KEYS = [OLD_EXAMPLE]
 
         text = "".join(map(str, said()))
@@ -234,15 +237,16 @@ class TestFileSystem:
     def test_of_this_machine_is_found(self) -> None:
         assert checks._file_system(ROOT)
 
-    def test_in_a_network_is_refused(self, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("kind", ["nfs4", "fuse.rclone", "fuse.vmhgfs-fuse", "vboxsf", "virtiofs"])
+    def test_in_a_network_is_refused(self, kind: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(settings.DATABASES, "default", SQLITE)
         settings.REDIS_URL = ""
-        monkeypatch.setattr(checks, "_file_system", lambda path: "nfs4")
+        monkeypatch.setattr(checks, "_file_system", lambda path: kind)
 
         (message,) = said()
 
         assert message.id == "deliveries.E007"
-        assert "(nfs4)" in message.msg
+        assert f"({kind})" in message.msg
 
 
 def gunicorn(*options: str) -> list[str]:
