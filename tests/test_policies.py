@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -15,6 +17,7 @@ PATHS = {
     "/api/v4/tasks/webhook_failures": None,
     "/no/such/page": None,
     "/schema/native.yaml": None,
+    "/healthz": None,
 }
 
 
@@ -43,6 +46,15 @@ class TestPolicy:
 
         assert answer.status_code == 500
         assert answer.headers[HEADER] == AREAS["/admin/"]
+
+    def test_comes_with_the_refusal_of_debug_pages(self, client: Client, settings: Any) -> None:
+        settings.DEBUG = True
+
+        answer = client.get("/admin/", REMOTE_ADDR="192.0.2.7")
+
+        assert answer.status_code == 403
+        assert answer.headers[HEADER] == AREAS["/admin/"]
+        assert answer.headers["X-Request-Id"]
 
     @pytest.mark.parametrize("policy", [*AREAS.values(), ELSEWHERE])
     def test_lets_no_page_run_what_stands_in_it(self, policy: str) -> None:

@@ -41,10 +41,11 @@ INSTALLED_APPS = [
     "deliveries",
 ]
 MIDDLEWARE = [
-    "webhooks_project.debug_at_home.DebugAtHomeMiddleware",
+    # Before all that answer by themselves, so that theirs carry these as well.
     "webhooks_project.request_ids.RequestIdMiddleware",
-    "deliveries.probes.middleware.ProbeMiddleware",
     "webhooks_project.policies.PolicyMiddleware",
+    "webhooks_project.debug_at_home.DebugAtHomeMiddleware",
+    "deliveries.probes.middleware.ProbeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "webhooks_project.database_time.DatabaseTimeMiddleware",

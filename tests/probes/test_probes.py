@@ -17,6 +17,7 @@ from deliveries import clock, doorbell
 from deliveries.probes import readiness
 from deliveries.probes.errands import Errand
 from tests import builders
+from webhooks_project.policies import ELSEWHERE
 
 PATHS = ("/healthz", "/readyz", "/metrics")
 
@@ -64,6 +65,7 @@ class TestEveryProbe:
         assert response.status_code == 200, response.content
         assert response["Cache-Control"] == "no-store"
         assert response["X-Request-Id"]
+        assert response["Content-Security-Policy"] == ELSEWHERE
         assert not response.cookies
 
     @pytest.mark.parametrize("path", PATHS)
@@ -79,6 +81,7 @@ class TestEveryProbe:
         response = getattr(probe, method)(path)
 
         assert (response.status_code, response["Allow"]) == (405, "GET, HEAD")
+        assert response["Content-Security-Policy"] == ELSEWHERE
 
     def test_leaves_other_paths_alone(self, probe: Client) -> None:
         assert probe.get("/healthz/x").status_code != 200
