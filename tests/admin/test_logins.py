@@ -214,6 +214,17 @@ class TestWhatIsRemembered:
             assert canary not in str(list(model.objects.values()))
         assert canary not in caplog.text.replace(f"api_key={canary}", "")
 
+    def test_of_a_stranger_s_name_says_nothing_without_the_key(self, person: User, settings: Any) -> None:
+        attempt("wrong", name="canary-7f3a")
+        attempt("wrong", name="canary-7f3a")
+        (before,) = AccessAttempt.objects.values_list("username", flat=True)
+
+        settings.SECRET_KEY = secrets.token_urlsafe(48)
+        attempt("wrong", name="canary-7f3a")
+
+        assert before.startswith("nobody-")
+        assert AccessAttempt.objects.exclude(username=before).count() == 1
+
     def test_is_shown_in_the_console(self, console: Client, person: User) -> None:
         attempt(PASSWORD)
         fail()
