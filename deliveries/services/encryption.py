@@ -14,6 +14,8 @@ from deliveries.models.fields import Sealed, SealedField
 from deliveries.services import auditing
 
 BATCH = 200
+# Of how many values that nothing opens the rows are named.
+NAMED = 10
 # How often is looked again for what somebody changed meanwhile.
 MOST_PASSES = 5
 
@@ -24,13 +26,15 @@ class Rotation:
 
     :ivar changed: those that somebody else changed at that moment, and that have still another key than the
         first: whoever writes them has not been restarted with it.
-    :ivar unreadable: the rows with a value none of the keys opens, as "Webhook 0198...: secret".
+    :ivar unreadable: those that none of the keys opens.
+    :ivar named: the first `NAMED` of them, as "Webhook 0198...: secret".
     """
 
     rotated: int = 0
     fresh: int = 0
     changed: int = 0
-    unreadable: list[str] = field(default_factory=list)
+    unreadable: int = 0
+    named: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -91,7 +95,9 @@ def _rotate_batch(
         try:
             renewed = secrets.renew(sealed.token, keys=settings.ENCRYPTION_KEYS)
         except secrets.Undecryptable:
-            rotation.unreadable.append(f"{column.model.__name__} {pk}: {column.name}")
+            rotation.unreadable += 1
+            if len(rotation.named) < NAMED:
+                rotation.named.append(f"{column.model.__name__} {pk}: {column.name}")
             continue
         if renewed is None:
             rotation.fresh += 1

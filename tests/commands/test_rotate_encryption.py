@@ -128,6 +128,24 @@ class TestRotateEncryption:
         with_keys(NEW)
         assert readable(kept)[0] == SECRET
 
+    def test_names_only_the_first_of_many_and_says_what_to_do(
+        self, run: Run, with_keys: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(encryption, "NAMED", 2)
+        account = builders.an_account()
+        for _ in range(5):
+            builders.a_webhook(account, secret=SECRET)
+        with_keys(NEW)
+
+        with pytest.raises(CommandError) as refused:
+            run("rotate_encryption")
+
+        said = str(refused.value).splitlines()
+        assert said[0].endswith("5 cannot be read.")
+        assert "Put the key that sealed them at the end of ENCRYPTION_KEYS" in said[1]
+        assert [line.startswith("Webhook ") for line in said[3:]] == [True, True, False]
+        assert said[-1] == "and 3 more."
+
     def test_goes_from_batch_to_batch(
         self, run: Run, with_keys: Callable[..., None], monkeypatch: pytest.MonkeyPatch
     ) -> None:

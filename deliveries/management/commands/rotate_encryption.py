@@ -1,5 +1,6 @@
 """Seal with the new key what the old one sealed."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -31,10 +32,10 @@ class Command(BaseCommand):
         )
         counts = (
             f"{'Would rotate' if dry_run else 'Rotated'} {rotation.rotated} values; "
-            f"{rotation.fresh} had the first key already, {len(rotation.unreadable)} cannot be read."
+            f"{rotation.fresh} had the first key already, {rotation.unreadable} cannot be read."
         )
         if rotation.unreadable:
-            raise CommandError("\n".join([counts, "None of ENCRYPTION_KEYS opens:", *rotation.unreadable]))
+            raise CommandError("\n".join([counts, *_what_to_do(rotation)]))
         if rotation.changed:
             raise CommandError(
                 f"{counts} {rotation.changed} are still written with an old key: restart every process with "
@@ -47,3 +48,15 @@ class Command(BaseCommand):
     def _show(self, rotation: Rotation) -> None:
         if self.stderr.isatty():
             self.stderr.write(f"\r{rotation.rotated} rotated, {rotation.fresh} fresh", ending="")
+
+
+def _what_to_do(rotation: Rotation) -> Iterator[str]:
+    """Yield the lines about what cannot be read."""
+    yield (
+        "Put the key that sealed them at the end of ENCRYPTION_KEYS and run this again; if it is lost, set "
+        "these values anew in the console."
+    )
+    yield "None of ENCRYPTION_KEYS opens:"
+    yield from rotation.named
+    if rotation.unreadable > len(rotation.named):
+        yield f"and {rotation.unreadable - len(rotation.named)} more."
