@@ -189,10 +189,14 @@ class _Url:
     query: str
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
         query = f"?{self.query}" if self.query else ""
-        return f"{self.scheme}://{host}{port}{self.path}{query}"
+        return f"{self.scheme}://{self.host_in_brackets}{port}{self.path}{query}"
+
+    @property
+    def host_in_brackets(self) -> str:
+        """The host as a URL spells it: an IPv6 address in brackets, all else as it is."""
+        return f"[{self.host}]" if ":" in self.host else self.host
 
 
 def normalise_url(raw: str, policy: AddressPolicy, *, max_length: int = MAX_URL_LENGTH) -> str:
@@ -215,6 +219,15 @@ def normalise_url(raw: str, policy: AddressPolicy, *, max_length: int = MAX_URL_
     if len(normalised) > max_length:
         raise UrlRefused(f"The URL is longer than {max_length} characters once its characters are escaped.")
     return normalised
+
+
+def origin(url: str) -> str:
+    """Return scheme, host and port of a URL, and nothing else of it; no text where it is malformed."""
+    try:
+        found = _parse(url)
+    except UrlRefused:
+        return ""
+    return f"{found.scheme}://{found.host_in_brackets}:{found.port}"
 
 
 def check_address(address: str, policy: AddressPolicy) -> None:

@@ -13,7 +13,7 @@ class AuditEntry(models.Model):
 
     Written in the transaction of the act. An act of several transactions adds to its row in each; when it is
     over, nothing changes the row. It holds no secret: of a changed webhook it names the fields, not their
-    values.
+    values, and of a URL that leads to another host that host and the one before.
     """
 
     class Action(models.TextChoices):

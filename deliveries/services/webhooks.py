@@ -256,13 +256,20 @@ def _apply(held: Webhook, fields: Fields, *, by: str, now: datetime) -> None:
     if columns.get("enabled"):
         columns["disabled_reason"] = ""
     was_enabled = held.enabled
+    moved = _moved(held.url, columns.get("url", held.url))
     Webhook.objects.filter(pk=held.pk).update(**columns, updated_at=now)
     _revise(held, columns, now=now)
     if held.enabled != was_enabled:
         _follow(held.pk, enabled=held.enabled, now=now)
     elif fields.keys() & SPEAKING:
         circuits.probe(held.pk, now=now)
-    _note(AuditEntry.Action.WEBHOOK_CHANGED, held, by=by, now=now, fields=sorted(fields))
+    _note(AuditEntry.Action.WEBHOOK_CHANGED, held, by=by, now=now, fields=sorted(fields), **moved)
+
+
+def _moved(before: str, after: str) -> dict[str, str]:
+    """Return what the audit says of a URL that leads elsewhere now: its credential goes there from now on."""
+    was, is_now = addresses.origin(before), addresses.origin(after)
+    return {} if was == is_now else {"origin": is_now, "origin_before": was}
 
 
 def _revise(held: Webhook, columns: Mapping[str, Any], *, now: datetime) -> None:

@@ -288,6 +288,56 @@ def revisions(webhook: Webhook) -> list[tuple[datetime, bool, list[str]]]:
     return list(rows.values_list("valid_from", "enabled", "events"))
 
 
+class TestMoving:
+    """A URL that leads to another host takes the credential and the header values with it."""
+
+    def audited(self, webhook: Webhook) -> dict[str, object]:
+        entry = AuditEntry.objects.get(action="webhook.changed", subject_id=str(webhook.pk))
+        return dict(entry.details)
+
+    @pytest.mark.parametrize(
+        ("url", "origin"),
+        [
+            ("https://elsewhere.example/hook?token=canary", "https://elsewhere.example:443"),
+            ("https://example.com:8443/webhook", "https://example.com:8443"),
+            ("https://[2606:4700::1111]/canary", "https://[2606:4700::1111]:443"),
+        ],
+    )
+    def test_is_audited_with_both_origins_and_no_more(self, now: datetime, url: str, origin: str) -> None:
+        webhook = builders.a_webhook(url="https://example.com/canary?token=canary")
+
+        webhooks.change(webhook, by="a test", now=now, url=url)
+
+        expected = {"fields": ["url"], "origin": origin, "origin_before": "https://example.com:443"}
+        assert self.audited(webhook) == expected
+
+    def test_is_none_within_a_host(self, now: datetime) -> None:
+        webhook = builders.a_webhook(url="https://example.com/here")
+
+        webhooks.change(webhook, by="a test", now=now, url="HTTPS://EXAMPLE.com:443/there?x=1")
+
+        assert self.audited(webhook) == {"fields": ["url"]}
+
+    def test_is_audited_though_the_old_url_is_none(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        Webhook.objects.update(url="gopher://user:canary@example.com")
+
+        webhooks.change(webhook, by="a test", now=now, url=builders.URL)
+
+        expected = {"fields": ["url"], "origin": "https://example.com:443", "origin_before": ""}
+        assert self.audited(webhook) == expected
+
+    def test_keeps_what_the_change_does_not_name(self, now: datetime) -> None:
+        webhook = builders.a_webhook(
+            authorization_scheme="bearer", authorization_credential="c", custom_headers={"X-A": "1"}
+        )
+        before = Webhook.objects.values("authorization_credential", "custom_headers").get()
+
+        webhooks.change(webhook, by="a test", now=now, url="https://elsewhere.example/")
+
+        assert Webhook.objects.values("authorization_credential", "custom_headers").get() == before
+
+
 class TestRevisions:
     def test_say_what_a_webhook_was_after_each_act(self, now: datetime) -> None:
         webhook = builders.a_webhook()
