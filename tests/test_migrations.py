@@ -37,6 +37,7 @@ LOOKED_AT = {
     ("0008_encryption_rotated", AlterField),
     ("0009_acts_of_pausing", AlterField),
     ("0010_chores", RunPython),
+    ("0012_acts_by_hand", AlterField),
 }
 
 

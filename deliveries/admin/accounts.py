@@ -3,15 +3,18 @@
 from django.contrib import admin
 
 from deliveries.admin import columns
+from deliveries.admin.audited import Audited
 from deliveries.admin.dated import Dated
 from deliveries.admin.pauses import Pausable
 from deliveries.models import Account
 
 
 @admin.register(Account)
-class AccountAdmin(Dated, Pausable[Account]):
+class AccountAdmin(Dated, Audited[Account], Pausable[Account]):
     """Tenants. None is deleted here: all that ever happened to it would have to go as well."""
 
+    noun = "account"
+    told = ("name", "open_event_types")
     list_display = (columns.cut("name", "name"), columns.identifier, "open_event_types", "created_at")
     list_filter = ("open_event_types",)
     search_fields = ("id", "name")
@@ -20,3 +23,7 @@ class AccountAdmin(Dated, Pausable[Account]):
     show_full_result_count = False
     fields = ("id", "name", "open_event_types", "created_at")
     readonly_fields = ("id", "created_at")
+
+    def account_of(self, row: Account) -> Account:
+        """Return itself."""
+        return row

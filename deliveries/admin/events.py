@@ -6,15 +6,18 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from deliveries.admin import bodies, columns
+from deliveries.admin.audited import Audited
 from deliveries.admin.pauses import Pausable
 from deliveries.admin.tables import History
 from deliveries.models import Event, EventType, IdempotencyKey
 
 
 @admin.register(EventType)
-class EventTypeAdmin(Pausable[EventType]):
+class EventTypeAdmin(Audited[EventType], Pausable[EventType]):
     """The catalogue."""
 
+    noun, known_by = "event_type", "code"
+    told = ("label",)
     list_display = (columns.cut("code", "code"), columns.cut("label", "label"))
     search_fields = ("code", "label")
     ordering = ("pk",)

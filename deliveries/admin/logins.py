@@ -23,6 +23,7 @@ from django.utils.crypto import salted_hmac
 
 from deliveries import clock, counting
 from deliveries.admin import columns
+from deliveries.admin.audited import Audited
 from deliveries.admin.tables import History
 from webhooks_project import clients
 
@@ -103,9 +104,11 @@ class AccessLogAdmin(History[AccessLog]):
 
 
 @admin.register(AccessAttempt)
-class AccessAttemptAdmin(History[AccessAttempt]):
+class AccessAttemptAdmin(Audited[AccessAttempt], History[AccessAttempt]):
     """Who failed to log in, from where and how often. Deleting a row lets its owner try again at once."""
 
+    noun, known_by = "lockout", "username"
+    told = ("ip_address",)
     list_display = (
         "attempt_time",
         columns.cut("username", "user"),

@@ -3,12 +3,14 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
+from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
-from deliveries.admin.tables import Table
+from deliveries.admin.audited import Audited
 
 # What only a superuser hands out; everybody else puts people into groups.
 POWERS = ("is_superuser", "user_permissions")
@@ -17,9 +19,11 @@ admin.site.unregister([User, Group])
 
 
 @admin.register(User)
-class PersonAdmin(UserAdmin[User], Table[User]):
+class PersonAdmin(UserAdmin[User], Audited[User]):
     """Who may log in, and with which groups. Who leaves is made inactive: history mentions them."""
 
+    noun, known_by = "person", "username"
+    told = ("username", "is_active", "is_staff", "groups", *POWERS)
     search_fields = ("username",)
     searched_in_parts = ("username",)
     ordering = ("username",)
@@ -35,6 +39,20 @@ class PersonAdmin(UserAdmin[User], Table[User]):
             kwargs["queryset"] = Group.objects.exclude(permissions__in=_beyond(request.user))
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
+    def user_change_password(
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002 - Django's URL calls it so
+        form_url: str = "",
+    ) -> HttpResponse:
+        """Set a password, and note that, without a word of it."""
+        with transaction.atomic():
+            person = self.get_object(request, unquote(id))
+            answer = super().user_change_password(request, id, form_url)
+            if person and not User.objects.filter(pk=person.pk, password=person.password).exists():
+                self.note(request, person, "changed", fields=["password"])
+        return answer
+
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Leave those who have more, and so their passwords, to others who have as much."""
         return super().has_change_permission(request, obj) and not _has_more(obj, request.user)
@@ -45,9 +63,11 @@ class PersonAdmin(UserAdmin[User], Table[User]):
 
 
 @admin.register(Group)
-class PeopleGroupAdmin(GroupAdmin, Table[Group]):
+class PeopleGroupAdmin(GroupAdmin, Audited[Group]):
     """Viewer, Operator and Admin, and whatever others a superuser makes."""
 
+    noun = "group"
+    told = ("name", "permissions")
     search_fields = ("name",)
     searched_in_parts = ("name",)
 

@@ -62,6 +62,8 @@ class TestCreateApiKey:
 
         assert Account.objects.get().name == "New customer"
         assert Account.objects.get().api_keys.count() == 2
+        opened = AuditEntry.objects.get(action="account.created")
+        assert (opened.by, opened.details) == ("manage.py create_api_key", {"name": "New customer"})
 
     @pytest.mark.parametrize("account", ["Nobody", "0b97ce11-b6e0-49b4-8f92-68040aa324bf"])
     def test_refuses_an_unknown_account(self, run: Run, account: str) -> None:

@@ -9,8 +9,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deliveries import clock
 from deliveries.management import accounts, arguments
-from deliveries.models import Account, Scope
-from deliveries.services import keys
+from deliveries.models import Scope
+from deliveries.services import keys, opening
+
+_BY = "manage.py create_api_key"
 
 
 class Command(BaseCommand):
@@ -57,12 +59,12 @@ class Command(BaseCommand):
         if owner is None:
             if not create_account or accounts.as_id(account):
                 raise CommandError(f"No account has the id or the name {account}. {_HINT}")
-            owner = Account.objects.create(name=account, created_at=now)
+            owner = opening.open_account(name=account, by=_BY, now=now)
         key, text = keys.issue(
             account=owner,
             name=name,
             scopes=list(dict.fromkeys(scopes or Scope)),
-            by="manage.py create_api_key",
+            by=_BY,
             now=now,
             expires_at=now + expires_in_days if expires_in_days else None,
         )
