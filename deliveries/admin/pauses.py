@@ -1,5 +1,6 @@
 """Pauses: what is kept back for a while."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -164,13 +165,13 @@ class PauseAdmin(Pausable[Pause], History[Pause]):
         """End one, say what came of it, and show it."""
         if not self.has_manage_permission(request):
             raise PermissionDenied
-        pause = get_object_or_404(Pause, pk=pk)
+        pause, now = get_object_or_404(Pause, pk=pk), clock.now()
         try:
-            pausing.resume(pause, by=str(request.user), now=clock.now())
+            pausing.resume(pause, by=str(request.user), now=now)
         except pausing.AlreadyEnded as error:
             messages.warning(request, str(error))
         else:
-            messages.success(request, "Resumed.")
+            _report(request, pausing.still_kept_back(pause, now=now))
         return redirect("admin:deliveries_pause_change", pk)
 
     @admin.action(description="Resume", permissions=["manage"])
@@ -185,6 +186,14 @@ class PauseAdmin(Pausable[Pause], History[Pause]):
         if ended < len(rows):
             sentence += f" Skipped {len(rows) - ended}: only a pause in force can be ended."
         messages.add_message(request, messages.SUCCESS if ended else messages.WARNING, sentence)
+
+
+def _report(request: HttpRequest, kept_back: Sequence[str]) -> None:
+    """Say that it goes on; or what keeps it, or a part of it, back."""
+    if kept_back:
+        messages.warning(request, " ".join(["Ended, but not all of it goes on:", *kept_back]))
+    else:
+        messages.success(request, "Resumed.")
 
 
 def _ended(pause: Pause, request: HttpRequest) -> bool:

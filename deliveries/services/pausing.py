@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
 
-from deliveries.models import Account, AuditEntry, Delivery, Pause, Webhook
+from deliveries.models import Account, AuditEntry, Delivery, Pause, Webhook, WebhookHealth
 from deliveries.models.event import TYPE_FORM
 from deliveries.services import auditing, circuits, holding
 
@@ -201,3 +201,42 @@ def _note(action: AuditEntry.Action, pause: Pause, *, by: str, now: datetime, wh
         event_type=pause.event_type or None,
         until=pause.until.isoformat(),
     )
+
+
+# How many pauses are named where several keep the same back.
+NAMED = 3
+
+
+def still_kept_back(over: Pause, *, now: datetime) -> list[str]:
+    """Return what keeps back some of what a pause covered that is over, in sentences for people."""
+    webhooks = Webhook.objects.existing().filter(account=over.account_id).select_related("health")
+    if over.webhook_id:
+        webhooks = webhooks.filter(pk=over.webhook_id)
+    covered = [each for each in webhooks if not over.event_type or each.wants(over.event_type)]
+    in_force = Pause.objects.in_force(now).filter(account=over.account_id).select_related("webhook")
+    others = [each for each in in_force.order_by("-until", "-pk") if _keeps_back(each, over, covered)]
+    sentences = [_in_words(each) for each in others[:NAMED]]
+    if len(others) > NAMED:
+        sentences.append(f"More pauses like these: {len(others) - NAMED}.")
+    disabled = [each for each in covered if not each.enabled]
+    if disabled:
+        sentences.append(f"Disabled webhooks: {len(disabled)}.")
+    is_open = [each for each in covered if each.enabled and each.health.circuit == WebhookHealth.Circuit.OPEN]
+    if is_open:
+        sentences.append(f"Webhooks with an open circuit: {len(is_open)}.")
+    return sentences
+
+
+def _keeps_back(pause: Pause, over: Pause, covered: Collection[Webhook]) -> bool:
+    """Tell whether a pause keeps back some of what another one covered, which was for these webhooks."""
+    event_type = pause.event_type or over.event_type
+    if over.event_type not in ("", event_type):
+        return False
+    return any(
+        pause.covers(each, event_type) and (not event_type or each.wants(event_type)) for each in covered
+    )
+
+
+def _in_words(pause: Pause) -> str:
+    what = f"webhook {pause.webhook}" if pause.webhook else pause.event_type or "the account"
+    return f"{pause.by} paused {what} until {pause.until:%Y-%m-%d %H:%M:%S} UTC: {pause.why}"

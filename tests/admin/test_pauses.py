@@ -198,6 +198,14 @@ class TestButton:
         assert pause.ended_by == "operator"
         assert button(pause) not in after.content.decode()
 
+    def test_says_what_keeps_it_back_still(self, console: Client) -> None:
+        pause = a_pause_in_force()
+        builders.a_pause(pause.account, until=clock.now() + timedelta(hours=1))
+
+        (message,) = said(console.post(button(pause), follow=True))
+
+        assert message.startswith("Ended, but not all of it goes on: ada paused the account until ")
+
     def test_says_why_it_did_not(self, console: Client) -> None:
         pause = a_pause_in_force()
         console.post(button(pause), follow=True)

@@ -116,6 +116,20 @@ class TestResume:
         pause.refresh_from_db()
         assert pause.ended_by == "manage.py resume"
 
+    def test_says_what_keeps_it_back_still(self, run: Run) -> None:
+        webhook, later = builders.a_webhook(), clock.now() + timedelta(hours=1)
+        pause = builders.a_pause(webhook.account, webhook=webhook, until=later)
+        builders.a_pause(webhook.account, until=later)
+        webhooks.disable(webhook.pk, reason="Gone.", by="a test", now=clock.now())
+
+        said = run("resume", str(pause.pk)).stdout.splitlines()
+
+        assert said == [
+            "Ended, but not all of it goes on:",
+            f"ada paused the account until {later:%Y-%m-%d %H:%M:%S} UTC: The receiver is being moved.",
+            "Disabled webhooks: 1.",
+        ]
+
     def test_says_what_is_wrong(self, run: Run) -> None:
         pause = builders.a_pause(until=clock.now() + timedelta(hours=1))
         run("resume", str(pause.pk))

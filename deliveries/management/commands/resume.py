@@ -25,8 +25,10 @@ class Command(BaseCommand):
         found = Pause.objects.filter(pk=pause).first()
         if found is None:
             raise CommandError(f"There is no pause {pause}.")
+        now = clock.now()
         try:
-            pausing.resume(found, by="manage.py resume", now=clock.now())
+            pausing.resume(found, by="manage.py resume", now=now)
         except pausing.AlreadyEnded as error:
             raise CommandError(str(error)) from error
-        return "Resumed."
+        kept_back = pausing.still_kept_back(found, now=now)
+        return "\n".join(["Ended, but not all of it goes on:", *kept_back]) if kept_back else "Resumed."
