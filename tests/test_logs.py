@@ -33,6 +33,18 @@ SECRETS = [
     f"redis://:{CANARY}@redis.example.com:6379/0",
     f"amqp://{CANARY}@mq.example.com//",
     f"https://example.com/hook?token={CANARY}&x={CANARY}",
+    f"<WSGIRequest: GET '/admin/x/?token={CANARY}&key={CANARY}'>",
+    f"<WSGIRequest: GET '/admin/x?{CANARY}'>",
+    f'192.0.2.1 "GET /hook?sig={CANARY} HTTP/1.1" 200',
+    f"Max retries exceeded with url: /hook/?session={CANARY} (Caused by",
+    f"https://[2606:4700::1111]?{CANARY}",
+    *(f"a=b&{name}={CANARY}" for name in ("token", "key", "sig", "signature", "session", "sessionid")),
+    f"Authorization: Digest username=x, response={CANARY}",
+    f"Authorization: X a,{CANARY}",
+    f"[('Accept', '*/*'), ('X-Api-Key', '{CANARY}')]",
+    f"(b'authorization', b'Token {CANARY}')",
+    f'("Cookie", "sessionid={CANARY}")',
+    f"('webhook_secret', 'two words {CANARY}')",
     f"password={CANARY}",
     f"connection to host failed: user=webhooks password='{CANARY}' host=db",
     f'{{"webhook_secret": "{CANARY}"}}',
@@ -59,6 +71,10 @@ HARMLESS = [
     "https://example.com/hook answered HTTP 500",
     "The token of the lease was replaced",
     "Basic authentication failed; the API answered",
+    "<WSGIRequest: GET '/api/v1/events'>",
+    "Is it down? Ask; what? (No.)",
+    "INSERT INTO x VALUES (?, ?,?)",
+    "('url', 'https://example.com/'), ('fields', ['secret', 'name'])",
 ]
 
 
@@ -93,6 +109,7 @@ class TestLines:
         extra: dict[str, Any] = {
             "error": RuntimeError(text),
             "detail": {"found": [text]},
+            "headers": [("Accept", "*/*"), ("X-Api-Key", CANARY)],
             "password": CANARY,
             "count": 3,
         }
@@ -136,7 +153,21 @@ class TestLines:
         assert cost(lambda: redaction.redact(text)) < 30 * cost(text.lower)
 
     @pytest.mark.parametrize(
-        "piece", ["a", "://", "://a@", "cookie", "csrf", "csrf_", "authorization: ", "?="]
+        "piece",
+        [
+            "a",
+            "://",
+            "://a@",
+            "cookie",
+            "csrf",
+            "csrf_",
+            "authorization: ",
+            "?=",
+            "a?",
+            "('",
+            "&key",
+            "('api_key",
+        ],
     )
     def test_cost_no_more_than_their_length(self, piece: str) -> None:
         short, long = ("token " + piece * (length // len(piece)) for length in (25_000, 200_000))

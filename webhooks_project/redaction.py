@@ -27,6 +27,8 @@ _SECRET_NAME = re.compile(rf"{_NAME}|authorization|cookie|signature", re.IGNOREC
 # How a value follows its name: in a header, in JSON or Python, inside of another text, a form, a list.
 _COLON = r"""\\?["']?\s{0,4}[:=]\s{0,4}"""
 _IS = rf"""{_COLON}\[?\\?["']?"""
+# A pair as Python shows one.
+_FIRST_OF_PAIR = rf"""\(b?\\?["'][\w-]{{0,40}}?(?:{_NAME}|authorization|cookie)\\?["'],\s{{0,4}}b?"""
 # All between two marks of quotation, or of a list; without any as far as a word goes.
 _VALUE = r"""(?(mark)(?:(?!(?P=mark))(?:\\.|[^\r\n]))*|(?!\*\*\*)(?:\[[^\]]*|[^\s"',;&}\]\\]+))"""
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -36,16 +38,18 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(whsec_)[a-z0-9+/=_-]{8,}", rf"\1{HIDDEN}"),
         (r"\b(v1a?,)[a-z0-9+/=]{20,}", rf"\1{HIDDEN}"),
         (r"(://)[^/\s\"'<>@]{0,256}@", rf"\1{HIDDEN}@"),
-        (r"(://[^\s\"'<>?]{1,512}\?)[^\s\"'<>]+", rf"\1{HIDDEN}"),
-        (rf"(authorization{_IS})[^\"'\r\n,}}\\]+", rf"\1{HIDDEN}"),
+        (r"([^\s\"'<>?(,]\?)[^\s\"'<>]+", rf"\1{HIDDEN}"),  # the query of a URL, or of a path
+        (r"(&(?:token|key|sig|signature|session(?:id)?)=)[^\s\"'<>&]+", rf"\1{HIDDEN}"),  # of a form
+        (rf"(authorization{_IS})[^\"'\r\n}}\\]+", rf"\1{HIDDEN}"),
         (rf"(cookie{_IS})[^\"'\r\n}}\\]+", rf"\1{HIDDEN}"),
         (r"\b(bearer\s{1,4})[a-z0-9._~+/=-]{8,}", rf"\1{HIDDEN}"),
         (rf"({_NAME}{_COLON}(?P<mark>\\?[\"'])?){_VALUE}", rf"\1{HIDDEN}"),
+        (rf"({_FIRST_OF_PAIR}(?P<mark>\\?[\"'])){_VALUE}", rf"\1{HIDDEN}"),
     )
 )
 # One of these is in every text that one of those fits.
 _MARKS = (
-    *("whk_", "whsec_", "v1,", "v1a,", "://", "authorization", "cookie", "bearer"),
+    *("whk_", "whsec_", "v1,", "v1a,", "://", "?", "&", "authorization", "cookie", "bearer"),
     *("passw", "secret", "credential", "api", "private", "token"),
 )
 
@@ -79,6 +83,8 @@ def redact_value(name: str, value: object) -> object:
         return HIDDEN
     if isinstance(value, Mapping):
         return {str(key): redact_value(str(key), each) for key, each in value.items()}
+    if isinstance(value, tuple) and len(value) == 2:
+        return [redact_value(name, value[0]), redact_value(str(value[0]), value[1])]
     if isinstance(value, list | tuple | set | frozenset):
         return [redact_value(name, each) for each in value]
     return redact(str(value))
