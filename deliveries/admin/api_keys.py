@@ -6,7 +6,8 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
 from deliveries import clock
 from deliveries.admin import columns
@@ -76,6 +77,13 @@ class ApiKeyAdmin(Table[ApiKey]):
         obj.pk = key.pk
         obj.refresh_from_db()
         messages.success(request, f"The key, which is not shown again: {text}")
+
+    def response_add(
+        self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Show the new key's text at once: a message for the next page would travel in a cookie, readable."""
+        context = {**self.admin_site.each_context(request), "title": "API key made", "key": obj}
+        return TemplateResponse(request, "admin/deliveries/apikey/made.html", context)
 
     @admin.action(description="Revoke", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:

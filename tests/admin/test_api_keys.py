@@ -43,6 +43,18 @@ class TestNewKey:
         for url in (LIST, page_of(found), reverse("admin:deliveries_apikey_history", args=[found.pk])):
             assert text not in console.get(url).content.decode()
 
+    def test_is_in_no_cookie(self, console: Client, account: Account) -> None:
+        fields = {"account": account.pk, "name": "CRM", "scopes": ["events.publish"]}
+
+        for button in ("_save", "_addanother", "_continue"):
+            answer = console.post(ADD, {**fields, button: "on"})
+
+            assert len(re.findall(r"whk_[0-9a-f]{12}_[0-9a-f]{72}", answer.content.decode())) == 1
+            assert answer.status_code == 200
+            assert "no-store" in answer.headers["Cache-Control"]
+            assert "messages" not in answer.cookies
+        assert len(ApiKey.objects.all()) == 3
+
     def test_is_noted_under_its_own_id(self, console: Client, account: Account) -> None:
         add(console, account)
 
