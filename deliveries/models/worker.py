@@ -15,6 +15,10 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
         """Keep those that were seen lately."""
         return self.filter(seen_at__gt=now - Worker.SILENT_AFTER)
 
+    def silent(self, now: datetime) -> Self:
+        """Keep those that were not, and did not stop in good order; of the last day."""
+        return self.exclude(seen_at__gt=now - Worker.SILENT_AFTER).exclude(seen_at__lte=now - Worker.KEPT)
+
     def forgotten(self, now: datetime) -> Self:
         """Keep those that have been silent for so long that nobody asks for them any more."""
         return self.filter(seen_at__lte=now - Worker.KEPT)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db.models import (
     Case,
     Count,
@@ -22,13 +21,15 @@ from django.db.models import (
 from django.db.models.functions import Coalesce, Least
 
 from deliveries.models import Chore, Delivery, Failure, Pause, Webhook, WebhookHealth, Worker
+from deliveries.models.databases import count_of_each
 from deliveries.models.webhook import WebhookQuerySet
 from deliveries.services import dispatching, tending
 
 # No count goes beyond this: it says "as many, or more".
 MOST = 100_000
-# A lease that ran out this long ago should have been taken over.
-_TAKEN_OVER_WITHIN = timedelta(minutes=1)
+# What a worker could have taken for so long should be with one: fewer workers than webhooks may take a while
+# to go round.
+_TAKEN_WITHIN = timedelta(minutes=1)
 # More workers than this are not listed one by one.
 _LISTED = 1000
 
@@ -44,9 +45,10 @@ class Measures:
         there is none. A webhook with as many under way as it may have waits for its own receiver.
     :param in_flight: with a worker.
     :param scheduled: for later: retries.
-    :param held: why what is held is: `disabled`, `circuit`, `paused`, or `none`, which is being let go.
-    :param stranded: what nobody seems to care for: `held` without a reason, with a `lease` that ran out long
-        ago, or `due` for longer than two polls while nothing of its webhook is under way.
+    :param held: why what is held is: `disabled`, `circuit`, `paused`, or `none`. What is being let go counts
+        as `circuit`.
+    :param stranded: what nobody seems to care for: `held` without a reason, which is the same number; for a
+        minute with a `lease` that ran out; or `due` for a minute while nothing of its webhook is under way.
     :param circuits: how many are not closed, by their state.
     :param pauses: how many are in force.
     :param failures: those that need a person.
@@ -73,7 +75,8 @@ class Measures:
 
 
 def measure(*, now: datetime) -> Measures:
-    """Ask the database; each number comes from an index, and no question reads more than `MOST` rows of it.
+    """Ask the database; each number comes from an index, of which no question reads more rows than twice
+    `MOST`, and a few for each webhook.
 
     :raises django.db.Error: when the database is away.
     """
@@ -82,20 +85,20 @@ def measure(*, now: datetime) -> Measures:
     due = pending.filter(due_at__lte=now)
     leased = Delivery.objects.filter(lease_token__isnull=False)
     held = _held(now)
-    ran_out = leased.filter(due_at__lte=now - _TAKEN_OVER_WITHIN, webhook__in=reachable)
+    ran_out = leased.filter(due_at__lte=now - _TAKEN_WITHIN)
     alive = Worker.objects.alive(now)
     listed = list(alive.order_by("host", "pid", "pk")[:_LISTED])
     return Measures(
         at=now,
-        due=_count(due.filter(webhook__in=reachable)),
+        due=_count_of(reachable, due),
         oldest_due_at=_oldest(_with_room(reachable, listed, now), due),
-        in_flight=_count(Delivery.objects.under_way(now)),
-        scheduled=_count(pending.filter(lease_token=None, due_at__gt=now)),
+        in_flight=_count(Delivery.objects.under_way(now), in_order_of=("webhook", "due_at")),
+        scheduled=_count_of(Webhook.objects.all(), pending.filter(lease_token=None, due_at__gt=now)),
         held=held,
         stranded={
             "held": held["none"],
-            "lease": _count(ran_out),
-            "due": _count(due.filter(webhook__in=_neglected(reachable, due, now))),
+            "lease": _count_of(reachable, ran_out),
+            "due": _count_of(_neglected(reachable, due, now), due),
         },
         circuits=_circuits(),
         pauses=Pause.objects.in_force(now).count(),
@@ -103,23 +106,28 @@ def measure(*, now: datetime) -> Measures:
         killed=_count(Failure.objects.that_killed(), in_order_of=("account", "created_at")),
         chores=Chore.objects.last_done(),
         alive=listed,
-        silent=Worker.objects.exclude(pk__in=alive.values("pk")).count(),
+        silent=Worker.objects.silent(now).count(),
     )
 
 
-def _count(rows: "QuerySet[Any]", *, in_order_of: tuple[str, ...] = ("webhook", "due_at")) -> int:
-    """Count rows up to `MOST`, in the order of the index that is to be read."""
+def _count(rows: "QuerySet[Any]", *, in_order_of: tuple[str, ...]) -> int:
+    """Count rows up to `MOST`, in the order of the index that is to be read and holds no others."""
     return rows.order_by(*in_order_of)[:MOST].count()
 
 
-def _with_oldest(webhooks: WebhookQuerySet, due: "QuerySet[Delivery]") -> "QuerySet[Any]":
-    """Add since when each webhook's oldest due delivery has been due: one look into the queue's index."""
-    oldest = due.filter(webhook=OuterRef("pk")).order_by("due_at").values("due_at")[:1]
+def _count_of(webhooks: WebhookQuerySet, rows: "QuerySet[Delivery]") -> int:
+    """Count deliveries of these webhooks up to `MOST`."""
+    return count_of_each(webhooks, rows, by="webhook", order="due_at", most=MOST)
+
+
+def with_oldest(webhooks: WebhookQuerySet, rows: "QuerySet[Delivery]") -> "QuerySet[Any]":
+    """Add `oldest_due_at` of each webhook's deliveries among these: one look into an index for each."""
+    oldest = rows.filter(webhook=OuterRef("pk")).order_by("due_at").values("due_at")[:1]
     return webhooks.annotate(oldest_due_at=Subquery(oldest))
 
 
 def _oldest(webhooks: WebhookQuerySet, due: "QuerySet[Delivery]") -> datetime | None:
-    oldest: datetime | None = _with_oldest(webhooks, due).aggregate(oldest=Min("oldest_due_at"))["oldest"]
+    oldest: datetime | None = with_oldest(webhooks, due).aggregate(oldest=Min("oldest_due_at"))["oldest"]
     return oldest
 
 
@@ -143,12 +151,11 @@ def _with_room(webhooks: WebhookQuerySet, alive: list[Worker], now: datetime) ->
     return webhooks.annotate(under_way=Coalesce(Subquery(under_way), Value(0))).filter(under_way__lt=most)
 
 
-def _neglected(webhooks: WebhookQuerySet, due: "QuerySet[Delivery]", now: datetime) -> "QuerySet[Any]":
-    """Keep those of which something has been due for a while, and nothing is under way."""
+def _neglected(webhooks: WebhookQuerySet, due: "QuerySet[Delivery]", now: datetime) -> WebhookQuerySet:
+    """Keep those of which something should have been taken long ago, and nothing is under way."""
     under_way = Delivery.objects.under_way(now).filter(webhook=OuterRef("pk"))
-    long_ago = now - 2 * settings.WEBHOOKS_POLL_INTERVAL
-    waiting = _with_oldest(webhooks, due).filter(oldest_due_at__lte=long_ago)
-    return waiting.exclude(Exists(under_way)).values("pk")
+    waiting = due.filter(webhook=OuterRef("pk"), due_at__lte=now - _TAKEN_WITHIN)
+    return webhooks.filter(Exists(waiting)).exclude(Exists(under_way))
 
 
 def _held(now: datetime) -> dict[str, int]:
@@ -167,7 +174,7 @@ def _held(now: datetime) -> dict[str, int]:
     webhooks = Webhook.objects.annotate(reason=reason)
     held = Delivery.objects.filter(status=Delivery.Status.HELD)
     return {
-        reason: _count(held.filter(webhook__in=webhooks.filter(reason=reason).values("pk")))
+        reason: _count_of(webhooks.filter(reason=reason), held)
         for reason in ("disabled", "circuit", "paused", "none")
     }
 

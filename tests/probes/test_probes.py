@@ -229,7 +229,7 @@ class TestMetrics:
     def test_give_each_worker(self, read_metrics: Callable[[], dict[str, float]]) -> None:
         tomorrow = builders.NOW + timedelta(days=36500)
         builders.a_worker(seen_at=tomorrow, recorded=7, under_way=3, clock_skew=timedelta(seconds=-40))
-        builders.a_worker(host="gone")
+        builders.a_worker(host="gone", seen_at=clock.now() - timedelta(minutes=5))
 
         metrics = read_metrics()
 

@@ -1,7 +1,8 @@
 """Measuring: what a scrape reads, and at what cost."""
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -172,8 +173,8 @@ class TestStranded:
 
         assert measure().stranded["lease"] == count
 
-    @pytest.mark.parametrize(("ago", "count"), [(1.9, 0), (2, 3)])
-    def test_is_what_is_due_while_nothing_is_under_way(self, ago: float, count: int) -> None:
+    @pytest.mark.parametrize(("ago", "count"), [(59, 0), (60, 3)])
+    def test_is_what_is_due_for_long_while_nothing_is_under_way(self, ago: int, count: int) -> None:
         builders.a_backlog(builders.a_webhook(), 3, due_at=builders.NOW - ago * SECONDS)
 
         assert measure().stranded["due"] == count
@@ -231,6 +232,12 @@ class TestOthers:
 
         assert (measures.alive, measures.silent) == ([alive], 1)
 
+    @pytest.mark.parametrize(("ago", "count"), [(23, 1), (24, 0)])
+    def test_workers_are_silent_for_a_day(self, ago: int, count: int) -> None:
+        builders.a_worker(seen_at=builders.NOW - ago * 60 * MINUTES)
+
+        assert measure().silent == count
+
 
 @pytest.mark.django_db
 class TestCost:
@@ -263,6 +270,41 @@ class TestCost:
         assert measures.oldest_due_at == builders.NOW - MINUTES
 
     @pytest.mark.postgresql
+    def test_reads_no_more_than_it_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(measuring, "MOST", 10)
+        webhooks = [builders.a_webhook() for _ in range(3)]
+        for webhook in webhooks:
+            builders.a_backlog(webhook, 100, due_at=builders.NOW - 2 * MINUTES)
+            builders.a_backlog(webhook, 100, due_at=builders.NOW + MINUTES)
+            builders.a_backlog(webhook, 100, status=Delivery.Status.HELD)
+        with CaptureQueriesContext(connection) as queries:
+            measures = measure()
+        assert (measures.due, measures.scheduled, measures.held["none"]) == (10, 10, 10)
+        asked = [query["sql"] for query in queries if "deliveries_delivery" in query["sql"]]
+
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+            # So few rows are quicker read one and all; with millions it is the index.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("SET LOCAL enable_bitmapscan = off")
+            for sql in asked:
+                cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
+                (answer,) = cursor.fetchone()
+                plans = [
+                    plan
+                    for plan in every(answer[0]["Plan"])
+                    if plan.get("Relation Name") == "deliveries_delivery"
+                ]
+                described = json.dumps(answer, indent=1)
+                for plan in plans:
+                    # What is under way is never much: it is bounded by the slots of the workers.
+                    is_small = plan["Index Name"] == "deliveries_leased"
+                    # An index of (webhook, due_at) that is asked for due_at alone is read from end to end.
+                    assert is_small or "webhook_id =" in plan["Index Cond"], described
+                read = sum(plan["Actual Rows"] * plan["Actual Loops"] for plan in plans)
+                assert read <= 2 * measuring.MOST + len(webhooks), described
+
+    @pytest.mark.postgresql
     def test_reads_the_queue_by_its_indexes(self) -> None:
         webhook = builders.a_webhook()
         builders.a_backlog(webhook, 50, due_at=builders.NOW - MINUTES)
@@ -278,3 +320,10 @@ class TestCost:
                 plan = "\n".join(row[0] for row in cursor.fetchall())
                 assert "Seq Scan on deliveries_delivery" not in plan, plan
                 assert re.search("deliveries_(queue|leased|held_in_order)", plan), plan
+
+
+def every(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Return a plan and those below it."""
+    yield plan
+    for below in plan.get("Plans", []):
+        yield from every(below)
