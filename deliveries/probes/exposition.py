@@ -18,6 +18,8 @@ from prometheus_client.registry import Collector
 
 from deliveries import clock, doorbell
 from deliveries.models import Worker
+from deliveries.models.databases import is_away
+from deliveries.probes import readiness
 from deliveries.probes.errands import Errand
 from deliveries.services import measuring
 from deliveries.services.measuring import Measures
@@ -27,28 +29,39 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATIENCE = 5.0
 
 
+# What the counts of deliveries and failures end with.
+_BOUND = f"{measuring.MOST} stands for as many or more."
+
+
 def expose() -> bytes:
-    """Return all metrics; without a database those of the process, and that there is none."""
+    """Return all metrics; without the database's numbers those of the process, and whether it is away."""
     try:
-        measures = _measures.answer()
-    except (DatabaseError, TimeoutError):
-        measures = None
-    return render(measures)
+        return render(_measures.answer(), up=True)
+    except TimeoutError:
+        return render(None, up=readiness.database_answers())
+    except DatabaseError as error:
+        return render(None, up=not is_away(error))
 
 
-def render(measures: Measures | None) -> bytes:
-    """Return metrics in the text form."""
+def render(measures: Measures | None, *, up: bool) -> bytes:
+    """Return metrics in the text form.
+
+    :param up: whether the database answers, be it too slowly to give the numbers.
+    """
     registry = CollectorRegistry()
-    registry.register(_Collector(measures))
+    registry.register(_Collector(measures, up=up))
     return generate_latest(registry)
 
 
 class _Collector(Collector):
-    def __init__(self, measures: Measures | None) -> None:
+    def __init__(self, measures: Measures | None, *, up: bool) -> None:
         self._measures = measures
+        self._up = up
 
     def collect(self) -> Iterator[Metric]:
-        yield _gauge("database_up", "Whether the database gave the numbers.", self._measures is not None)
+        yield _gauge("database_up", "Whether the database answers.", self._up)
+        complete = "Whether the database gave the numbers of the service in time."
+        yield _gauge("scrape_complete", complete, self._measures is not None)
         if self._measures is not None:
             yield from _of_the_queue(self._measures)
             yield from _of_the_workers(self._measures)
@@ -58,16 +71,16 @@ class _Collector(Collector):
 def _of_the_queue(measures: Measures) -> Iterator[Metric]:
     oldest = measures.oldest_due_at
     age = (measures.at - oldest).total_seconds() if oldest else 0.0
-    yield _gauge("due", "Deliveries that wait for a worker.", measures.due)
+    yield _gauge("due", f"Deliveries that wait for a worker. {_BOUND}", measures.due)
     could_be_taken = "For how long the oldest of those has been due that a worker could take now."
     yield _gauge("oldest_due_age_seconds", could_be_taken, max(0.0, age))
-    yield _gauge("in_flight", "Deliveries with a worker.", measures.in_flight)
-    yield _gauge("scheduled", "Deliveries whose next attempt is later.", measures.scheduled)
-    yield _gauges("held", "Deliveries kept back, by reason.", "reason", measures.held)
-    yield _gauges("stranded", "Deliveries nobody seems to care for.", "why", measures.stranded)
+    yield _gauge("in_flight", f"Deliveries with a worker. {_BOUND}", measures.in_flight)
+    yield _gauge("scheduled", f"Deliveries whose next attempt is later. {_BOUND}", measures.scheduled)
+    yield _gauges("held", f"Deliveries kept back, by reason. {_BOUND}", "reason", measures.held)
+    yield _gauges("stranded", f"Deliveries nobody seems to care for. {_BOUND}", "why", measures.stranded)
     yield _gauges("circuits", "Webhooks whose circuit is not closed.", "state", measures.circuits)
     yield _gauge("pauses", "Pauses in force.", measures.pauses)
-    yield _gauge("failures_waiting", "Failures that need a person.", measures.failures)
+    yield _gauge("failures_waiting", f"Failures that need a person. {_BOUND}", measures.failures)
     yield _gauge("failures_worker_killed", "Those of them whose workers died of them.", measures.killed)
     ages = {
         name: max(0.0, (measures.at - done_at).total_seconds()) if done_at else math.inf
@@ -79,15 +92,18 @@ def _of_the_queue(measures: Measures) -> Iterator[Metric]:
 def _of_the_workers(measures: Measures) -> Iterator[Metric]:
     counts = {"alive": len(measures.alive), "silent": measures.silent}
     yield _gauges("workers", "Processes that deliver.", "state", counts)
+    # A container that is started again may have the name and the process id of the one that died just before.
+    # A series may be there only once, or nothing is taken.
+    by_name = {str(worker): worker for worker in sorted(measures.alive, key=lambda each: each.started_at)}
     gauges = {
         "under_way": "Exchanges under way.",
         "slots": "Exchanges under way at most.",
         "unrecorded": "Results not written yet.",
     }
     for name, text in gauges.items():
-        values = {str(worker): getattr(worker, name) for worker in measures.alive}
+        values = {label: getattr(worker, name) for label, worker in by_name.items()}
         yield _gauges(f"worker_{name}", text, "worker", values)
-    skews = {str(worker): _skew(worker) for worker in measures.alive}
+    skews = {label: _skew(worker) for label, worker in by_name.items()}
     yield _gauges("worker_clock_skew_seconds", "How far its host's clock is ahead.", "worker", skews)
     counters = {
         "recorded": "Results written.",
@@ -97,8 +113,8 @@ def _of_the_workers(measures: Measures) -> Iterator[Metric]:
     }
     for name, text in counters.items():
         family = CounterMetricFamily(f"webhooks_worker_{name}", text, labels=["worker"])
-        for worker in measures.alive:
-            family.add_metric([str(worker)], getattr(worker, name))
+        for label, worker in by_name.items():
+            family.add_metric([label], getattr(worker, name))
         yield family
 
 

@@ -13,20 +13,27 @@ from deliveries import clock, doorbell
 from deliveries.models import Chore, Worker
 from deliveries.probes.errands import Errand
 
-# How long the database and the broker are waited for, in seconds.
+# How long the database is waited for, and after how long a silent broker is taken for away, in seconds.
 PATIENCE = 2.0
+# For how long an answer is given again, in seconds: load balancers ask often, and anybody may.
+FRESH = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Readiness:
-    """What was found, check by check."""
+    """What was found, check by check: `ok`, which is None where that is not known yet, and details."""
 
     ready: bool
     checks: dict[str, dict[str, Any]]
 
+    def without_details(self) -> dict[str, dict[str, bool | None]]:
+        """Return the checks as anybody may see them."""
+        return {name: {"ok": check["ok"]} for name, check in self.checks.items()}
+
 
 def look() -> Readiness:
-    """Look at everything. Without database or migrations nothing can be served; the rest is only told."""
+    """Look at everything. Without database or migrations nothing can be served; the rest is only told, and
+    the broker, which decides nothing, not even waited for."""
     database, missing, alive, beat = _look_at_the_database()
     checks: dict[str, dict[str, Any]] = {
         "database": {"ok": database},
@@ -36,6 +43,11 @@ def look() -> Readiness:
         "redis": {"ok": _has_a_broker()},
     }
     return Readiness(ready=database and not missing, checks=checks)
+
+
+def database_answers() -> bool:
+    """Tell whether the database answers at all, however slow it is otherwise."""
+    return _look_at_the_database()[0]
 
 
 def _look_at_the_database() -> tuple[bool, list[str] | None, int | None, int | None]:
@@ -66,13 +78,14 @@ def _migrations() -> frozenset[tuple[str, str]]:
     return frozenset(MigrationLoader(None).disk_migrations or ())
 
 
-def _has_a_broker() -> bool:
+def _has_a_broker() -> bool | None:
+    """Return what was last known of the broker."""
     try:
-        return _broker.answer()
+        return _broker.latest()
     except Exception:
         # The libraries have many words for it.
         return False
 
 
-_database = Errand(_ask_the_database, patience=PATIENCE)
-_broker = Errand(doorbell.broker_answers, patience=PATIENCE)
+_database = Errand(_ask_the_database, patience=PATIENCE, fresh=FRESH)
+_broker = Errand(doorbell.broker_answers, patience=PATIENCE, fresh=FRESH)

@@ -29,7 +29,7 @@ def samples(db: None) -> list[Sample]:
     measures = measuring.measure(now=builders.NOW)
     builders.a_worker()
     measures.alive.append(Worker.objects.get())
-    given = exposition.render(measures).decode()
+    given = exposition.render(measures, up=True).decode()
     return [sample for family in text_string_to_metric_families(given) for sample in family.samples]
 
 

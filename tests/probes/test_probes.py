@@ -8,18 +8,27 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from deliveries import clock, doorbell
-from deliveries.probes import readiness
+from deliveries.probes import exposition, readiness
 from deliveries.probes.errands import Errand
 from tests import builders
+from tests.waiting import wait_until
 from webhooks_project.policies import ELSEWHERE
 
 PATHS = ("/healthz", "/readyz", "/metrics")
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer is left from the test before, and a slow machine has time for the next."""
+    for name in ("_database", "_broker"):
+        find_out = getattr(readiness, name)._run
+        monkeypatch.setattr(readiness, name, Errand(find_out, patience=60, fresh=readiness.FRESH))
 
 
 @pytest.fixture
@@ -98,6 +107,8 @@ class TestReadiness:
         builders.a_worker(seen_at=builders.NOW + timedelta(days=36500))
         builders.a_chore(done_at=builders.NOW + timedelta(days=36500))
 
+        wait_until(lambda: probe.get("/readyz").json()["checks"]["redis"]["ok"], timeout=30, what="Redis")
+
         response = probe.get("/readyz")
 
         assert response.status_code == 200
@@ -136,13 +147,67 @@ class TestReadiness:
         def refuse() -> bool:
             raise ConnectionError("refused")
 
-        monkeypatch.setattr(readiness, "_broker", Errand(refuse, patience=1))
+        monkeypatch.setattr(readiness, "_broker", Errand(refuse, patience=30, fresh=3600))
+        told = ({"ok": True}, {"ok": False})
+        wait_until(
+            lambda: probe.get("/readyz").json()["checks"]["redis"] in told, timeout=30, what="a word of Redis"
+        )
 
         response = probe.get("/readyz")
 
         assert response.status_code == 200
         assert response.json()["checks"]["redis"] == {"ok": False}
         assert response.json()["checks"]["workers"] == {"ok": False, "alive": 0}
+
+    def test_does_not_wait_for_redis(
+        self, probe: Client, monkeypatch: pytest.MonkeyPatch, within: Callable[[float], None]
+    ) -> None:
+        silence = threading.Event()
+        monkeypatch.setattr(readiness, "_broker", Errand(lambda: silence.wait(60), patience=60))
+
+        response = probe.get("/readyz")
+
+        within(30)
+        silence.set()
+        assert response.status_code == 200
+        assert response.json()["checks"]["redis"] == {"ok": None}
+
+    def test_asks_the_database_once_for_all_who_come_within_a_second(
+        self, probe: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = []
+
+        def look() -> tuple[list[str], int, int]:
+            asked.append(1)
+            return [], 1, 1
+
+        monkeypatch.setattr(readiness, "_database", Errand(look, patience=30, fresh=3600))
+
+        assert [probe.get("/readyz").status_code for _ in range(5)] == [200] * 5
+        assert len(asked) == 1
+
+    @pytest.mark.parametrize("token", ["", "s3cret"])
+    def test_tells_strangers_no_details(
+        self, probe: Client, settings: Any, monkeypatch: pytest.MonkeyPatch, token: str
+    ) -> None:
+        coming = frozenset({("deliveries", "9999_coming")})
+        monkeypatch.setattr(readiness, "_migrations", lambda: coming)
+        settings.WEBHOOKS_METRICS_TOKEN = token
+
+        response = probe.get("/readyz", headers={"authorization": "Bearer wrong"}, REMOTE_ADDR="192.0.2.7")
+
+        assert response.status_code == 503
+        answer = response.json()
+        assert answer["status"] == "not ready"
+        assert answer["checks"].keys() == {"database", "migrations", "workers", "beat", "redis"}
+        assert {key for check in answer["checks"].values() for key in check} == {"ok"}
+
+    def test_tells_who_has_the_token_all(self, probe: Client, settings: Any) -> None:
+        settings.WEBHOOKS_METRICS_TOKEN = "s3cret"
+
+        response = probe.get("/readyz", headers={"authorization": "Bearer s3cret"}, REMOTE_ADDR="192.0.2.7")
+
+        assert response.json()["checks"]["migrations"] == {"ok": True, "missing": []}
 
     @pytest.mark.parametrize(("ago", "ok"), [(290, True), (301, False)])
     def test_is_given_without_beat(self, probe: Client, ago: int, ok: bool) -> None:
@@ -239,6 +304,18 @@ class TestMetrics:
         assert metrics["webhooks_worker_clock_skew_seconds worker=one.example.com:4711"] == -40
         assert not any("gone" in name for name in metrics)
 
+    def test_give_one_series_for_two_workers_of_one_name(
+        self, read_metrics: Callable[[], dict[str, float]], probe: Client
+    ) -> None:
+        tomorrow = builders.NOW + timedelta(days=36500)
+        builders.a_worker(seen_at=tomorrow, started_at=builders.NOW + timedelta(minutes=1), recorded=7)
+        builders.a_worker(seen_at=tomorrow, started_at=builders.NOW, recorded=900)
+
+        metrics = read_metrics()
+
+        assert metrics["webhooks_worker_recorded_total worker=one.example.com:4711"] == 7
+        assert probe.get("/metrics").content.count(b"webhooks_worker_recorded_total{") == 1
+
     def test_say_of_which_web_process_they_are(self, read_metrics: Callable[[], dict[str, float]]) -> None:
         for name in read_metrics():
             if name.startswith(("process_", "webhooks_web_")):
@@ -259,8 +336,38 @@ class TestMetrics:
 
         assert response.status_code == 200
         assert b"webhooks_database_up 0.0" in response.content
+        assert b"webhooks_scrape_complete 0.0" in response.content
         assert b"webhooks_due" not in response.content
         assert b"webhooks_build_info" in response.content
+
+    def test_tell_a_database_that_takes_too_long_from_one_that_is_away(
+        self, probe: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        forever = threading.Event()
+        monkeypatch.setattr(exposition, "_measures", Errand(lambda: forever.wait(60), patience=0.2))
+
+        response = probe.get("/metrics")
+
+        forever.set()
+        assert b"webhooks_database_up 1.0" in response.content
+        assert b"webhooks_scrape_complete 0.0" in response.content
+        assert b"webhooks_due" not in response.content
+
+    @pytest.mark.postgresql
+    def test_tell_a_statement_that_was_ended_from_a_database_that_is_away(
+        self, probe: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def take_too_long() -> Any:
+            with connection.cursor() as cursor:
+                cursor.execute("SET statement_timeout = 100")
+                cursor.execute("SELECT pg_sleep(60)")
+
+        monkeypatch.setattr(exposition, "_measures", Errand(take_too_long, patience=30))
+
+        response = probe.get("/metrics")
+
+        assert b"webhooks_database_up 1.0" in response.content
+        assert b"webhooks_scrape_complete 0.0" in response.content
 
 
 class TestBroker:
