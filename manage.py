@@ -3,6 +3,10 @@
 
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from django.db import Error
 
 
 def main() -> None:
@@ -18,13 +22,22 @@ def main() -> None:
             "Django is not installed for this Python: run `make run`, or `.venv/bin/python manage.py ...`."
         )
     from django.core.exceptions import ImproperlyConfigured
+    from django.db import Error
 
     try:
         execute_from_command_line(sys.argv)
-    except ImproperlyConfigured as error:
-        if "--traceback" in sys.argv:
+    except (ImproperlyConfigured, Error) as error:
+        sentence = _outage(error) if isinstance(error, Error) else str(error)
+        if sentence is None or "--traceback" in sys.argv:
             raise
-        sys.exit(str(error))
+        sys.exit(sentence)
+
+
+def _outage(error: "Error") -> str | None:
+    # Only now: it needs the settings, without which no database can have been asked.
+    from deliveries.management import outages
+
+    return outages.in_words(error)
 
 
 if __name__ == "__main__":
