@@ -9,6 +9,9 @@ from deliveries.models import Scope
 
 # `isdigit` and `int` know digits of every script, and a number of any length is an error only further on.
 _WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,4}")
+MOST = 99_999
+# A name or an IPv4 address; whether it means anything the network says.
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 _UNITS = {
     "s": timedelta(seconds=1),
@@ -45,6 +48,13 @@ def address(text: str) -> tuple[str, int]:
     if not host or ":" in host or not (port == "0" or _WHOLE_NUMBER.fullmatch(port)) or int(port) > 65535:
         raise ArgumentTypeError("write a host and a port, such as 127.0.0.1:9000; port 0 is any that is free")
     return host, int(port)
+
+
+def host(text: str) -> str:
+    """Read the name or the address of a machine."""
+    if not _HOST.fullmatch(text):
+        raise ArgumentTypeError("write a host without a port, such as 10.1.2.3 or verify.example.com")
+    return text
 
 
 def seconds(text: str) -> timedelta:

@@ -10,6 +10,8 @@ from django.core.management import CommandError
 from deliveries import clock
 from deliveries.management.verifying import killing
 from deliveries.models import Account, Worker
+from deliveries.services import webhooks
+from deliveries.services.webhooks import InvalidWebhook
 from tests import builders
 from tests.commands.conftest import Run
 
@@ -38,6 +40,23 @@ class TestVerify:
         assert not Account.objects.exists()
 
     @pytest.mark.usefixtures("worker")
+    def test_says_what_else_is_in_the_way(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(**fields: Any) -> None:
+            raise InvalidWebhook({"timeout": ["No longer than 3 seconds."]})
+
+        monkeypatch.setattr(webhooks, "create", refuse)
+
+        with pytest.raises(CommandError, match=r"refused: No longer than 3 seconds\.$"):
+            run("verify")
+
+    @pytest.mark.usefixtures("worker")
+    def test_sends_to_where_workers_reach_it(self, run: Run, settings: Any) -> None:
+        settings.WEBHOOKS_ALLOWED_NETWORKS = ()
+
+        with pytest.raises(CommandError, match=r"Nothing may be sent to http://10\.1\.2\.3:[0-9]+/"):
+            run("verify", "--reached-at", "10.1.2.3")
+
+    @pytest.mark.usefixtures("worker")
     def test_kills_nothing_that_is_no_worker(self, run: Run) -> None:
         with pytest.raises(CommandError, match="There is no worker on this host"):
             run("verify", "--kill-worker", "--yes")
@@ -64,6 +83,8 @@ class TestVerify:
             (["--listen", "127.0.0.1:http"], "write a host and a port"),
             (["--listen", "127.0.0.1:70000"], "write a host and a port"),
             (["--listen", "[::1]:9000"], "write a host and a port"),
+            (["--reached-at", "10.1.2.3:9000"], "write a host without a port"),
+            (["--reached-at", "a/b"], "write a host without a port"),
         ],
         ids=lambda value: " ".join(value) if isinstance(value, list) else "",
     )

@@ -1,4 +1,5 @@
 import http.client
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from types import MappingProxyType
@@ -38,6 +39,20 @@ def send(
 
 
 class TestOwnReceiver:
+    @pytest.mark.parametrize(
+        ("listening", "reached_at", "host"),
+        [
+            ("127.0.0.1", None, "127.0.0.1"),
+            ("127.0.0.1", "hooks.example.com", "hooks.example.com"),
+            ("0.0.0.0", None, "127.0.0.1"),
+            ("0.0.0.0", "10.1.2.3", "10.1.2.3"),
+        ],
+    )
+    def test_says_where_it_is_reached(self, listening: str, reached_at: str | None, host: str) -> None:
+        receiver = OwnReceiver(listening, 0, secret=SECRET, reached_at=reached_at)
+        with receiver.open():
+            assert re.fullmatch(rf"http://{re.escape(host)}:[1-9][0-9]+/", receiver.url)
+
     def test_takes_what_is_signed(self, receiver: OwnReceiver) -> None:
         assert send(receiver) == 200
 

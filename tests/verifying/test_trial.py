@@ -5,6 +5,8 @@ from uuid import UUID
 
 import pytest
 from django.apps import apps
+from django.db import OperationalError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from deliveries import clock, signing
 from deliveries.management.verifying.receiving import Arrival
@@ -77,6 +79,37 @@ class TestThrowAwayAccount:
 
         assert rows() == before
 
+    def test_fails_once_when_the_database_goes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(wrapper: BaseDatabaseWrapper) -> None:
+            raise OperationalError("still away")
+
+        def go() -> None:
+            connection.close()
+            monkeypatch.setattr(BaseDatabaseWrapper, "connect", refuse)
+            raise OperationalError("gone")
+
+        with (
+            pytest.raises(OperationalError, match="gone"),
+            throw_away_account(url=URL, secret=signing.new_secret()),
+        ):
+            go()
+
+        monkeypatch.undo()
+        assert Account.objects.filter(name=BY).exists()
+
+    @pytest.mark.postgresql
+    def test_leaves_nothing_behind_when_only_the_connection_was_lost(self) -> None:
+        before = rows()
+
+        with (
+            pytest.raises(OperationalError),
+            throw_away_account(url=URL, secret=signing.new_secret()),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+        assert rows() == before
+
     def test_leaves_nothing_behind_when_its_webhook_is_refused(self) -> None:
         before = rows()
 
@@ -144,7 +177,7 @@ class TestRemove:
 class TestLeftBehind:
     def test_is_removed_by_a_later_run(self) -> None:
         before = rows()
-        long_ago = clock.now() - timedelta(hours=2)
+        long_ago = clock.now() - timedelta(hours=30)
         account = builders.an_account(name=BY, created_at=long_ago)
         builders.a_webhook(account)
         live_through_everything(account)
@@ -154,13 +187,14 @@ class TestLeftBehind:
 
         assert rows() == before
 
-    @pytest.mark.parametrize("other", ["still publishes", "has just begun", "is somebody else's"])
+    @pytest.mark.parametrize("other", ["still follows", "has just begun", "is somebody else's"])
     def test_is_not_what_is_in_use(self, other: str) -> None:
         with throw_away_account(url=URL, secret=signing.new_secret()) as account:
             if other != "has just begun":
-                Account.objects.update(created_at=clock.now() - timedelta(hours=2))
-            if other == "still publishes":
-                builders.an_event(account, created_at=clock.now() - timedelta(minutes=59))
+                Account.objects.update(created_at=clock.now() - timedelta(hours=30))
+            if other == "still follows":
+                # Whoever says --patience 99999 waits for that long.
+                builders.an_event(account, created_at=clock.now() - timedelta(seconds=99_999))
             if other == "is somebody else's":
                 Account.objects.update(name="Verify")
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error as DatabaseError
 
 from deliveries import clock, signing
 from deliveries.management import arguments
@@ -61,6 +62,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--listen", type=arguments.address, default=("127.0.0.1", 0), metavar="HOST:PORT",
             help="where they are to arrive, in reach of the workers; any free port of 127.0.0.1 by default",
+        )  # fmt: skip
+        parser.add_argument(
+            "--reached-at", type=arguments.host, metavar="HOST",
+            help="the name or address by which workers reach it, if that is not the one it listens at",
         )  # fmt: skip
         parser.add_argument(
             "--patience", type=arguments.seconds, metavar="SECONDS",
@@ -135,20 +140,19 @@ class Command(BaseCommand):
         secret = signing.new_secret()
         try:
             with ExitStack() as stack:
-                receiver = _receiver(options["listen"], secret, stack)
+                receiver = _receiver(options["listen"], options["reached_at"], secret, stack)
                 account = stack.enter_context(throw_away_account(url=receiver.url, secret=secret))
                 trial = Trial(account=account, receiver=receiver, stop=stop, tell=self._progress)
                 trial.publish(options["events"], rate=options["rate"], halfway=halfway)
                 trial.follow(patience=options["patience"] or usual_patience())
                 return trial.outcome(wanted=options["events"], killed=killed[0] if killed else None)
         except InvalidWebhook as error:
-            raise CommandError(
-                f"Nothing may be sent to {receiver.url} ({' '.join(error.problems['url'])}): set "
-                f"WEBHOOKS_ALLOWED_NETWORKS to its network, WEBHOOKS_ALLOW_PRIVATE_NETWORKS=true and "
-                f"WEBHOOKS_REQUIRE_HTTPS=false for this command and for the workers while you verify."
-            ) from error
+            raise CommandError(_hint(receiver.url, error)) from error
         except (killing.NothingToKill, OSError) as error:
             raise CommandError(f"{error} Nothing is left of what was published.") from error
+        except DatabaseError:
+            self.stderr.write("If anything is left of what was published, a later run removes it.")
+            raise
         finally:
             if self.stderr.isatty():
                 self.stderr.write("")
@@ -176,14 +180,26 @@ def _enter(folder: Path) -> None:
         raise CommandError(str(obstacle)) from obstacle
 
 
-def _receiver(address: tuple[str, int], secret: str, stack: ExitStack) -> Receiver:
+def _hint(url: str, error: InvalidWebhook) -> str:
+    """Return what is in the way of a webhook to there, and what to do about it."""
+    problems = " ".join(text for found in error.problems.values() for text in found)
+    if "url" not in error.problems:
+        return f"The trial's webhook is refused: {problems}"
+    return (
+        f"Nothing may be sent to {url} ({problems}): set WEBHOOKS_ALLOWED_NETWORKS to its network, "
+        f"WEBHOOKS_ALLOW_PRIVATE_NETWORKS=true and WEBHOOKS_REQUIRE_HTTPS=false for this command and for the "
+        f"workers while you verify. Workers that reach it by another address: --reached-at."
+    )
+
+
+def _receiver(address: tuple[str, int], reached_at: str | None, secret: str, stack: ExitStack) -> Receiver:
     """Return where the events are to arrive: at the built-in receiver where there is one.
 
     :raises OSError: one cannot listen there, or the built-in receiver does not answer.
     """
     if settings.WEBHOOKS_DEMO_RECEIVER:
         return BuiltInReceiver(settings.WEBHOOKS_DEMO_RECEIVER)
-    receiver = OwnReceiver(*address, secret=secret)
+    receiver = OwnReceiver(*address, secret=secret, reached_at=reached_at)
     stack.enter_context(receiver.open())
     return receiver
 

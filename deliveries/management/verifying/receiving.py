@@ -13,6 +13,8 @@ from deliveries import clock, signing
 from deliveries.management.try_it.client import Client
 
 _ANSWER = b'{"received":true}'
+# Can be listened at, and not be sent to.
+_EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - only where an operator says so
 # A connection nobody uses any more is given up after so many seconds.
 _IDLE = 60.0
 
@@ -43,17 +45,20 @@ class Receiver(Protocol):
 class OwnReceiver:
     """Takes every request, on a socket of this process."""
 
-    def __init__(self, host: str, port: int, *, secret: str) -> None:
+    def __init__(self, host: str, port: int, *, secret: str, reached_at: str | None = None) -> None:
         """Listen.
 
         :param port: 0 for any that is free.
+        :param reached_at: the host by which others reach it, if that is not where it listens. Who listens at
+            every address is reached on this machine.
         :raises OSError: that address is not free, or not ours.
         """
         self._secret = secret
         self._lock = threading.Lock()
         self._arrivals: list[Arrival] = []
         self._server = _Server((host, port), self._handler())
-        self.url = f"http://{host}:{self._server.server_address[1]}/"
+        here = "127.0.0.1" if host == _EVERY_ADDRESS else host
+        self.url = f"http://{reached_at or here}:{self._server.server_address[1]}/"
 
     @contextmanager
     def open(self) -> Iterator[None]:

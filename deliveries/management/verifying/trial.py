@@ -4,14 +4,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import IntegrityError
+from django.db import Error as DatabaseError
+from django.db import IntegrityError, connection
 
 from deliveries import clock
+from deliveries.management import arguments
 from deliveries.management.verifying.outcome import Outcome, count
 from deliveries.management.verifying.receiving import Arrival, Receiver
 from deliveries.models import Account, Delivery, Failure, Webhook
@@ -28,8 +30,9 @@ _MARGIN = timedelta(seconds=15)
 _MAX_IN_FLIGHT = 200
 _LOOK = 0.1
 _TRIES = 20
-# A run publishes at least one event a second: one that has published none for so long is over.
-_OVER_AFTER = timedelta(hours=1)
+# A run publishes at least one event a second, and then waits for as long as somebody says: one that has
+# published none for longer than anybody can say is over.
+_OVER_AFTER = timedelta(seconds=arguments.MOST) + timedelta(hours=1)
 
 
 @dataclass(kw_only=True)
@@ -107,9 +110,7 @@ def remove_left_behind() -> int:
     ours = Account.objects.filter(name=BY, created_at__lt=quiet_since)
     left_behind = list(ours.exclude(events__created_at__gte=quiet_since))
     for account in left_behind:
-        for webhook in Webhook.objects.existing().filter(account=account):
-            _end(webhook)
-        _remove(account)
+        _clear(account)
     return len(left_behind)
 
 
@@ -117,26 +118,36 @@ def remove_left_behind() -> int:
 def throw_away_account(*, url: str, secret: str) -> Iterator[Account]:
     """Give an account with a webhook that points there, and remove it with all that has become of it.
 
+    Where the database ends the trial and is still away, the account stays behind, and a later run removes it.
+
     :raises deliveries.services.webhooks.InvalidWebhook: the address policy does not let us send there.
     """
     now = clock.now()
     account = Account.objects.create(name=BY, open_event_types=True, created_at=now)
     try:
-        webhook = webhooks.create(
+        webhooks.create(
             account=account, by=BY, now=now, name=BY, url=url, secret=secret, events=["*"],
             timeout=TIMEOUT, max_in_flight=_MAX_IN_FLIGHT,
         )  # fmt: skip
-        try:
-            yield account
-        finally:
-            _end(webhook)
-    finally:
-        _remove(account)
+        yield account
+    except DatabaseError:
+        # Perhaps it was only the connection.
+        connection.close_if_unusable_or_obsolete()
+        with suppress(DatabaseError):
+            _clear(account)
+        raise
+    except BaseException:
+        _clear(account)
+        raise
+    else:
+        _clear(account)
 
 
-def _end(webhook: Webhook) -> None:
-    """Let nothing more be sent."""
-    webhooks.delete(Webhook.objects.get(pk=webhook.pk), by=BY, now=clock.now())
+def _clear(account: Account) -> None:
+    """Let nothing more be sent, and remove the account."""
+    for webhook in Webhook.objects.existing().filter(account=account):
+        webhooks.delete(webhook, by=BY, now=clock.now())
+    _remove(account)
 
 
 def _remove(account: Account) -> None:
