@@ -1,6 +1,7 @@
 """manage.py queue_status."""
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from deliveries.models import Failure, Webhook
-from deliveries.services import overview, webhooks
+from deliveries.models import Failure, Webhook, WebhookHealth
+from deliveries.services import measuring, overview, webhooks
 from tests import builders
 from tests.commands.conftest import Run
 
@@ -43,13 +44,14 @@ class TestQueueStatus:
 
         assert status["due"] == 3
         assert 300 <= status["oldest_due_age"] < 360
-        assert (status["leased"], status["scheduled"], status["held"]) == (1, 2, 3)
+        assert (status["leased"], status["scheduled"]) == (1, 2)
+        assert status["held"] == {"disabled": 3, "circuit": 0, "paused": 0, "none": 0}
         assert status["failed"] == 5
-        assert [(each["webhook_name"], each["due"]) for each in status["busiest"]] == [
+        assert [(each["webhook_name"], each["count"]) for each in status["waiting"]] == [
             ("Busy", 2),
             ("Calm", 1),
         ]
-        assert status["busiest"][0]["webhook_id"] == str(busy.pk)
+        assert status["waiting"][0]["webhook_id"] == str(busy.pk)
 
     def test_reads_well(self, run: Run, busy: Webhook) -> None:
         lines = run("queue_status").stdout.splitlines()
@@ -58,13 +60,16 @@ class TestQueueStatus:
         assert lines[1:8] == [
             "in flight   1",
             "scheduled   2",
-            "held        3",
+            "held        3 disabled",
             "failed      5 that need attention",
-            "circuits    0 open",
+            "circuits    none open",
             "workers     0 alive",
             "beat        never seen",
         ]
+        assert lines[9] == "Waiting longest:"
         assert lines[10].startswith(f"       2  Busy ({busy.pk}), the oldest for 0:05:0")
+        assert lines[13] == "Disabled, with deliveries held:"
+        assert re.fullmatch(r"       3  CRM call events \([0-9a-f-]{36}\): Maintenance\.", lines[14])
 
     def test_is_calm_when_nothing_waits(self, run: Run) -> None:
         assert run("queue_status").stdout.splitlines()[0] == "due now     0"
@@ -74,12 +79,14 @@ class TestQueueStatus:
             "oldest_due_age": None,
             "leased": 0,
             "scheduled": 0,
-            "held": 0,
+            "held": {"disabled": 0, "circuit": 0, "paused": 0, "none": 0},
             "failed": 0,
             "workers": 0,
             "chores": {"recover": None, "expire_idempotency_keys": None, "prune_logs": None},
-            "open_circuits": 0,
-            "busiest": [],
+            "circuits": {"open": 0, "probing": 0, "recovering": 0},
+            "waiting": [],
+            "shut": [],
+            "disabled": [],
             "pauses": [],
         }
 
@@ -88,14 +95,75 @@ class TestQueueStatus:
 
         assert "beat        last seen 0:02:0" in run("queue_status").stdout
 
-    def test_names_ten_webhooks_at_most(self, run: Run) -> None:
-        for _ in range(11):
-            builders.a_delivery(due_at=timezone.now())
+    @pytest.mark.parametrize("circuit", ["open", "probing"])
+    def test_names_receivers_that_are_down(self, run: Run, circuit: str) -> None:
+        webhook = builders.a_webhook(name="CRM")
+        now = timezone.now()
+        WebhookHealth.objects.filter(webhook=webhook).update(
+            circuit=circuit,
+            circuit_since=now - timedelta(minutes=10),
+            next_step_at=now + timedelta(hours=1),
+        )
+        builders.a_delivery(webhook, due_at=now - timedelta(minutes=1))
 
-        status = json.loads(run("queue_status", "--json").stdout)
+        lines = run("queue_status").stdout.splitlines()
+        (named,) = json.loads(run("queue_status", "--json").stdout)["shut"]
 
-        assert status["due"] == 11
-        assert len(status["busiest"]) == 10
+        # Nothing is sent to an open one, and one by one to a probing one.
+        assert lines[0].startswith("due now     0" if circuit == "open" else "due now     1")
+        assert f"circuits    1 {circuit}" in lines
+        assert lines[lines.index("Receivers that are down:") + 1].startswith(
+            f"{circuit:>8}  CRM ({webhook.pk}), for 0:10:0"
+        )
+        assert "looked at next in 0:59:" in lines[-1]
+        assert (named["webhook_id"], named["circuit"]) == (str(webhook.pk), circuit)
+
+    def test_leaves_out_a_receiver_that_is_coming_back(self, run: Run) -> None:
+        WebhookHealth.objects.filter(webhook=builders.a_webhook()).update(
+            circuit="recovering", circuit_since=builders.NOW, next_step_at=builders.NOW
+        )
+
+        said = run("queue_status").stdout
+
+        assert "circuits    1 recovering" in said
+        assert "Receivers that are down" not in said
+
+    def test_says_of_a_disabled_webhook_only_that_something_is_held(self, run: Run) -> None:
+        for status in ("held", "succeeded"):
+            webhook = builders.a_webhook(name=f"With something {status}")
+            finished: dict[str, Any] = {
+                "due_at": None,
+                "scheduled_at": None,
+                "next_attempt_id": None,
+                "finished_at": builders.NOW,
+            }
+            builders.a_delivery(webhook, status=status, **({} if status == "held" else finished))
+            Webhook.objects.filter(pk=webhook.pk).update(enabled=False)
+
+        said = run("queue_status").stdout
+
+        assert "With something held" in said
+        assert "nobody said why" in said
+        assert "With something succeeded" not in said
+
+    def test_says_that_there_are_more(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(overview, "LISTED", 2)
+        monkeypatch.setattr(overview, "MOST", 3)
+        monkeypatch.setattr(measuring, "MOST", 1000)
+        for size in (1, 3, 5):
+            builders.a_backlog(builders.a_webhook(), size, due_at=timezone.now() - timedelta(minutes=size))
+
+        lines = run("queue_status").stdout.splitlines()
+
+        assert lines[0].startswith("due now     9, the oldest for 0:05:0")
+        assert lines[9] == "Waiting longest (the first 2):"
+        assert [line.split("  (")[0].split("  CRM")[0] for line in lines[10:]] == ["3 or more", "3 or more"]
+
+    def test_says_of_a_total_that_it_is_a_bound(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(measuring, "MOST", 2)
+        builders.a_backlog(builders.a_webhook(), 3, due_at=timezone.now())
+
+        assert run("queue_status").stdout.startswith("due now     2 or more, the oldest")
 
     @pytest.mark.parametrize("of", ["webhook", "event type", "account"])
     def test_lists_the_pauses_in_force(self, run: Run, of: str) -> None:
@@ -129,26 +197,18 @@ class TestQueueStatus:
 
     @pytest.mark.postgresql
     def test_reads_partial_indexes_only(self, db: Any) -> None:
+        webhook, disabled = builders.a_webhook(), builders.a_webhook()
+        builders.a_backlog(webhook, 3, due_at=builders.NOW)
+        builders.a_backlog(disabled, 3, status="held")
+        Webhook.objects.filter(pk=disabled.pk).update(enabled=False)
         with CaptureQueriesContext(connection) as queries:
             overview.queue_status(now=timezone.now())
         with connection.cursor() as cursor:
             # So few rows are quicker read one and all; with millions it is the index.
             cursor.execute("SET LOCAL enable_seqscan = off")
-            plans = []
             for query in queries:
                 cursor.execute(f"EXPLAIN {query['sql']}")
-                plans.append(str(cursor.fetchall()))
-
-        indexes = [
-            "deliveries_queue",
-            "deliveries_leased",
-            "deliveries_queue",
-            "deliveries_held",
-            "failures_needing_attention",
-            "deliveries_worker_seen_at",
-            "deliveries_chore",
-            "health_steps",
-            "pauses_by_end",
-        ]
-        for plan, index in zip(plans, indexes, strict=True):
-            assert index in plan
+                plan = "\n".join(row[0] for row in cursor.fetchall())
+                assert not re.search("Seq Scan on deliveries_(delivery|failure)", plan), plan
+                if "deliveries_delivery" in plan:
+                    assert re.search("deliveries_(queue|leased|held_in_order)", plan), plan

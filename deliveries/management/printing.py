@@ -1,0 +1,12 @@
+"""What a command may write to an operator's terminal."""
+
+
+def printable(text: object) -> str:
+    r"""Return a text on one line, with what cannot be printed spelt out: a newline as \n.
+
+    Tenants choose the names of webhooks and write why they paused one, and a terminal does what it is told.
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in str(text)
+    )
