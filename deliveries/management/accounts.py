@@ -4,6 +4,7 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
+from deliveries.management.printing import printable
 from deliveries.models import Account
 
 
@@ -18,7 +19,7 @@ def find(text: str) -> Account | None:
     found = list(Account.objects.filter(name=text).order_by("pk"))
     if len(found) > 1:
         ids = ", ".join(str(account.pk) for account in found)
-        raise CommandError(f"Several accounts are called {text}; give an id instead: {ids}.")
+        raise CommandError(f"Several accounts are called {printable(text)}; give an id instead: {ids}.")
     return found[0] if found else None
 
 

@@ -2,6 +2,7 @@
 
 from django.db import Error, OperationalError
 
+from deliveries.management.printing import printable
 from deliveries.models.databases import is_away
 from webhooks_project.redaction import redact
 
@@ -12,7 +13,7 @@ _NO_SUCH = ("no such table", "no such column")
 
 def in_words(error: Error) -> str | None:
     """Return a sentence for a person; None for what is a bug, and should be shown as one."""
-    said = redact(" ".join(str(error).split()))
+    said = printable(redact(" ".join(str(error).split())))
     if getattr(error.__cause__, "sqlstate", None) in _MISSING or said.startswith(_NO_SUCH):
         return f"The database has not the tables of this version ({said}): run `manage.py migrate`."
     if is_away(error):

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deliveries import clock
 from deliveries.management import accounts, arguments
+from deliveries.management.printing import printable
 from deliveries.models import Scope
 from deliveries.services import keys, opening
 
@@ -58,7 +59,7 @@ class Command(BaseCommand):
         owner = accounts.find(account)
         if owner is None:
             if not create_account or accounts.as_id(account):
-                raise CommandError(f"No account has the id or the name {account}. {_HINT}")
+                raise CommandError(f"No account has the id or the name {printable(account)}. {_HINT}")
             owner = opening.open_account(name=account, by=_BY, now=now)
         key, text = keys.issue(
             account=owner,
@@ -68,7 +69,9 @@ class Command(BaseCommand):
             now=now,
             expires_at=now + expires_in_days if expires_in_days else None,
         )
-        self.stderr.write(f"Made {key} for {owner}. It is not shown again.", self.style.SUCCESS)
+        self.stderr.write(
+            f"Made {printable(key)} for {printable(owner)}. It is not shown again.", self.style.SUCCESS
+        )
         return text
 
 

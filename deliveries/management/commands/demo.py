@@ -8,6 +8,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from deliveries import clock
+from deliveries.management.printing import printable
 from deliveries.management.try_it import arguments, environment, papers, stopping
 from deliveries.management.try_it.environment import Place
 from deliveries.management.try_it.lock import alone_in
@@ -47,7 +48,7 @@ class Command(BaseCommand):
         webhooks = demonstration.furnish(demonstration.tenant(now=now), receiver=place.receiver_url, now=now)
         for webhook in webhooks:
             state = "enabled" if webhook.enabled else f"disabled: {webhook.disabled_reason}"
-            self.stdout.write(f"{webhook.name}   {webhook.url}   {state}")
+            self.stdout.write(printable(f"{webhook.name}   {webhook.url}   {state}"))
 
     def _clear(self) -> None:
         call_command("migrate", verbosity=0, interactive=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from deliveries.management.printing import printable
 from deliveries.management.try_it import arguments, papers, stopping, words
 from deliveries.management.try_it.client import Refused
 from deliveries.management.try_it.story import Story
@@ -36,7 +37,7 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             self._give_up(f"The rest is told at {running.url}/admin/.")
         except Refused as error:
-            self._give_up(f"The service did not want it: {error}")
+            self._give_up(f"The service did not want it: {printable(error)}")
         except OSError:
             self._give_up(f"Nothing answers at {running.url}: {_start(folder)}")
 

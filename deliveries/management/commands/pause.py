@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deliveries import clock
 from deliveries.management import accounts, arguments
+from deliveries.management.printing import printable
 from deliveries.models import Account, EventType, Pause, Webhook
 from deliveries.models.event import TYPE_FORM
 from deliveries.services import pausing
@@ -52,7 +53,8 @@ class Command(BaseCommand):
         now = clock.now()
         owner = _owner(webhook) if webhook else accounts.find(str(account))
         if owner is None:
-            raise CommandError(f"There is no {f'webhook {webhook}' if webhook else f'account {account}'}.")
+            wanted = f"webhook {webhook}" if webhook else f"account {account}"
+            raise CommandError(f"There is no {printable(wanted)}.")
         if TYPE_FORM.fullmatch(event_type):
             self._wonder(event_type, owner)
         try:
@@ -67,7 +69,7 @@ class Command(BaseCommand):
             )
         except pausing.InvalidPause as error:
             raise CommandError(
-                " ".join(text for found in error.problems.values() for text in found)
+                " ".join(printable(text) for found in error.problems.values() for text in found)
             ) from error
         return (
             f"Paused until {pause.until:%Y-%m-%d %H:%M:%S} UTC: {_covered(pause)}. "

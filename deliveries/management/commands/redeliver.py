@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deliveries import clock
 from deliveries.management import arguments
+from deliveries.management.printing import printable
 from deliveries.models import Account, Delivery, EventType, Webhook
 from deliveries.models.event import TYPE_FORM
 from deliveries.services import redelivery
@@ -100,4 +101,4 @@ def _check(webhook_id: UUID) -> None:
     if webhook is None:
         raise CommandError(f"There is no webhook {webhook_id}.")
     if not webhook.enabled:
-        raise CommandError(f"The webhook {webhook} is disabled. Enable it first.")
+        raise CommandError(f"The webhook {printable(webhook)} is disabled. Enable it first.")

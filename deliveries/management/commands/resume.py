@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deliveries import clock
 from deliveries.management import arguments
+from deliveries.management.printing import printable
 from deliveries.models import Pause
 from deliveries.services import pausing
 
@@ -29,6 +30,6 @@ class Command(BaseCommand):
         try:
             pausing.resume(found, by="manage.py resume", now=now)
         except pausing.AlreadyEnded as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(printable(error)) from error
         kept_back = pausing.still_kept_back(found, now=now)
-        return "\n".join(["Ended, but not all of it goes on:", *kept_back]) if kept_back else "Resumed."
+        return "\n".join(["Ended, but not all of it goes on:", *map(printable, kept_back)]) if kept_back else "Resumed."

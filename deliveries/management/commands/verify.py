@@ -18,6 +18,7 @@ from django.db import Error as DatabaseError
 
 from deliveries import clock, signing
 from deliveries.management import arguments
+from deliveries.management.printing import printable
 from deliveries.management.try_it import arguments as try_it
 from deliveries.management.try_it import environment, papers, words
 from deliveries.management.try_it.environment import Place
@@ -182,7 +183,7 @@ def _enter(folder: Path) -> None:
 
 def _hint(url: str, error: InvalidWebhook) -> str:
     """Return what is in the way of a webhook to there, and what to do about it."""
-    problems = " ".join(text for found in error.problems.values() for text in found)
+    problems = " ".join(printable(text) for found in error.problems.values() for text in found)
     if "url" not in error.problems:
         return f"The trial's webhook is refused: {problems}"
     return (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from deliveries.management.printing import printable
 from deliveries.management.try_it import banner
 from deliveries.management.try_it.client import Client, Refused
 from deliveries.management.try_it.papers import Running
@@ -143,4 +144,4 @@ def _count(number: int, one: str, many: str) -> str:
 
 def _line(what: str, *details: str) -> str:
     first, *others = details
-    return f"{what:<9}  {first:<20}  {'  '.join(f'{other:<18}' for other in others)}".rstrip()
+    return f"{what:<9}  {printable(first):<20}  {'  '.join(f'{other:<18}' for other in others)}".rstrip()

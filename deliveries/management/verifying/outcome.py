@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from deliveries.management.printing import printable
 from deliveries.management.verifying.receiving import Arrival
 
 
@@ -48,7 +49,7 @@ class Outcome:
             *(f"p{share}                  {time:.1f} ms" for share, time in times if time is not None),
         ]
         told += [f"killed               worker with process id {self.killed}"] if self.killed else []
-        return told + [f"attempts failed      {reason}" for reason in self.reasons]
+        return told + [f"attempts failed      {printable(reason)}" for reason in self.reasons]
 
 
 def count(
