@@ -29,7 +29,7 @@ from django.conf import settings
 
 from deliveries import clock, doorbell
 from deliveries.models import Chore
-from deliveries.services import dispatching, recovering, retention
+from deliveries.services import dispatching, recovering, retention, watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +124,10 @@ def _begin_stop(**kwargs: Any) -> None:
     dispatching.begin_stop()
 
 
+def _say_childless() -> None:
+    logger.critical("No child is alive; this process ends", extra={"event": "worker.childless"})
+
+
 class _Pool(TaskPool):
     """Celery's pool, which goes on when a child dies before the worker is ready."""
 
@@ -161,8 +165,7 @@ class _Parent:
                 return
             looks = 0 if self._alive[0] else looks + 1
             self._alive[0] = 0
-        logger.critical("No child is alive; this process ends", extra={"event": "worker.childless"})
-        os._exit(1)
+        watchdog.end(_say_childless)
 
     def _start_child(self, **kwargs: Any) -> None:
         self._close_ours()

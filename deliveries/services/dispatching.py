@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.conf import settings
@@ -443,11 +444,14 @@ class _Running:
     def _run(self) -> None:
         try:
             self.dispatcher.run()
-        except BaseException:
+        except BaseException as error:
             # The rest of the process would look alive and deliver nothing.
-            extra = {"event": "dispatcher.died"}
-            logger.critical("The dispatcher died; this process ends", extra=extra, exc_info=True)
-            os._exit(1)
+            watchdog.end(partial(_say_it_died, error))
+
+
+def _say_it_died(error: BaseException) -> None:
+    extra = {"event": "dispatcher.died"}
+    logger.critical("The dispatcher died; this process ends", extra=extra, exc_info=error)
 
 
 # By process, because no thread survives a fork.

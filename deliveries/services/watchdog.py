@@ -8,13 +8,15 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
+from typing import NoReturn
 
 logger = logging.getLogger(__name__)
 
 # How often it looks while its patience lasts. It counts looks and not hours: a process that was stopped for a
 # while, with its machine or alone, has not been looked at meanwhile.
 _LOOKS = 10
-# What is said may hang as well, in seconds: the dispatcher may be stuck in a log nobody reads.
+# How long last words may take, in seconds: whatever ends a process, it may be a log nobody reads.
 _LAST_WORDS = 5.0
 
 
@@ -44,12 +46,23 @@ def watching(turns: Callable[[], int], *, patience: timedelta) -> Iterator[None]
         over.set()
 
 
+def end(say: Callable[[], object]) -> NoReturn:
+    """End the process with exit code 1, whatever becomes of its last words.
+
+    :param say: says them, in a thread of its own.
+    """
+    try:
+        words = threading.Thread(target=say, daemon=True)
+        words.start()
+        words.join(_LAST_WORDS)
+    finally:
+        # A process without threads or memory cannot even speak. Nothing that is to be put away can be waited
+        # for.
+        os._exit(1)
+
+
 def _end(stuck: int, patience: timedelta) -> None:
-    words = threading.Thread(target=_say_where, args=[stuck, patience], daemon=True)
-    words.start()
-    words.join(_LAST_WORDS)
-    # Nothing that is to be put away at an end can be waited for.
-    os._exit(1)
+    end(partial(_say_where, stuck, patience))
 
 
 def _say_where(stuck: int, patience: timedelta) -> None:

@@ -11,6 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
@@ -143,7 +144,13 @@ class RequestsTransport:
 
     def _work(self) -> None:
         while (submission := self._submitted.get()) is not None and not self._closed.is_set():
-            self._finished.put(self._exchange(submission))
+            # Made before, because where there is no memory left not even that something failed can be said.
+            exchange = Exchange(
+                key=submission.key, outcome=TransportError(Reason.INVALID_RESPONSE), duration=timedelta(0)
+            )
+            with suppress(Exception):
+                exchange = self._exchange(submission)
+            self._finished.put(exchange)
 
     def _exchange(self, submission: "_Submission") -> Exchange:
         started_at = time.monotonic()

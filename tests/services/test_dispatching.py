@@ -14,7 +14,7 @@ from deliveries import secrets
 from deliveries.models import Attempt, Delivery, Failure, Webhook
 from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.reasons import Reason
-from deliveries.services import dispatching, publishing, recording, webhooks
+from deliveries.services import dispatching, publishing, recording, watchdog, webhooks
 from deliveries.services.dispatching import Dispatcher
 from deliveries.transport import Request, TransportError
 from tests import builders
@@ -491,6 +491,19 @@ class TestRunning:
 
         assert ended == [1]
         assert [record.event for record in caplog.records] == ["dispatcher.died"]  # type: ignore[attr-defined]
+
+    def test_ends_that_process_also_while_nobody_reads_its_log(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        read, ended = threading.Event(), threading.Event()
+        monkeypatch.setattr(watchdog, "_LAST_WORDS", 0.05)
+        monkeypatch.setattr(dispatching.logger, "critical", lambda *args, **kwargs: read.wait(60))
+        monkeypatch.setattr(os, "_exit", lambda code: ended.set())
+        monkeypatch.setattr(Dispatcher, "run", lambda self: self.no_such_thing())
+
+        dispatching.start(clock=lambda: builders.NOW)
+
+        assert ended.wait(10)
+        read.set()
+        dispatching.stop()
 
     def test_holds_no_deploy_against_a_delivery_that_outlives_it(
         self, running: Callable[[FakeTransport], Dispatcher], quick_poll: None, settings: Any

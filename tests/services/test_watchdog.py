@@ -1,10 +1,12 @@
 """The watchdog, look by look: what it counts. What it does to a process, tests/e2e/test_watchdog.py sees."""
 
+import os
 import queue
 import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -92,3 +94,44 @@ class TestLooks:
         watch.look(2)
 
         assert not watch.ended.is_set()
+
+
+@pytest.fixture
+def exits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The codes this process ended with; and it goes on."""
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    return codes
+
+
+class TestTheEnd:
+    def test_waits_for_the_last_words(self, exits: list[int]) -> None:
+        said: list[str] = []
+
+        watchdog.end(lambda: said.append("Farewell"))
+
+        assert (said, exits) == (["Farewell"], [1])
+
+    def test_does_not_wait_for_a_log_nobody_reads(
+        self, exits: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(watchdog, "_LAST_WORDS", 0.05)
+        read = threading.Event()
+
+        watchdog.end(partial(read.wait, 60))
+
+        assert exits == [1]
+        read.set()
+
+    def test_comes_also_where_no_thread_is_left_to_say_a_word(
+        self, exits: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+
+        with pytest.raises(RuntimeError):
+            watchdog.end(lambda: None)
+
+        assert exits == [1]

@@ -248,6 +248,20 @@ class TestABadDay:
         assert [record.__dict__["event"] for record in caplog.records] == ["exchange.failed"] * 3
         assert "a bug" in caplog.text
 
+    def test_takes_no_slot_where_not_even_the_log_has_memory_left(
+        self, make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def no_memory(*args: object, **kwargs: object) -> None:
+            raise MemoryError
+
+        sender = make_sender(slots=1)
+        monkeypatch.setattr(dialling, "dial", no_memory)
+        monkeypatch.setattr(requests_engine.logger, "exception", no_memory)
+
+        reasons = [sender.fail(a_request("http://127.0.0.1:8000/")) for _ in range(3)]
+
+        assert reasons == [Reason.INVALID_RESPONSE] * 3
+
     def test_before_anything_was_sent_is_an_invalid_request(
         self, sender: Sender, caplog: pytest.LogCaptureFixture
     ) -> None:
