@@ -42,7 +42,7 @@ class TransportError(Exception):
     Every engine tells the reasons apart in the same way:
 
     * INVALID_REQUEST, BLOCKED_ADDRESS: nothing was sent, because of the request or of the address policy.
-    * DNS_FAILED: the name has no address, or none in time.
+    * DNS_FAILED: the name has no address, or none in time, or more than anybody needs.
     * CONNECTION_REFUSED: no connection, and we know at once; also when there is no route.
     * CONNECTION_TIMEOUT: no connection in time, TLS handshake included.
     * TLS_FAILED: the handshake failed, or the receiver ended it.

@@ -10,8 +10,9 @@ from deliveries.transport.base import TransportError
 from deliveries.transport.calls import Call
 from deliveries.transport.sockets import DeadlineSocket
 
-# Seconds for one address; a name has several so that the next can be tried.
+# Seconds for one address; a name has several so that the next can be tried, and so many are.
 CONNECT_LIMIT = 3.0
+MAX_TRIED = 4
 
 _OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
@@ -21,14 +22,14 @@ class NoSocket(Exception):
 
 
 def dial(host: str, port: int, call: Call) -> DeadlineSocket:
-    """Return a socket connected to one of the host's addresses, all of which the call's policy lets pass.
+    """Return a socket connected to one of a host's first addresses; the call's policy lets all of them pass.
 
     :raises TransportError: DNS_FAILED, BLOCKED_ADDRESS, CONNECTION_REFUSED (also for no route) or
         CONNECTION_TIMEOUT; of several addresses that fail, the preferred one gives the reason.
     :raises NoSocket: this machine is out of resources.
     """
     failure = None
-    for address in _checked_addresses(host, call):
+    for address in _checked_addresses(host, call)[:MAX_TRIED]:
         try:
             return _connect(address, port, call)
         except TransportError as error:

@@ -25,8 +25,9 @@ LOOKUP_LIMIT = 3.0
 # hangs is no longer one of them.
 MAX_LOOKUPS = 128
 MAX_REPEATED_LOOKUPS = 64
-# Names remembered.
+# Names remembered, and addresses of each: one with more is either a mistake or meant to keep us busy.
 MAX_ANSWERS = 4096
+MAX_ADDRESSES = 64
 
 # By itself libc (glibc; others read something else) waits 5 s for a name server before it asks again: a lost
 # packet would cost a delivery its attempt, and a dead name would hold its thread for much longer. It reads
@@ -118,4 +119,7 @@ class Resolver:
 def _distinct(found: Sequence[str]) -> tuple[str, ...]:
     if not found:
         raise OSError("the name has no addresses")
-    return tuple(dict.fromkeys(found))
+    distinct = tuple(dict.fromkeys(found))
+    if len(distinct) > MAX_ADDRESSES:
+        raise OSError("the name has too many addresses")
+    return distinct

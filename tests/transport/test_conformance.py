@@ -228,6 +228,29 @@ class TestResolving:
 
         assert reply.body == b"ok"
 
+    @pytest.mark.parametrize(("before", "outcome"), [(3, 200), (4, Reason.CONNECTION_REFUSED)])
+    def test_tries_four_addresses_at_most(
+        self, make_sender: MakeSender, start: Start, before: int, outcome: Reason | int
+    ) -> None:
+        """Each may take seconds, and how many there are is up to whoever owns the name."""
+        target = start(hostile.answering(OK))
+        found = [f"127.0.1.{number}" for number in range(before)] + ["127.0.0.1"]
+
+        sender = make_sender(lookup=lambda name: found)
+
+        assert sender.reasons([a_request(target.url(NAME))]) == [outcome]
+
+    @pytest.mark.parametrize(("count", "outcome"), [(64, 200), (65, Reason.DNS_FAILED)])
+    def test_takes_more_addresses_than_anybody_has_for_none(
+        self, make_sender: MakeSender, start: Start, count: int, outcome: Reason | int
+    ) -> None:
+        target = start(hostile.answering(OK))
+        found = [f"127.0.0.{number}" for number in range(1, count + 1)]
+
+        sender = make_sender(lookup=lambda name: found + found)
+
+        assert sender.reasons([a_request(target.url(NAME))]) == [outcome]
+
 
 class TestTheGuard:
     @pytest.mark.parametrize(
@@ -253,6 +276,7 @@ class TestTheGuard:
             ["127.0.0.1", "93.184.216.34"],
             ["2606:2800:220:1::1", "::ffff:127.0.0.1"],
             ["fe80::1%lo"],
+            [*(f"93.184.216.{number}" for number in range(30)), "10.0.0.1"],
             ["not an address"],
         ],
     )
