@@ -71,6 +71,8 @@ class Dispatcher:
         self._jitter = random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._under_way: dict[UUID, _Sent] = {}
         self._results: list[Result] = []
+        # How many of them each webhook has that others keep from being written.
+        self._left: Counter[UUID] = Counter()
         self._news: list[News] = []
         self._follow_at = 0.0
         self._turns = 0
@@ -177,11 +179,13 @@ class Dispatcher:
 
     def _drain(self) -> None:
         deadline = self._stopped_at + settings.WEBHOOKS_DRAIN_TIMEOUT.total_seconds()
-        while (self._under_way or self._results or self._news) and time.monotonic() < deadline:
+        while self._has_something_left() and time.monotonic() < deadline:
             self._turns += 1
             with self._going_on():
                 self._collect(RECORD_AFTER)
                 self._record_if_due()
+                if time.monotonic() >= self._resume_at:
+                    self._give_back_what_went_wrong()
                 self._follow_up()
                 self._beat()
         if self._under_way:
@@ -198,6 +202,9 @@ class Dispatcher:
                     "unrecorded": len(self._results),
                 },
             )
+
+    def _has_something_left(self) -> bool:
+        return bool(self._under_way or self._results or self._news or self._token)
 
     @contextmanager
     def _going_on(self) -> Iterator[None]:
@@ -262,19 +269,18 @@ class Dispatcher:
             grace=settings.WEBHOOKS_LEASE_GRACE,
             after=self._after,
             share=share(self._transport.slots),
-            taken=Counter(sent.delivery.webhook_id for sent in self._under_way.values()),
+            taken=self._left + Counter(sent.delivery.webhook_id for sent in self._under_way.values()),
             token=self._token,
         )
         self._failures_in_a_row = 0
         self._after = claimed.last
-        deliveries = claimed.deliveries
         left = self._under_way or self._results or self._news
-        self._idle = not (deliveries or claimed.again or left)
+        self._idle = not (claimed.deliveries or claimed.again or left)
+        deliveries = self._with_one_last_chance(claimed.deliveries)
         if time.monotonic() - began > settings.WEBHOOKS_LEASE_GRACE.total_seconds() / 2:
             # The database was so slow that the leases may end before the results are written.
             self._give_back_what_went_wrong()
             return
-        deliveries = self._with_one_last_chance(deliveries)
         self._token = None
         for delivery in deliveries:
             self._send(delivery)
@@ -381,6 +387,7 @@ class Dispatcher:
             )
         self._failures_in_a_row = 0
         self._results = recorded.left
+        self._left = Counter(result.delivery.webhook_id for result in recorded.left)
         self._news += recorded.news
         self._record_at = time.monotonic() + RECORD_AFTER
         if recorded.left:

@@ -1,7 +1,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.reasons import Reason
 from deliveries.services import dispatching, publishing, recording, watchdog, webhooks
 from deliveries.services.dispatching import Dispatcher
+from deliveries.services.recording import Recorded, Result
 from deliveries.transport import Request, TransportError
 from tests import builders
 from tests.services.fakes import FakeTransport, Outcome, a_reply
@@ -160,6 +161,33 @@ class TestHangingReceiver:
         deliver(transport, within=0.5)
 
         assert len(transport.sent) <= 3 * transport.slots
+
+
+@pytest.mark.django_db
+class TestHeldResults:
+    def test_count_as_under_way_for_their_webhook(
+        self, monkeypatch: pytest.MonkeyPatch, quick_poll: None
+    ) -> None:
+        """Somebody holds its health. Claimed on and on, its results would stop the process for everybody."""
+        busy, other = (builders.a_webhook(max_in_flight=1000) for _ in range(2))
+        builders.a_backlog(busy, 200)
+        builders.a_backlog(other, 20)
+        record = recording.record
+
+        def record_others(results: Sequence[Result], **kwargs: Any) -> Recorded:
+            recorded = record(
+                [result for result in results if result.delivery.webhook_id != busy.pk], **kwargs
+            )
+            recorded.left += [result for result in results if result.delivery.webhook_id == busy.pk]
+            return recorded
+
+        monkeypatch.setattr(recording, "record", record_others)
+        transport = FakeTransport()
+
+        assert not deliver(transport, within=1)
+
+        assert other.deliveries.filter(status=Delivery.Status.SUCCEEDED).count() == 20
+        assert len(transport.sent) == 20 + dispatching.share(transport.slots)
 
 
 @pytest.mark.django_db
@@ -349,6 +377,43 @@ class TestDatabaseTrouble:
         deliver(transport, within=0.05)
 
         assert transport.sent == []
+        delivery = Delivery.objects.get()
+        assert (delivery.lease_token, delivery.claims) == (None, 0)
+
+    def test_hands_back_what_it_was_too_slow_to_sort(
+        self, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of two on their last try one is handed back at once, and that took as long as the leases last."""
+        settings.WEBHOOKS_LEASE_GRACE = timedelta(seconds=1)
+        builders.a_backlog(builders.a_webhook(), 2, claims=Delivery.MAX_CLAIMS - 1)
+        hand_back = DeliveryQuerySet.hand_back
+
+        def slow_hand_back(*args: Any, **kwargs: Any) -> int:
+            time.sleep(0.6)
+            return hand_back(*args, **kwargs)
+
+        monkeypatch.setattr(DeliveryQuerySet, "hand_back", slow_hand_back)
+        transport = FakeTransport()
+
+        deliver(transport, within=0.1)
+
+        assert transport.sent == []
+        assert set(Delivery.objects.values_list("lease_token", "claims")) == {(None, Delivery.MAX_CLAIMS - 1)}
+
+    @pytest.mark.parametrize("also_fails", [0, 3])
+    def test_holds_nothing_against_what_its_last_claim_took(
+        self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None, also_fails: int
+    ) -> None:
+        """It went wrong, and the worker is stopped before it has given back what that took."""
+        builders.a_delivery()
+        failing_first(monkeypatch, Delivery, "lasts", times=1)
+        failing_first(monkeypatch, DeliveryQuerySet, "hand_back", times=also_fails)
+        dispatcher = Dispatcher(transport=FakeTransport(), clock=lambda: builders.NOW)
+        dispatcher._turn()
+
+        dispatcher.stop()
+        dispatcher.run()
+
         delivery = Delivery.objects.get()
         assert (delivery.lease_token, delivery.claims) == (None, 0)
 
