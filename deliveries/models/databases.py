@@ -13,7 +13,15 @@ from uuid import UUID
 from zlib import crc32
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db import Error, InterfaceError, OperationalError, connection, transaction
+from django.db import (
+    DataError,
+    Error,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Func, OuterRef, QuerySet
 
@@ -205,6 +213,17 @@ def is_away(error: Exception) -> bool:
     if not isinstance(error, OperationalError):
         return isinstance(error, InterfaceError)
     return not is_busy(error) and not _code(error).startswith(_TOO_MUCH)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Tell whether it is what was to be written that is wrong, beside which anything else can be written.
+
+    An error that is not the database's is one of those. That a column is missing, or a right, is none: there
+    is nothing that could be written.
+    """
+    if not isinstance(error, Error):
+        return True
+    return isinstance(error, DataError | IntegrityError) or _code(error).startswith(_TOO_MUCH)
 
 
 def is_busy(error: Exception) -> bool:

@@ -213,10 +213,12 @@ class Dispatcher:
             yield
         except DatabaseError as error:
             self._heart.worker.database_errors += 1
-            logger.warning(
+            passes = databases.is_away(error) or databases.is_busy(error)
+            logger.log(
+                logging.WARNING if passes else logging.ERROR,
                 "The database failed us",
                 extra={"event": "database.failed", "error": type(error).__name__},
-                exc_info=logger.isEnabledFor(logging.DEBUG),
+                exc_info=not passes or logger.isEnabledFor(logging.DEBUG),
             )
             self._back_off()
         except Exception:
@@ -385,10 +387,12 @@ class Dispatcher:
                 "Results of old claims dropped",
                 extra={"event": "result.fenced", "count": recorded.fenced},
             )
-        self._failures_in_a_row = 0
         self._results = recorded.left
         self._left = Counter(result.delivery.webhook_id for result in recorded.left)
         self._news += recorded.news
+        if recorded.trouble is not None:
+            raise recorded.trouble
+        self._failures_in_a_row = 0
         self._record_at = time.monotonic() + RECORD_AFTER
         if recorded.left:
             # Somebody holds their rows; asking all the time would not make that shorter.

@@ -61,13 +61,22 @@ class Recorded:
     """What recording a batch came to.
 
     :param fenced: how many results of old claims changed nothing.
-    :param left: the results that are to be tried again: somebody else holds their rows.
+    :param left: the results that are to be tried again: somebody else holds their rows, or there is trouble.
     :param news: what follows for the webhooks, for `following.follow`.
+    :param trouble: the error of a database that is away, or can write nothing as it is. Kept here and not
+        raised, because what was written before it is written.
     """
 
     fenced: int = 0
     left: list[Result] = field(default_factory=list)
     news: list[News] = field(default_factory=list)
+    trouble: Exception | None = None
+
+    def leave(self, results: Iterable[Result], because: Exception) -> None:
+        """Leave these results; where more is the matter than a lock, all that would come after as well."""
+        self.left += results
+        if not databases.is_busy(because):
+            self.trouble = because
 
 
 def record(results: Sequence[Result], *, now: datetime, jitter: random.Random) -> Recorded:
@@ -80,8 +89,6 @@ def record(results: Sequence[Result], *, now: datetime, jitter: random.Random) -
     A result the database refuses is told apart by halving the batch, and written without what the receiver
     sent; refused even so it is dropped, and its lease brings the delivery back. Where somebody holds rows or
     tables for long, what can be written without them is, and the rest is left.
-
-    :raises django.db.Error: when the database is away. What was not written is to be tried again.
     """
     recorded = Recorded()
     _record_some(results, recorded, now=now, jitter=jitter)
@@ -91,13 +98,17 @@ def record(results: Sequence[Result], *, now: datetime, jitter: random.Random) -
 def _record_some(
     results: Sequence[Result], recorded: Recorded, *, now: datetime, jitter: random.Random
 ) -> None:
+    if recorded.trouble is not None:
+        recorded.left += results
+        return
     try:
         _record(results, recorded, now=now, jitter=jitter)
     except Exception as error:
-        if databases.is_away(error):
-            raise
         if databases.is_busy(error):
             _record_what_is_free(results, recorded, now=now, jitter=jitter)
+            return
+        if not databases.is_refusal(error):
+            recorded.leave(results, error)
             return
         # Whatever is wrong with one result must not keep the others from being written.
         if len(results) == 1:
@@ -120,8 +131,9 @@ def _record_what_is_free(
         try:
             _record(part, recorded, now=now, jitter=jitter, waiting=False)
         except Exception as error:
-            if databases.is_away(error):
-                raise
+            if not (databases.is_busy(error) or databases.is_refusal(error)):
+                recorded.leave(results, error)
+                return
         else:
             recorded.left += rest
             return
@@ -136,8 +148,9 @@ def _record_refused(
     try:
         _record([_stripped(result)], recorded, now=now, jitter=jitter)
     except Exception as still:
-        if databases.is_away(still):
-            raise
+        if not databases.is_refusal(still):
+            recorded.leave([result], still)
+            return
         extra = {"event": "attempt.dropped", "delivery_id": result.delivery.pk}
         logger.exception("Attempt not recorded", extra=extra)
 

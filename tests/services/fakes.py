@@ -66,4 +66,6 @@ def record_and_follow(results: Sequence[Result], *, now: datetime, jitter: rando
     recorded = recording.record(results, now=now, jitter=jitter)
     for news in recorded.news:
         following.follow(news, now=now, jitter=jitter)
+    if recorded.trouble is not None:
+        raise recorded.trouble
     return recorded

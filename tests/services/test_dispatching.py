@@ -7,12 +7,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import OperationalError, connection
+from django.db import DataError, OperationalError, ProgrammingError, connection
 from django.utils import timezone
 
 from deliveries import secrets
 from deliveries.models import Attempt, Delivery, Failure, Webhook
 from deliveries.models.delivery import DeliveryQuerySet
+from deliveries.models.health import WebhookHealthQuerySet
 from deliveries.reasons import Reason
 from deliveries.services import dispatching, publishing, recording, watchdog, webhooks
 from deliveries.services.dispatching import Dispatcher
@@ -268,6 +269,38 @@ class TestDatabaseTrouble:
         assert len(transport.sent) == 1
         assert Delivery.objects.get().status == Delivery.Status.SUCCEEDED
 
+    def test_keeps_them_also_where_nothing_can_be_written_as_it_is(
+        self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A column is missing, say: no result of any delivery can be written until somebody mends that."""
+        builders.a_backlog(builders.a_webhook(), 3)
+        failing_first(monkeypatch, recording, "_record", times=5, error=ProgrammingError)
+        transport = FakeTransport()
+
+        assert deliver(transport)
+
+        assert len(transport.sent) == 3
+        assert Attempt.objects.filter(succeeded=True).count() == 3
+        said = [(record.levelname, record.event) for record in caplog.records]  # type: ignore[attr-defined]
+        assert said == [("ERROR", "database.failed")] * 5
+
+    def test_knows_what_was_written_before_it_was_away(
+        self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None
+    ) -> None:
+        """Half a batch: what follows from it follows, and is not taken for results of old claims."""
+        for _ in range(2):
+            builders.a_delivery()
+        failing_first(monkeypatch, WebhookHealthQuerySet, "note", times=1, error=DataError)
+        failing_first(monkeypatch, WebhookHealthQuerySet, "note", times=1, after=2)
+        dispatcher = Dispatcher(
+            transport=FakeTransport(lambda request: a_reply(410)), clock=lambda: builders.NOW
+        )
+
+        assert dispatcher.run_until_idle(budget=10 * SECONDS)
+
+        assert not Webhook.objects.filter(enabled=True).exists()
+        assert (dispatcher._heart.worker.recorded, dispatcher._heart.worker.fenced) == (2, 0)
+
     def test_writes_what_it_has_before_it_takes_more(
         self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None, quick_poll: None
     ) -> None:
@@ -425,13 +458,21 @@ def quick_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "close", lambda: None)
 
 
-def failing_first(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, *, times: int) -> None:
-    """Make a function fail so often before it works."""
-    works, left = getattr(owner, name), [OperationalError("the database is away")] * times
+def failing_first(
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    name: str,
+    *,
+    times: int,
+    after: int = 0,
+    error: type[Exception] = OperationalError,
+) -> None:
+    """Make a function fail so often before it works, or after it has been called so often."""
+    works, calls = getattr(owner, name), iter([False] * after + [True] * times)
 
     def fail_first(*args: Any, **kwargs: Any) -> Any:
-        if left:
-            raise left.pop()
+        if next(calls, False):
+            raise error("the database is away")
         return works(*args, **kwargs)
 
     monkeypatch.setattr(owner, name, fail_first)

@@ -1,11 +1,20 @@
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import DatabaseError, DataError, OperationalError, connection, connections
+from django.db import (
+    DatabaseError,
+    DataError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    connections,
+)
 
 from deliveries.models import Attempt, Delivery, Failure, Webhook, WebhookHealth
 from deliveries.reasons import Reason
@@ -354,6 +363,85 @@ class TestBadRow:
             record(a_result(delivery, a_reply()))
 
         assert stored(delivery).status == Delivery.Status.PENDING
+
+
+class TestTrouble:
+    """What keeps everything from being written says nothing about any one result."""
+
+    @pytest.mark.parametrize("error", [OperationalError, ProgrammingError, InternalError, NotSupportedError])
+    def test_leaves_all_results_as_they_are(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        error: type[DatabaseError],
+        now: datetime,
+    ) -> None:
+        results = [a_result(builders.a_claimed_delivery(), a_reply()) for _ in range(4)]
+        asked = failing(monkeypatch, {1, 2, 3, 4, 5, 6, 7, 8}, error())
+
+        recorded = recording.record(results, now=now, jitter=Steady())
+
+        assert (recorded.left, recorded.fenced, type(recorded.trouble)) == (results, 0, error)
+        assert (asked, caplog.records) == ([1], [])
+
+    def test_with_a_column_that_is_not_there_is_such(self, now: datetime) -> None:
+        result = a_result(builders.a_claimed_delivery(), a_reply())
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE deliveries_attempt RENAME COLUMN error TO fault")
+
+        recorded = recording.record([result], now=now, jitter=Steady())
+
+        assert (recorded.left, type(recorded.trouble)) == (
+            [result],
+            ProgrammingError if connection.vendor == "postgresql" else OperationalError,
+        )
+
+    def test_keeps_nobody_from_knowing_what_was_written_before_it(
+        self, monkeypatch: pytest.MonkeyPatch, now: datetime
+    ) -> None:
+        """The batch is refused, its first half is written, and then the database is away."""
+        results = [a_result(builders.a_claimed_delivery(), a_reply(410)) for _ in range(4)]
+        failing(monkeypatch, {1}, DataError())
+        failing(monkeypatch, {3}, OperationalError())
+
+        recorded = recording.record(results, now=now, jitter=Steady())
+
+        assert (recorded.left, recorded.fenced) == (results[2:], 0)
+        assert isinstance(recorded.trouble, OperationalError)
+        written = {result.delivery.webhook_id for result in results[:2]}
+        assert {pk for news in recorded.news for pk, _ in news.gone} == written
+
+    def test_with_a_lock_drops_no_result_that_was_refused_before_it(
+        self, monkeypatch: pytest.MonkeyPatch, now: datetime
+    ) -> None:
+        result = a_result(builders.a_claimed_delivery(), a_reply())
+        failing(monkeypatch, {1}, DataError())
+        failing(monkeypatch, {2}, locked())
+
+        recorded = recording.record([result], now=now, jitter=Steady())
+
+        assert (recorded.left, recorded.trouble) == ([result], None)
+
+
+def locked() -> OperationalError:
+    """Return what PostgreSQL says when a lock is not to be had in time."""
+    error = OperationalError()
+    error.__cause__ = psycopg.errors.LockNotAvailable()
+    return error
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, times: Container[int], error: Exception) -> list[int]:
+    """Have some of the tries to write a batch fail, by their number; return how many there were."""
+    write, asked = recording._record, [0]
+
+    def fail_at_times(*args: Any, **kwargs: Any) -> None:
+        asked[0] += 1
+        if asked[0] in times:
+            raise error
+        write(*args, **kwargs)
+
+    monkeypatch.setattr(recording, "_record", fail_at_times)
+    return asked
 
 
 @pytest.fixture
