@@ -4,8 +4,9 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.db.models import Model
 
 
@@ -27,3 +28,33 @@ def holding(row: Model) -> Iterator[None]:
         yield
         done.set()
         held.result()
+
+
+@contextmanager
+def waits() -> Iterator[list[int]]:
+    """Count the statements that wait for a lock in vain."""
+    waited = [0]
+
+    def count(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        try:
+            return execute(sql, params, many, context)
+        except OperationalError:
+            waited[0] += 1
+            raise
+
+    with connection.execute_wrapper(count):
+        yield waited
+
+
+@contextmanager
+def locking(table: str) -> Iterator[None]:
+    """Have somebody else hold a table."""
+    other = connections.create_connection("default")
+    other.set_autocommit(False)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {table}")
+        yield
+    finally:
+        other.rollback()
+        other.close()

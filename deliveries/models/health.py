@@ -36,6 +36,19 @@ class Tally:
     unavailable_at: datetime | None = None
     answered_at: datetime | None = None
 
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            succeeded=self.succeeded + other.succeeded,
+            failed=self.failed + other.failed,
+            unavailable=self.unavailable + other.unavailable,
+            unavailable_at=_later(self.unavailable_at, other.unavailable_at),
+            answered_at=_later(self.answered_at, other.answered_at),
+        )
+
+
+def _later(*moments: datetime | None) -> datetime | None:
+    return max((moment for moment in moments if moment is not None), default=None)
+
 
 class WebhookHealthQuerySet(models.QuerySet["WebhookHealth"]):
     """Health rows."""

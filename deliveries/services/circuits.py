@@ -7,7 +7,7 @@ other: one delivery as a probe where the webhook was failing, and then ever more
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -56,33 +56,24 @@ def resume(webhook_ids: Collection[UUID], *, now: datetime) -> int:
 
 
 def follow(
-    healths: Iterable[WebhookHealth],
-    tallies: Mapping[UUID, Tally],
-    *,
-    now: datetime,
-    jitter: random.Random,
+    health: WebhookHealth, tally: Tally, *, recent: "Recent", now: datetime, jitter: random.Random
 ) -> None:
-    """Move the circuits that a batch of results moves. Where all is well it asks nothing of the database.
+    """Move a webhook's circuit if results move it. Where all is well it asks nothing of the database.
 
     Of attempts that began before a circuit became what it is nothing follows: they say what was known.
 
-    :param healths: as they are after the batch.
+    :param health: as it is after them.
+    :param recent: all the attempts of the last minutes, where one of these found the receiver unavailable.
     """
-    suspects = [health for health in healths if tallies[health.pk].unavailable]
-    recent = _recent(suspects, now=now)
-    for health in healths:
-        tally = tallies[health.pk]
-        if health.circuit in _SHUT:
-            if _is_news(tally.answered_at, health):
-                _unless_moved(health, _recover, now=now)
-            elif health.circuit == Circuit.PROBING and _is_news(tally.unavailable_at, health):
-                _unless_moved(health, partial(_open, jitter=jitter), now=now)
-        elif tally.unavailable and policy.trips(
-            in_a_row=health.unavailable_in_a_row,
-            attempts=recent[health.pk].attempts,
-            unavailable=recent[health.pk].unavailable,
-        ):
+    if health.circuit in _SHUT:
+        if _is_news(tally.answered_at, health):
+            _unless_moved(health, _recover, now=now)
+        elif health.circuit == Circuit.PROBING and _is_news(tally.unavailable_at, health):
             _unless_moved(health, partial(_open, jitter=jitter), now=now)
+    elif tally.unavailable and policy.trips(
+        in_a_row=health.unavailable_in_a_row, attempts=recent.attempts, unavailable=recent.unavailable
+    ):
+        _unless_moved(health, partial(_open, jitter=jitter), now=now)
 
 
 def probe(webhook_id: UUID, *, now: datetime) -> None:
@@ -153,14 +144,19 @@ def _take_step(health: WebhookHealth, *, now: datetime) -> int:
     return _probe(health, now=now)
 
 
-class _Recent(NamedTuple):
+class Recent(NamedTuple):
+    """How many attempts there were, and how many of them found the receiver unavailable."""
+
     attempts: int = 0
     unavailable: int = 0
 
 
-def _recent(healths: Sequence[WebhookHealth], *, now: datetime) -> Mapping[UUID, _Recent]:
-    """Return the attempts of the last minutes, of those only that began after the circuit last moved."""
-    counts: dict[UUID, _Recent] = defaultdict(_Recent)
+def recent(healths: Sequence[WebhookHealth], *, now: datetime) -> Mapping[UUID, Recent]:
+    """Return the attempts of the last minutes, of those only that began after the circuit last moved.
+
+    None at all for any other webhook.
+    """
+    counts: dict[UUID, Recent] = defaultdict(Recent)
     if not healths:
         return counts
     rows = TrafficMinute.objects.filter(
@@ -173,7 +169,7 @@ def _recent(healths: Sequence[WebhookHealth], *, now: datetime) -> Mapping[UUID,
     for webhook_id, minute, attempts, unavailable in sums:
         if minute > moved.get(webhook_id, 0):
             before = counts[webhook_id]
-            counts[webhook_id] = _Recent(before.attempts + attempts, before.unavailable + unavailable)
+            counts[webhook_id] = Recent(before.attempts + attempts, before.unavailable + unavailable)
     return counts
 
 

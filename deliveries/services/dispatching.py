@@ -21,7 +21,6 @@ from deliveries.identifiers import new_id
 from deliveries.models import Delivery, databases
 from deliveries.reasons import Reason
 from deliveries.services import composing, egress, following, recording, tending, watchdog
-from deliveries.services.following import News
 from deliveries.services.heartbeats import Heart
 from deliveries.services.recording import Result
 from deliveries.transport import Request, Transport, TransportError
@@ -38,8 +37,6 @@ WORTHWHILE = 0.25
 WORTHWHILE_AFTER = 0.1
 # Of the slots of a process, what one webhook has at most: the rest is for the others, however slow it is.
 SHARE = 0.25
-# After how many seconds to try again to follow up what others held the rows of.
-FOLLOW_AGAIN_AFTER = 5.0
 # How often to look for circuits with a step to take, and for what a race has left behind, in seconds.
 TEND_EVERY = 1.0
 SWEEP_EVERY = 30.0
@@ -73,8 +70,7 @@ class Dispatcher:
         self._results: list[Result] = []
         # How many of them each webhook has that others keep from being written.
         self._left: Counter[UUID] = Counter()
-        self._news: list[News] = []
-        self._follow_at = 0.0
+        self._news = following.Inbox()
         self._turns = 0
         self._after = UUID(int=0)
         # The token of a claim of which nothing has been sent yet.
@@ -193,13 +189,14 @@ class Dispatcher:
             leases = {sent.delivery.pk: sent.delivery.lease_token for sent in self._under_way.values()}
             with self._going_on():
                 Delivery.objects.abandon(leases, now=self._clock())
-        if self._under_way or self._results:
+        if self._under_way or self._results or self._news:
             logger.warning(
                 "Stopped before everything was done",
                 extra={
                     "event": "dispatcher.stopped",
                     "under_way": len(self._under_way),
                     "unrecorded": len(self._results),
+                    "unfollowed": len(self._news),
                 },
             )
 
@@ -254,6 +251,8 @@ class Dispatcher:
             moments.append(self._may_claim_at())
         if self._results:
             moments.append(self._may_record_at())
+        if self._news:
+            moments.append(max(self._news.ready_at, self._resume_at))
         return max(0.0, min(moments) - time.monotonic())
 
     def _claim(self) -> None:
@@ -389,7 +388,7 @@ class Dispatcher:
             )
         self._results = recorded.left
         self._left = Counter(result.delivery.webhook_id for result in recorded.left)
-        self._news += recorded.news
+        self._news.add(recorded.news)
         if recorded.trouble is not None:
             raise recorded.trouble
         self._failures_in_a_row = 0
@@ -401,24 +400,8 @@ class Dispatcher:
         self._claim_at = 0.0
 
     def _follow_up(self) -> None:
-        """Do for the webhooks what follows from what was recorded."""
-        busy: list[News] = []
-        while self._news and time.monotonic() >= max(self._follow_at, self._resume_at):
-            try:
-                following.follow(self._news[0], now=self._clock(), jitter=self._jitter)
-            except Exception as error:
-                if databases.is_away(error):
-                    self._news += busy
-                    raise
-                if databases.is_busy(error):
-                    busy.append(self._news[0])
-                else:
-                    logger.exception("A webhook was not followed up", extra={"event": "webhook.not_followed"})
-            del self._news[0]
-        if busy:
-            # Somebody holds their rows; each turn that asks waits for as long as a lock is waited for.
-            self._news += busy
-            self._follow_at = time.monotonic() + FOLLOW_AGAIN_AFTER
+        if self._news and time.monotonic() >= self._resume_at:
+            self._news.follow(now=self._clock(), jitter=self._jitter)
 
     def _beat(self) -> None:
         if time.monotonic() >= self._resume_at:

@@ -2,7 +2,8 @@
 
 import logging
 import random
-from collections.abc import Container, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -62,7 +63,7 @@ class Recorded:
 
     :param fenced: how many results of old claims changed nothing.
     :param left: the results that are to be tried again: somebody else holds their rows, or there is trouble.
-    :param news: what follows for the webhooks, for `following.follow`.
+    :param news: what follows for the webhooks, for `following.Inbox`.
     :param trouble: the error of a database that is away, or can write nothing as it is. Kept here and not
         raised, because what was written before it is written.
     """
@@ -189,8 +190,10 @@ def _record(
         TrafficMinute.objects.add(_traffic(result, delays) for result in counting)
     recorded.fenced += len(results) - len(counting) - len(held)
     recorded.left += held
-    if counting:
-        recorded.news.append(News(healths=healths, tallies=tallies, gone=_gone(failed)))
+    gone = _gone(failed)
+    recorded.news += [
+        News(health=health, tally=tallies[health.pk], gone=gone[health.pk]) for health in healths
+    ]
     _log(failed, delays)
 
 
@@ -209,13 +212,13 @@ def _log(failed: Iterable[Result], delays: Container[UUID]) -> None:
         )
 
 
-def _gone(failed: Iterable[Result]) -> set[tuple[UUID, str]]:
-    """Return the webhooks whose receivers want no more, and the URLs at which they said so."""
-    return {
-        (result.delivery.webhook_id, result.request.url)
-        for result in failed
-        if result.http_status == GONE and result.request is not None
-    }
+def _gone(failed: Iterable[Result]) -> Mapping[UUID, Set[str]]:
+    """Return the URLs at which receivers said that they want no more, by webhook."""
+    urls: dict[UUID, set[str]] = defaultdict(set)
+    for result in failed:
+        if result.http_status == GONE and result.request is not None:
+            urls[result.delivery.webhook_id].add(result.request.url)
+    return urls
 
 
 def _tallies(counting: Iterable[Result]) -> dict[UUID, Tally]:

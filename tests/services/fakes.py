@@ -64,8 +64,10 @@ class Steady(random.Random):
 def record_and_follow(results: Sequence[Result], *, now: datetime, jitter: random.Random) -> Recorded:
     """Record, and do what follows for the webhooks, as the dispatcher does."""
     recorded = recording.record(results, now=now, jitter=jitter)
-    for news in recorded.news:
-        following.follow(news, now=now, jitter=jitter)
+    inbox = following.Inbox()
+    inbox.add(recorded.news)
+    inbox.follow(now=now, jitter=jitter)
+    assert not inbox, "somebody holds the rows"
     if recorded.trouble is not None:
         raise recorded.trouble
     return recorded

@@ -685,8 +685,9 @@ class TestDisablingTheDead:
         webhooks.toggle(webhook, by="a test", now=now)
         webhooks.toggle(webhook, by="a test", now=now)
 
-        news = News(healths=[seen], tallies={seen.pk: Tally(failed=1)}, gone=())
-        following.follow(news, now=now, jitter=Steady())
+        inbox = following.Inbox()
+        inbox.add([News(health=seen, tally=Tally(failed=1))])
+        inbox.follow(now=now, jitter=Steady())
 
         assert Webhook.objects.get().enabled
 

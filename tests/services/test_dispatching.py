@@ -15,7 +15,7 @@ from deliveries.models import Attempt, Delivery, Failure, Webhook
 from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.models.health import WebhookHealthQuerySet
 from deliveries.reasons import Reason
-from deliveries.services import dispatching, publishing, recording, watchdog, webhooks
+from deliveries.services import dispatching, following, publishing, recording, watchdog, webhooks
 from deliveries.services.dispatching import Dispatcher
 from deliveries.services.recording import Recorded, Result
 from deliveries.transport import Request, TransportError
@@ -345,6 +345,7 @@ class TestDatabaseTrouble:
         self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None
     ) -> None:
         """The result is written, and is not to be taken for one of an old claim."""
+        monkeypatch.setattr(following, "AGAIN_AFTER", 0.05)
         delivery = builders.a_delivery()
         failing_first(monkeypatch, webhooks, "disable", times=2)
         dispatcher = Dispatcher(
@@ -360,7 +361,7 @@ class TestDatabaseTrouble:
     def test_waits_with_what_follows_until_nobody_holds_its_rows(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(dispatching, "FOLLOW_AGAIN_AFTER", 0.05)
+        monkeypatch.setattr(following, "AGAIN_AFTER", 0.05)
         builders.a_delivery()
         asked, disable = [0], webhooks.disable
 
@@ -380,6 +381,32 @@ class TestDatabaseTrouble:
         assert not Webhook.objects.get().enabled
         # Nobody was kept waiting: neither did it back off, nor ask all the time.
         assert (asked, dispatcher._heart.worker.database_errors) == ([3], 0)
+
+    def test_stops_in_time_also_when_somebody_holds_all_its_rows(
+        self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None, settings: Any
+    ) -> None:
+        settings.WEBHOOKS_DRAIN_TIMEOUT = timedelta(seconds=0.5)
+        for _ in range(20):
+            builders.a_delivery()
+        turns: list[int] = []
+
+        def wait_in_vain(*args: Any, **kwargs: Any) -> bool:
+            turns.append(dispatcher._turns)
+            time.sleep(0.2)
+            raise OperationalError from psycopg.errors.LockNotAvailable()
+
+        monkeypatch.setattr(webhooks, "disable", wait_in_vain)
+        dispatcher = Dispatcher(
+            transport=FakeTransport(lambda request: a_reply(410)), clock=lambda: builders.NOW
+        )
+        dispatcher._turn()
+
+        dispatcher.stop()
+        dispatcher.run()
+
+        # Once a turn, and no turn more than there was time for.
+        assert len(set(turns)) == len(turns) <= 5
+        assert Attempt.objects.count() == 20
 
     def test_goes_on_after_an_outage_of_any_length(
         self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None

@@ -1,5 +1,4 @@
-from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Container
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +12,6 @@ from django.db import (
     OperationalError,
     ProgrammingError,
     connection,
-    connections,
 )
 
 from deliveries.models import Attempt, Delivery, Failure, Webhook, WebhookHealth
@@ -23,7 +21,7 @@ from deliveries.services.recording import Result
 from deliveries.transport import Reply, TransportError
 from tests import builders
 from tests.services.fakes import Steady, a_reply, record_and_follow
-from tests.somebody_else import holding
+from tests.somebody_else import holding, locking, waits
 
 pytestmark = pytest.mark.django_db
 
@@ -409,7 +407,7 @@ class TestTrouble:
         assert (recorded.left, recorded.fenced) == (results[2:], 0)
         assert isinstance(recorded.trouble, OperationalError)
         written = {result.delivery.webhook_id for result in results[:2]}
-        assert {pk for news in recorded.news for pk, _ in news.gone} == written
+        assert {news.health.pk for news in recorded.news if news.gone} == written
 
     def test_with_a_lock_drops_no_result_that_was_refused_before_it(
         self, monkeypatch: pytest.MonkeyPatch, now: datetime
@@ -444,15 +442,6 @@ def failing(monkeypatch: pytest.MonkeyPatch, times: Container[int], error: Excep
     return asked
 
 
-@pytest.fixture
-def impatient() -> Iterator[None]:
-    """Wait for a lock for a fifth of a second."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET lock_timeout = '200ms'")
-    yield
-    connection.close()
-
-
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("impatient")
@@ -485,36 +474,6 @@ class TestLock:
         assert (recorded.left, recorded.fenced, recorded.news) == (results, 0, [])
         record(*recorded.left)
         assert Delivery.objects.filter(status=Delivery.Status.SUCCEEDED).count() == 32
-
-
-@contextmanager
-def waits() -> Iterator[list[int]]:
-    """Count the statements that wait for a lock in vain."""
-    waited = [0]
-
-    def count(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        try:
-            return execute(sql, params, many, context)
-        except OperationalError:
-            waited[0] += 1
-            raise
-
-    with connection.execute_wrapper(count):
-        yield waited
-
-
-@contextmanager
-def locking(table: str) -> Iterator[None]:
-    """Have somebody else hold a table."""
-    other = connections.create_connection("default")
-    other.set_autocommit(False)
-    try:
-        with other.cursor() as cursor:
-            cursor.execute(f"LOCK TABLE {table}")
-        yield
-    finally:
-        other.rollback()
-        other.close()
 
 
 @pytest.mark.postgresql
