@@ -24,7 +24,13 @@ _DOUBLINGS = 7
 _BUSY = frozenset({408, 425, 429})
 # Ours, not the receiver's: they say nothing about it.
 _OURS = frozenset(
-    {Reason.BLOCKED_ADDRESS, Reason.CANCELLED, Reason.INVALID_REQUEST, Reason.WORKER_KILLED},
+    {
+        Reason.BLOCKED_ADDRESS,
+        Reason.CANCELLED,
+        Reason.INVALID_REQUEST,
+        Reason.NO_RESOURCES,
+        Reason.WORKER_KILLED,
+    },
 )
 
 

@@ -15,6 +15,7 @@ class Reason(StrEnum):
     HTTP_STATUS = "http_status"
     INVALID_REQUEST = "invalid_request"
     INVALID_RESPONSE = "invalid_response"
+    NO_RESOURCES = "no_resources"
     RESPONSE_TOO_SLOW = "response_too_slow"
     TLS_FAILED = "tls_failed"
     WORKER_KILLED = "worker_killed"
@@ -29,6 +30,7 @@ _TEXTS = {
     Reason.DNS_FAILED: "DNS lookup failed",
     Reason.INVALID_REQUEST: "Request could not be built",
     Reason.INVALID_RESPONSE: "Invalid response",
+    Reason.NO_RESOURCES: "This machine is out of resources",
     Reason.RESPONSE_TOO_SLOW: "Response too slow",
     Reason.TLS_FAILED: "TLS handshake failed",
     Reason.WORKER_KILLED: "Worker stopped during the attempt",

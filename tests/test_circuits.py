@@ -31,6 +31,7 @@ class TestOutcomes:
             (Reason.BLOCKED_ADDRESS, None, NEITHER),
             (Reason.CANCELLED, None, NEITHER),
             (Reason.INVALID_REQUEST, None, NEITHER),
+            (Reason.NO_RESOURCES, None, NEITHER),
             (Reason.WORKER_KILLED, None, NEITHER),
         ],
     )

@@ -38,6 +38,7 @@ LOOKED_AT = {
     ("0009_acts_of_pausing", AlterField),
     ("0010_chores", RunPython),
     ("0012_acts_by_hand", AlterField),
+    ("0013_reason_no_resources", AlterField),
 }
 
 

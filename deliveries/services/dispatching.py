@@ -23,7 +23,7 @@ from deliveries.reasons import Reason
 from deliveries.services import composing, egress, following, recording, tending, watchdog
 from deliveries.services.heartbeats import Heart
 from deliveries.services.recording import Result
-from deliveries.transport import Request, Transport, TransportError
+from deliveries.transport import Exchange, Request, Transport, TransportError
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,8 @@ SWEEP_EVERY = 30.0
 # an hour is a thousand failures, and no float holds 2 to that power.
 DOUBLINGS = 10
 BACK_OFF = (0.5, 3.0)
+# The same for claims, where this machine had no socket or thread left to send what was claimed.
+SHORTAGE = (1.0, 10.0)
 
 Clock = Callable[[], datetime]
 
@@ -75,7 +77,9 @@ class Dispatcher:
         self._after = UUID(int=0)
         # The token of a claim of which nothing has been sent yet.
         self._token: UUID | None = None
-        self._failures_in_a_row = 0
+        # Leases of what could not be sent, for want of resources, and is to be given back.
+        self._unsent: dict[UUID, UUID | None] = {}
+        self._failures_in_a_row = self._shortages_in_a_row = 0
         # Moments of the monotonic clock: when to claim and to record next, when a claim was last made, and
         # until when the database is left alone.
         self._claim_at = self._claimed_at = self._record_at = self._resume_at = 0.0
@@ -83,6 +87,8 @@ class Dispatcher:
         self._sweep_at = time.monotonic() + SWEEP_EVERY * self._jitter.uniform(0.0, 1.0)
         # Until when results are left alone whose rows somebody else holds.
         self._resume_recording_at = 0.0
+        # Until when nothing is claimed, because this machine could not send it.
+        self._resume_claiming_at = 0.0
         # Claims are numbered. Everything due when claim number `_caught_up_with` began has been claimed.
         self._claims_begun = self._caught_up_with = 0
         self._caught_up = threading.Condition()
@@ -169,6 +175,7 @@ class Dispatcher:
             if self._free() and time.monotonic() >= self._may_claim_at():
                 self._claim()
             self._collect(self._patience())
+            self._give_back()
             self._record_if_due()
             self._follow_up()
             self._beat()
@@ -179,9 +186,8 @@ class Dispatcher:
             self._turns += 1
             with self._going_on():
                 self._collect(RECORD_AFTER)
+                self._give_back()
                 self._record_if_due()
-                if time.monotonic() >= self._resume_at:
-                    self._give_back_what_went_wrong()
                 self._follow_up()
                 self._beat()
         if self._under_way:
@@ -201,7 +207,7 @@ class Dispatcher:
             )
 
     def _has_something_left(self) -> bool:
-        return bool(self._under_way or self._results or self._news or self._token)
+        return bool(self._under_way or self._unsent or self._results or self._news or self._token)
 
     @contextmanager
     def _going_on(self) -> Iterator[None]:
@@ -232,7 +238,7 @@ class Dispatcher:
 
     def _may_claim_at(self) -> float:
         """Return the moment of the next claim; there must be a free slot by then."""
-        moment = max(self._claim_at, self._resume_at)
+        moment = max(self._claim_at, self._resume_at, self._resume_claiming_at)
         if self._free() < self._transport.slots * WORTHWHILE:
             moment = max(moment, self._claimed_at + WORTHWHILE_AFTER)
         return moment
@@ -260,7 +266,7 @@ class Dispatcher:
             self._claims_begun += 1
             number = self._claims_begun
         free = self._free()
-        self._give_back_what_went_wrong()
+        self._give_back()
         began = self._claimed_at = time.monotonic()
         now = self._heart.worker.claimed_at = self._clock()
         self._token = new_id()
@@ -275,14 +281,14 @@ class Dispatcher:
         )
         self._failures_in_a_row = 0
         self._after = claimed.last
-        left = self._under_way or self._results or self._news
-        self._idle = not (claimed.deliveries or claimed.again or left)
+        self._idle = False
         deliveries = self._with_one_last_chance(claimed.deliveries)
         if time.monotonic() - began > settings.WEBHOOKS_LEASE_GRACE.total_seconds() / 2:
             # The database was so slow that the leases may end before the results are written.
-            self._give_back_what_went_wrong()
+            self._give_back()
             return
         self._token = None
+        self._idle = not (claimed.deliveries or claimed.again or self._has_something_left())
         for delivery in deliveries:
             self._send(delivery)
         if claimed.again or len(deliveries) == free:
@@ -294,8 +300,13 @@ class Dispatcher:
             self._caught_up_with = number
             self._caught_up.notify_all()
 
-    def _give_back_what_went_wrong(self) -> None:
-        """Give back what was taken by a claim that ended in an error, and so was never sent."""
+    def _give_back(self) -> None:
+        """Give back what was claimed and never sent: the claim ended in an error, or resources were short."""
+        if time.monotonic() < self._resume_at:
+            return
+        if self._unsent:
+            Delivery.objects.abandon(self._unsent, now=self._clock())
+            self._unsent = {}
         if self._token is not None:
             Delivery.objects.hand_back(token=self._token, now=self._clock())
             self._token = None
@@ -357,8 +368,14 @@ class Dispatcher:
         )
 
     def _collect(self, patience: float) -> None:
-        for exchange in self._transport.collect(timedelta(seconds=patience)):
+        exchanges = self._transport.collect(timedelta(seconds=patience))
+        unsent = 0
+        for exchange in exchanges:
             sent = self._under_way.pop(exchange.key)
+            if _was_short(exchange):
+                self._unsent[sent.delivery.pk] = sent.delivery.lease_token
+                unsent += 1
+                continue
             self._keep(
                 Result(
                     delivery=sent.delivery,
@@ -368,6 +385,24 @@ class Dispatcher:
                     outcome=exchange.outcome,
                 )
             )
+
+        if unsent:
+            self._run_short(unsent)
+        elif exchanges and time.monotonic() >= self._resume_claiming_at:
+            self._shortages_in_a_row = 0
+
+    def _run_short(self, unsent: int) -> None:
+        """Claim nothing for a while, longer each time, unless that is so already."""
+        if time.monotonic() < self._resume_claiming_at:
+            return
+        wait = self._wait_after(self._shortages_in_a_row, SHORTAGE)
+        self._shortages_in_a_row += 1
+        self._resume_claiming_at = time.monotonic() + wait
+        self._claim_at = 0.0
+        logger.warning(
+            "This machine is out of resources",
+            extra={"event": "dispatcher.out_of_resources", "unsent": unsent, "for_seconds": round(wait, 3)},
+        )
 
     def _keep(self, result: Result) -> None:
         if not self._results:
@@ -409,12 +444,21 @@ class Dispatcher:
 
     def _back_off(self) -> None:
         """Leave the database alone for a while, longer each time, and start again on a fresh connection."""
-        first, most = BACK_OFF
-        wait = min(first * 2 ** min(self._failures_in_a_row, DOUBLINGS), most)
-        wait *= self._jitter.uniform(0.8, 1.2)
+        wait = self._wait_after(self._failures_in_a_row, BACK_OFF)
         self._failures_in_a_row += 1
         connection.close()
         self._resume_at = time.monotonic() + wait
+
+    def _wait_after(self, in_a_row: int, bounds: tuple[float, float]) -> float:
+        """Return for how long to leave alone what has failed so often in a row before, in seconds."""
+        first, most = bounds
+        return min(first * 2.0 ** min(in_a_row, DOUBLINGS), most) * self._jitter.uniform(0.8, 1.2)
+
+
+def _was_short(exchange: Exchange) -> bool:
+    """Tell whether this machine could not send it, and so made no attempt."""
+    outcome = exchange.outcome
+    return isinstance(outcome, TransportError) and outcome.reason is Reason.NO_RESOURCES
 
 
 def share(slots: int) -> int:
@@ -424,6 +468,7 @@ def share(slots: int) -> int:
 
 def build(*, clock: Clock) -> Dispatcher:
     """Return a dispatcher as the settings want it, for the caller's thread to run."""
+    egress.allow_many_files()
     return Dispatcher(transport=egress.transport(slots=settings.WEBHOOKS_SLOTS), clock=clock)
 
 

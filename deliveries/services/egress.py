@@ -1,5 +1,6 @@
 """Where we may send to, and what sends: the address policy of this installation, and its engine."""
 
+import resource
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -7,6 +8,9 @@ from django.conf import settings
 
 from deliveries.addresses import AddressPolicy, Network, Origin
 from deliveries.transport import RequestsTransport, Transport
+
+# With more than anybody needs, whatever goes through all files there may be would take long.
+MOST_FILES = 65536
 
 
 def policy() -> AddressPolicy:
@@ -19,6 +23,17 @@ def policy() -> AddressPolicy:
 def transport(*, slots: int) -> Transport:
     """Return an engine for the caller's thread, with room for so many exchanges at once."""
     return RequestsTransport(policy=policy(), slots=slots, ca_file=settings.WEBHOOKS_CA_BUNDLE or None)
+
+
+def allow_many_files() -> None:
+    """Let this process open as many files as it may be: each connection is one, and many are kept.
+
+    Some systems let a process have a thousand unless it asks for more.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @lru_cache(maxsize=8)

@@ -49,6 +49,9 @@ class TransportError(Exception):
     * RESPONSE_TOO_SLOW: the connection stood, and the answer was not complete at the deadline.
     * CONNECTION_CLOSED: the receiver hung up before its answer was complete.
     * INVALID_RESPONSE: what came is no HTTP, or its headers exceed `READ_LIMIT`.
+    * NO_RESOURCES: no connection, because this machine has no file, socket, thread or memory left for one or
+      for the lookup, not even after the engine has closed all connections that are idle. It is no attempt: it
+      says nothing about the receiver.
     """
 
     def __init__(self, reason: Reason) -> None:

@@ -10,6 +10,7 @@ import logging
 import queue
 import ssl
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
@@ -163,14 +164,14 @@ class GuardedHTTPPool(HTTPConnectionPool):
             conn.idle_since = time.monotonic()
         super()._put_conn(conn)
 
-    def close_old(self) -> None:
-        """Close the connections that nobody will use again, so that they hold no files open."""
+    def close_idle(self, which: Callable[[GuardedHTTPConnection], bool]) -> None:
+        """Close those of the idle connections, so that they hold no files open."""
         waiting = []
         with suppress(queue.Empty):
             while self.pool is not None:
                 waiting.append(self.pool.get_nowait())
         for connection in reversed(waiting):
-            if connection is not None and not connection.is_closed and connection.is_old():
+            if connection is not None and not connection.is_closed and which(connection):
                 connection.close()
             super()._put_conn(connection)
 

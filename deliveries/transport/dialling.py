@@ -1,6 +1,5 @@
 """Opening a connection: look the name up, check every address, connect to one that was checked."""
 
-import errno
 import socket
 
 from deliveries import addresses
@@ -8,32 +7,29 @@ from deliveries.addresses import AddressBlocked
 from deliveries.reasons import Reason
 from deliveries.transport.base import TransportError
 from deliveries.transport.calls import Call
+from deliveries.transport.shortages import is_shortage
 from deliveries.transport.sockets import DeadlineSocket
 
 # Seconds for one address; a name has several so that the next can be tried, and so many are.
 CONNECT_LIMIT = 3.0
 MAX_TRIED = 4
 
-_OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
-
-
-class NoSocket(Exception):
-    """This machine has no socket, file or memory left for a connection; the receiver did nothing wrong."""
+# With these no other address need be tried.
+_FINAL = (Reason.BLOCKED_ADDRESS, Reason.NO_RESOURCES)
 
 
 def dial(host: str, port: int, call: Call) -> DeadlineSocket:
     """Return a socket connected to one of a host's first addresses; the call's policy lets all of them pass.
 
-    :raises TransportError: DNS_FAILED, BLOCKED_ADDRESS, CONNECTION_REFUSED (also for no route) or
-        CONNECTION_TIMEOUT; of several addresses that fail, the preferred one gives the reason.
-    :raises NoSocket: this machine is out of resources.
+    :raises TransportError: NO_RESOURCES, DNS_FAILED, BLOCKED_ADDRESS, CONNECTION_REFUSED (also for no route)
+        or CONNECTION_TIMEOUT; of several addresses that fail, the preferred one gives the reason.
     """
     failure = None
     for address in _checked_addresses(host, call)[:MAX_TRIED]:
         try:
             return _connect(address, port, call)
         except TransportError as error:
-            if error.reason is Reason.BLOCKED_ADDRESS:
+            if error.reason in _FINAL:
                 raise
             failure = failure or error
     raise failure or TransportError(Reason.DNS_FAILED)
@@ -54,14 +50,15 @@ def _checked_addresses(host: str, call: Call) -> tuple[str, ...]:
 
 
 def _connect(address: str, port: int, call: Call) -> DeadlineSocket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    _check_route(family, address, port, call)
     try:
-        connection = DeadlineSocket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        connection = DeadlineSocket(family)
     except OSError as error:
         raise _failure(error) from error
     try:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(min(CONNECT_LIMIT, _time_left(call)))
-        _check_route(connection.family, address, port, call)
         connection.connect((address, port))
         _check_ends(connection, address, call)
     except OSError as error:
@@ -78,14 +75,16 @@ def _check_route(family: int, address: str, port: int, call: Call) -> None:
 
     Once connected it is too late: an open port would be told from a closed one by its reason.
 
-    :raises TransportError: BLOCKED_ADDRESS.
+    :raises TransportError: BLOCKED_ADDRESS, or NO_RESOURCES to find that out.
     """
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             # Over UDP this sends no packet: the kernel settles which address it would send from.
             probe.connect((address, port))
             source = probe.getsockname()[0]
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise _failure(error) from error
         return  # no route, perhaps: connecting will tell, and `_check_ends` looks again
     _check_source(source, address, call)
 
@@ -121,8 +120,8 @@ def _time_left(call: Call) -> float:
         raise TransportError(Reason.CONNECTION_TIMEOUT) from error
 
 
-def _failure(error: OSError) -> Exception:
-    if error.errno in _OUT_OF_RESOURCES:
-        return NoSocket(str(error))
+def _failure(error: OSError) -> TransportError:
+    if is_shortage(error):
+        return TransportError(Reason.NO_RESOURCES)
     timed_out = isinstance(error, TimeoutError)
     return TransportError(Reason.CONNECTION_TIMEOUT if timed_out else Reason.CONNECTION_REFUSED)

@@ -10,7 +10,7 @@ import queue
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,7 +29,12 @@ from deliveries.reasons import Reason
 from deliveries.transport import incoming, outgoing
 from deliveries.transport.base import KEEP_LIMIT, Exchange, Reply, Request, TransportError
 from deliveries.transport.calls import Call, current
-from deliveries.transport.connections import GuardedHTTPPool, GuardedHTTPSPool, read_body
+from deliveries.transport.connections import (
+    GuardedHTTPConnection,
+    GuardedHTTPPool,
+    GuardedHTTPSPool,
+    read_body,
+)
 from deliveries.transport.resolving import Lookup, Resolver, system_lookup
 from deliveries.transport.sockets import DeadlineTLSSocket
 
@@ -65,14 +70,14 @@ class _Adapter(HTTPAdapter):
         response.raw = resp
         return response
 
-    def close_old_connections(self) -> None:
-        """Close what has been idle for too long, with hosts nobody sends to any more in particular."""
+    def close_idle_connections(self, which: Callable[[GuardedHTTPConnection], bool]) -> None:
+        """Close those of the idle connections, also those of hosts nobody sends to any more."""
         pools = self.poolmanager.pools
         with pools.lock:
             # Behind the container's back: asking it for a pool would make that the one used last.
             found = list(pools._container.values())
         for pool in found:
-            pool.close_old()
+            pool.close_idle(which)
 
 
 class RequestsTransport:
@@ -140,7 +145,7 @@ class RequestsTransport:
         now = time.monotonic()
         if now - self._swept_at >= SWEEP_INTERVAL:
             self._swept_at = now
-            self._adapter.close_old_connections()
+            self._adapter.close_idle_connections(GuardedHTTPConnection.is_old)
 
     def _work(self) -> None:
         while (submission := self._submitted.get()) is not None and not self._closed.is_set():
@@ -181,6 +186,10 @@ class RequestsTransport:
         try:
             return self._send_once(prepared, call)
         except TransportError as error:
+            if error.reason is Reason.NO_RESOURCES:
+                # Connections that are kept for later are worth less than this one.
+                self._adapter.close_idle_connections(lambda connection: True)
+                return self._send_once(prepared, call)
             # `Transport` says why this is safe (and RFC 9110 section 9.2.2 that it is allowed).
             went_stale = call.reused and not call.received and error.reason is Reason.CONNECTION_CLOSED
             if not went_stale:

@@ -11,6 +11,7 @@ from itertools import islice
 
 from deliveries.reasons import Reason
 from deliveries.transport.base import TransportError
+from deliveries.transport.shortages import is_shortage
 
 Lookup = Callable[[str], Sequence[str]]
 
@@ -64,7 +65,7 @@ class Resolver:
     def addresses(self, name: str, *, within: float) -> tuple[str, ...]:
         """Return the addresses of a name, at least one, waiting at most `within` seconds.
 
-        :raises TransportError: DNS_FAILED, for whatever reason; also when the time is up.
+        :raises TransportError: NO_RESOURCES, or DNS_FAILED for whatever reason; also when the time is up.
         """
         with self._lock:
             answer = self._answers.get(name)
@@ -73,7 +74,8 @@ class Resolver:
         try:
             return answer.future.result(timeout=min(within, LOOKUP_LIMIT))
         except Exception as error:
-            raise TransportError(Reason.DNS_FAILED) from error
+            reason = error.reason if isinstance(error, TransportError) else Reason.DNS_FAILED
+            raise TransportError(reason) from error
 
     def _ask(self, name: str) -> _Answer:
         """Start a lookup of a name that has no current answer; the caller holds the lock."""
@@ -86,7 +88,7 @@ class Resolver:
             run.start()
         except RuntimeError as error:  # the system has no thread for us
             threads.release()
-            raise TransportError(Reason.DNS_FAILED) from error
+            raise TransportError(Reason.NO_RESOURCES) from error
         self._answers.pop(name, None)  # the names asked for last stand last
         self._make_room()
         self._answers[name] = answer
@@ -107,8 +109,12 @@ class Resolver:
         try:
             found = _distinct(self._lookup(name))
         except Exception as error:
-            answer.expires_at = time.monotonic() + FAILURE_LIFETIME
-            answer.future.set_exception(error)
+            if isinstance(error, OSError) and is_shortage(error):
+                answer.expires_at = time.monotonic()  # it says nothing about the name
+                answer.future.set_exception(TransportError(Reason.NO_RESOURCES))
+            else:
+                answer.expires_at = time.monotonic() + FAILURE_LIFETIME
+                answer.future.set_exception(error)
         else:
             answer.expires_at = time.monotonic() + ANSWER_LIFETIME
             answer.future.set_result(found)

@@ -1,4 +1,6 @@
+import itertools
 import os
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +13,7 @@ from django.db import DataError, OperationalError, ProgrammingError, connection
 from django.utils import timezone
 
 from deliveries import secrets
-from deliveries.models import Attempt, Delivery, Failure, Webhook
+from deliveries.models import Attempt, Delivery, Failure, Webhook, WebhookHealth
 from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.models.health import WebhookHealthQuerySet
 from deliveries.reasons import Reason
@@ -20,7 +22,7 @@ from deliveries.services.dispatching import Dispatcher
 from deliveries.services.recording import Recorded, Result
 from deliveries.transport import Request, TransportError
 from tests import builders
-from tests.services.fakes import FakeTransport, Outcome, a_reply
+from tests.services.fakes import FakeTransport, Outcome, Steady, a_reply
 from tests.waiting import wait_until
 
 SECONDS = timedelta(seconds=1)
@@ -162,6 +164,102 @@ class TestHangingReceiver:
         deliver(transport, within=0.5)
 
         assert len(transport.sent) <= 3 * transport.slots
+
+
+def short_of_resources(times: int) -> Callable[[Request], Outcome]:
+    """Answer as a machine that so many times has no socket left."""
+    short = iter([TransportError(Reason.NO_RESOURCES)] * times)
+    return lambda request: next(short, a_reply())
+
+
+@pytest.mark.django_db
+class TestAMachineWithoutResources:
+    @pytest.fixture(autouse=True)
+    def short_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(dispatching, "SHORTAGE", (0.01, 0.04))
+
+    def test_blames_no_delivery_and_no_webhook(self, caplog: pytest.LogCaptureFixture) -> None:
+        webhook = builders.a_webhook(max_retries=0)
+        builders.a_backlog(webhook, 3)
+        dispatcher = Dispatcher(transport=FakeTransport(short_of_resources(30)), clock=lambda: builders.NOW)
+
+        assert dispatcher.run_until_idle(budget=10 * SECONDS)
+
+        assert set(Delivery.objects.values_list("status", "attempts_made")) == {("succeeded", 1)}
+        assert Attempt.objects.filter(succeeded=True).count() == 3
+        assert not Failure.objects.exists()
+        assert WebhookHealth.objects.get().last_failure_at is None
+        assert dispatcher._heart.worker.database_errors == 0
+        said = [(record.levelname, record.event) for record in caplog.records]  # type: ignore[attr-defined]
+        assert said == [("WARNING", "dispatcher.out_of_resources")] * 10
+
+    def test_leaves_its_deliveries_to_others_and_takes_no_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(dispatching, "SHORTAGE", (60.0, 60.0))
+        builders.a_backlog(builders.a_webhook(max_in_flight=2), 5, claims=1)
+        transport = FakeTransport(short_of_resources(1000))
+
+        assert not deliver(transport, within=0.5)
+
+        assert len(transport.sent) == 2
+        assert set(Delivery.objects.values_list("status", "lease_token", "claims")) == {("pending", None, 1)}
+
+    def test_waits_longer_each_time_until_it_can_send(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        builders.a_delivery()
+        short, answer = TransportError(Reason.NO_RESOURCES), a_reply(500)
+        outcomes: Iterator[Outcome] = iter([short, short, short, short, answer, short, short, a_reply()])
+        moments = (builders.NOW + number * timedelta(hours=1) for number in itertools.count())
+        dispatcher = Dispatcher(
+            transport=FakeTransport(lambda request: next(outcomes)), clock=lambda: next(moments)
+        )
+        dispatcher._jitter = Steady()
+
+        def turn() -> bool:
+            dispatcher._turn()
+            return Delivery.objects.get().status == Delivery.Status.SUCCEEDED
+
+        wait_until(turn, what="the delivery")
+
+        waits = [record.__dict__.get("for_seconds") for record in caplog.records]
+        assert [wait for wait in waits if wait] == [0.01, 0.02, 0.04, 0.04, 0.01, 0.02]
+
+    def test_gives_them_back_when_the_database_is_there_again(
+        self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None
+    ) -> None:
+        builders.a_delivery()
+        failing_first(monkeypatch, DeliveryQuerySet, "abandon", times=3)
+        transport = FakeTransport(short_of_resources(1))
+
+        assert deliver(transport)
+
+        assert (len(transport.sent), Attempt.objects.count()) == (2, 1)
+
+    def test_gives_them_back_before_it_stops(
+        self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None
+    ) -> None:
+        builders.a_delivery()
+        failing_first(monkeypatch, DeliveryQuerySet, "abandon", times=2)
+        dispatcher = Dispatcher(transport=FakeTransport(short_of_resources(1)), clock=lambda: builders.NOW)
+        dispatcher._turn()
+
+        dispatcher.stop()
+        dispatcher.run()
+
+        delivery = Delivery.objects.get()
+        assert (delivery.lease_token, delivery.claims, delivery.attempts_made) == (None, 0, 0)
+
+    def test_may_open_as_many_files_as_it_is_let(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        try:
+            dispatcher = dispatching.build(clock=lambda: builders.NOW)
+            allowed, unchanged = resource.getrlimit(resource.RLIMIT_NOFILE)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+        dispatcher._transport.close()
+        assert (allowed, unchanged) == (65536 if hard == resource.RLIM_INFINITY else min(hard, 65536), hard)
 
 
 @pytest.mark.django_db

@@ -88,7 +88,11 @@ SLOW_HANDSHAKES: dict[str, Behaviour] = {
     "no handshake": hostile.not_reading,
 }
 
+# Five that do what they should.
+WELL: dict[str, Behaviour] = {str(number): hostile.answering(hostile.OK) for number in range(5)}
+
 FAMILIES: dict[str, dict[str, Behaviour]] = {
+    "well": WELL,
     "slow": SLOW,
     "slow handshakes": SLOW_HANDSHAKES,
     "floods": {kind: flooding(flood) for kind, flood in FLOODS.items()},

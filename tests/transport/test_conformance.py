@@ -3,11 +3,17 @@
 Its neighbours test_slowness, test_floods, test_endings and test_names do so for one kind of trouble each.
 """
 
+import errno
+import gc
+import os
+import resource
+import socket
 import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -20,7 +26,8 @@ import deliveries.addresses
 from deliveries.addresses import AddressPolicy, Origin
 from deliveries.reasons import Reason
 from deliveries.transport import KEEP_LIMIT, Reply, Request, Transport
-from tests.transport import hostile
+from deliveries.transport.resolving import system_lookup
+from tests.transport import elsewhere, hostile
 from tests.transport.conftest import (
     LARGE,
     PLENTY,
@@ -343,10 +350,10 @@ class TestTheGuard:
         inside = [sender.send(a_request(own.url(path="/demo/receiver"))) for _ in range(2)]
         # The open connection of the inside must not carry the outside.
         outside = sender.fail(a_request(own.url(path="/admin/")))
-        elsewhere = sender.fail(a_request(other.url(path="/demo/receiver")))
+        beside = sender.fail(a_request(other.url(path="/demo/receiver")))
 
         assert [reply.body for reply in inside] == [b"ok", b"ok"]
-        assert {outside, elsewhere} <= {Reason.BLOCKED_ADDRESS, Reason.INVALID_REQUEST}
+        assert {outside, beside} <= {Reason.BLOCKED_ADDRESS, Reason.INVALID_REQUEST}
         assert (own.accepted, len(own.requests), other.accepted) == (1, 2, 0)
 
     def test_keeps_the_hole_to_loopback_whatever_its_name_resolves_to(self, make_sender: MakeSender) -> None:
@@ -373,17 +380,17 @@ class TestTheGuard:
 class TestRedirects:
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     def test_are_answers_like_any_other(self, sender: Sender, start: Start, status: int) -> None:
-        elsewhere = start(hostile.answering(OK))
+        another = start(hostile.answering(OK))
         answer = b"HTTP/1.1 %d Moved\r\nLocation: %b\r\nRefresh: 0\r\nContent-Length: 2\r\n\r\nno" % (
             status,
-            elsewhere.url().encode(),
+            another.url().encode(),
         )
 
         reply = sender.send(a_request(start(hostile.answering(answer)).url()))
 
         assert (reply.http_status, reply.body) == (status, b"no")
-        assert reply.headers["location"] == elsewhere.url()
-        assert elsewhere.accepted == 0
+        assert reply.headers["location"] == another.url()
+        assert another.accepted == 0
 
     @pytest.mark.parametrize("location", [b"http://[::1", b"file:///etc/passwd", b"//\xff\xfe", b"", b"\x00"])
     def test_may_point_nowhere(self, sender: Sender, start: Start, location: bytes) -> None:
@@ -668,6 +675,68 @@ class TestKeptConnections:
 
         assert sender.fail(a_request(target.url())) is Reason.CONNECTION_CLOSED
         assert target.accepted == 1
+
+
+@contextmanager
+def no_files_left() -> Iterator[None]:
+    """Let this process open no more files than it has open."""
+    gc.collect()  # it may close some
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    first_free = os.dup(0)
+    os.close(first_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class TestAMachineWithoutResources:
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", NAME])
+    def test_blames_nobody(self, make_sender: MakeSender, scheme: str, host: str) -> None:
+        sender = make_sender(lookup=lambda name: ["127.0.0.1"])
+        requests = [a_request(f"{scheme}://{host}:1025/")] * 3
+
+        with no_files_left():
+            assert sender.reasons(requests) == [Reason.NO_RESOURCES] * 3
+
+        assert sender.reasons(requests) == [Reason.CONNECTION_REFUSED] * 3
+
+    def test_blames_no_name_that_it_cannot_look_up(self, make_sender: MakeSender) -> None:
+        sender = make_sender(lookup=system_lookup)
+
+        with no_files_left():
+            assert sender.fail(a_request("http://localhost:1025/")) is Reason.NO_RESOURCES
+
+        # At once: it is not remembered as a name without addresses.
+        assert sender.fail(a_request("http://localhost:1025/")) is Reason.CONNECTION_REFUSED
+
+    @pytest.mark.parametrize(
+        ("error", "reason"),
+        [
+            (OSError(errno.EMFILE, "Too many open files"), Reason.NO_RESOURCES),
+            (socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), Reason.DNS_FAILED),
+            (socket.gaierror(socket.EAI_NONAME, "Unknown"), Reason.DNS_FAILED),
+        ],
+    )
+    def test_is_told_from_a_name_without_addresses(
+        self, make_sender: MakeSender, error: OSError, reason: Reason
+    ) -> None:
+        def lookup(name: str) -> Sequence[str]:
+            raise error
+
+        assert make_sender(lookup=lookup).fail(a_request(f"http://{NAME}/")) is reason
+
+    def test_gives_up_its_idle_connections_first(self, make_sender: MakeSender) -> None:
+        sender = make_sender(slots=1)
+        with elsewhere.receivers("well") as targets:
+            *kept, another = targets.urls.values()
+            for url in kept:
+                sender.send(a_request(url))
+
+            with no_files_left():
+                sender.send(a_request(another))
 
 
 class TestTLS:

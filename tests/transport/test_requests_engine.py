@@ -1,5 +1,6 @@
 """What is particular to the engine on requests: the hooks it hangs on, its pools, and its bad days."""
 
+import errno
 import inspect
 import logging
 import socket
@@ -232,6 +233,10 @@ class TestTheLog:
         assert caplog.records == []
 
 
+def no_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 class TestABadDay:
     def test_of_our_own_code_is_logged_and_comes_back(
         self, sender: Sender, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -270,17 +275,38 @@ class TestABadDay:
         assert sender.fail(no_mapping) is Reason.INVALID_REQUEST
         assert len(caplog.records) == 1
 
-    def test_without_sockets_is_logged(
-        self, sender: Sender, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+    @pytest.mark.parametrize("act", ["__init__", "connect"])
+    def test_without_sockets_is_nobody_s_fault(
+        self, sender: Sender, monkeypatch: pytest.MonkeyPatch, act: str, number: int
     ) -> None:
-        def no_file_left(*args: object) -> None:
-            raise OSError(24, "Too many open files")
+        def refuse(*args: object) -> None:
+            raise OSError(number, "none left")
 
-        monkeypatch.setattr(dialling, "DeadlineSocket", no_file_left)
+        monkeypatch.setattr(DeadlineSocket, act, refuse)
 
-        sender.fail(a_request("http://127.0.0.1:8000/"))
+        assert sender.fail(a_request("http://127.0.0.1:8000/")) is Reason.NO_RESOURCES
 
-        assert "Too many open files" in caplog.text
+    def test_does_not_connect_where_it_cannot_see_the_route(
+        self, sender: Sender, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*args: object) -> None:
+            raise OSError(errno.EMFILE, "none left")
+
+        with receiver(hostile.answering(OK)) as target, monkeypatch.context() as patches:
+            patches.setattr(socket, "socket", refuse)
+            assert sender.fail(a_request(target.url())) is Reason.NO_RESOURCES
+
+    def test_without_threads_is_nobody_s_fault(
+        self, make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sender = make_sender(lookup=lambda name: ["127.0.0.1"])
+        with monkeypatch.context() as patches, receiver(hostile.answering(OK)) as target:
+            patches.setattr(threading.Thread, "start", no_thread)
+            assert sender.fail(a_request(target.url("hooks.example.com"))) is Reason.NO_RESOURCES
+            patches.undo()
+
+            sender.send(a_request(target.url("hooks.example.com")))
 
     def test_leaves_no_traceback_in_the_outcome(self, sender: Sender) -> None:
         (exchange,) = sender.send_all([a_request("http://10.0.0.1/")])
