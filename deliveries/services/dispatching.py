@@ -55,6 +55,8 @@ class _Sent:
     delivery: Delivery
     request: Request
     started_at: datetime
+    overdue_at: float
+    """The moment of the monotonic clock at which not only its time but its lease is over."""
 
 
 class Dispatcher:
@@ -160,12 +162,16 @@ class Dispatcher:
             )
 
     def _watched(self) -> AbstractContextManager[None]:
-        """Have the process end when this thread turns no more. A ring it hears would not make it turn."""
+        """Have the process end when this thread turns no more, or to no end.
+
+        A ring it hears would not make it turn.
+        """
         return watchdog.watching(lambda: self._turns, patience=settings.WEBHOOKS_WATCHDOG)
 
     def _turn(self) -> None:
         """Do what is to be done now, and wait for something to happen."""
-        self._turns += 1
+        if not self._has_lost_all():
+            self._turns += 1
         with self._going_on():
             if self._rung.is_set():
                 self._rung.clear()
@@ -205,6 +211,11 @@ class Dispatcher:
                     "unfollowed": len(self._news),
                 },
             )
+
+    def _has_lost_all(self) -> bool:
+        """Whether no slot will ever be free again: the engine owes every exchange for longer than it may."""
+        under_way, now = self._under_way.values(), time.monotonic()
+        return len(under_way) >= self._transport.slots and all(now >= sent.overdue_at for sent in under_way)
 
     def _has_something_left(self) -> bool:
         return bool(self._under_way or self._unsent or self._results or self._news or self._token)
@@ -352,7 +363,13 @@ class Dispatcher:
             self._give_up(delivery, Reason.INVALID_REQUEST, now=now)
             return
         key = new_id()
-        self._under_way[key] = _Sent(delivery=delivery, request=request, started_at=now)
+        lasts = request.timeout + settings.WEBHOOKS_LEASE_GRACE
+        self._under_way[key] = _Sent(
+            delivery=delivery,
+            request=request,
+            started_at=now,
+            overdue_at=time.monotonic() + lasts.total_seconds(),
+        )
         self._transport.submit(key, request)
 
     def _give_up(self, delivery: Delivery, reason: Reason, *, now: datetime) -> None:

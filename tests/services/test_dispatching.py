@@ -4,6 +4,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from deliveries.reasons import Reason
 from deliveries.services import dispatching, following, publishing, recording, watchdog, webhooks
 from deliveries.services.dispatching import Dispatcher
 from deliveries.services.recording import Recorded, Result
-from deliveries.transport import Request, TransportError
+from deliveries.transport import Exchange, Request, TransportError
 from tests import builders
 from tests.services.fakes import FakeTransport, Outcome, Steady, a_reply
 from tests.waiting import wait_until
@@ -287,6 +288,49 @@ class TestHeldResults:
 
         assert other.deliveries.filter(status=Delivery.Status.SUCCEEDED).count() == 20
         assert len(transport.sent) == 20 + dispatching.share(transport.slots)
+
+
+@pytest.mark.django_db
+class TestSignOfLife:
+    """What the watchdog counts."""
+
+    def test_is_none_while_every_slot_is_lost(self, settings: Any) -> None:
+        for _ in range(2):
+            builders.a_delivery(builders.a_webhook(timeout=120))
+        transport = FakeTransport(lambda request: None)
+        transport.slots = 2
+        dispatcher = Dispatcher(transport=transport, clock=lambda: builders.NOW)
+        sent_at = time.monotonic()
+        dispatcher._turn()
+
+        first, last = dispatcher._under_way
+        for key, sent in dispatcher._under_way.items():
+            assert turns(dispatcher)
+            # Its receiver may take its time.
+            assert sent.overdue_at - sent_at >= 120 + settings.WEBHOOKS_LEASE_GRACE.total_seconds()
+            dispatcher._under_way[key] = replace(sent, overdue_at=time.monotonic())
+        assert not turns(dispatcher)
+
+        transport._finished.append(Exchange(key=last, outcome=a_reply(), duration=SECONDS))
+        dispatcher._turn()
+        assert turns(dispatcher)
+        assert first in dispatcher._under_way
+
+    def test_is_given_while_the_database_is_away(
+        self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None
+    ) -> None:
+        builders.a_delivery()
+        failing_first(monkeypatch, recording, "record", times=1000)
+        dispatcher = Dispatcher(transport=FakeTransport(), clock=lambda: builders.NOW)
+
+        assert [turns(dispatcher) for _ in range(5)] == [True] * 5
+
+
+def turns(dispatcher: Dispatcher) -> bool:
+    """Have it turn, and tell whether that counts."""
+    before = dispatcher._turns
+    dispatcher._turn()
+    return dispatcher._turns > before
 
 
 @pytest.mark.django_db
@@ -762,8 +806,6 @@ class SlowTransport(WaitingTransport):
         threading.Timer(0.3, lambda: self._finish(key)).start()
 
     def _finish(self, key: Any) -> None:
-        from deliveries.transport import Exchange
-
         self._finished.append(Exchange(key=key, outcome=a_reply(), duration=0.3 * SECONDS))
         self.wake()
 
