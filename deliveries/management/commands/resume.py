@@ -32,4 +32,6 @@ class Command(BaseCommand):
         except pausing.AlreadyEnded as error:
             raise CommandError(printable(error)) from error
         kept_back = pausing.still_kept_back(found, now=now)
-        return "\n".join(["Ended, but not all of it goes on:", *map(printable, kept_back)]) if kept_back else "Resumed."
+        if not kept_back:
+            return "Resumed."
+        return "\n".join(["Ended, but not all of it goes on:", *map(printable, kept_back)])
