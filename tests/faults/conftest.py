@@ -41,6 +41,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Check the invariants after a scenario, and only then report what it has measured.
+
+    In the call and not while its fixtures end: by then the logs that would explain it are gone.
+    """
+    scene = getattr(item, "funcargs", {}).get("scene")
+    if not isinstance(scene, Scene):
+        return (yield)
+    held = False
+    try:
+        yield
+        invariants.check(scene)
+        held = True
+    finally:
+        scene.report(held=held)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show of a scenario that failed what its processes said last."""
     report = yield
@@ -114,12 +132,13 @@ def figures(request: pytest.FixtureRequest) -> Figures:
         path=Path(path) if path else None,
         seed=request.config.getoption("--faults-seed"),
         machine=machine.describe(),
+        commit=machine.commit(),
     )
 
 
 @pytest.fixture
 def scene(request: pytest.FixtureRequest, ground: Ground, figures: Figures) -> Iterator[Scene]:
-    """An installation that runs nothing yet. Once the test is over the invariants are checked."""
+    """An installation that runs nothing yet."""
     seed = f"{request.config.getoption('--faults-seed')} {request.node.name}"
     with throw_away_folder("scene") as folder, ground.database() as url:
         settings = {name: str(value) for name, value in SETTINGS.items()}
@@ -137,6 +156,5 @@ def scene(request: pytest.FixtureRequest, ground: Ground, figures: Figures) -> I
         )
         try:
             yield scene
-            invariants.check(scene)
         finally:
             scene.end()

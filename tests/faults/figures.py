@@ -192,11 +192,13 @@ class Figures:
 
     :param path: of the file; None for the terminal alone.
     :param machine: what the run is on, in a line.
+    :param commit: of the code that is run.
     """
 
     path: Path | None
     seed: int
     machine: str = ""
+    commit: str = ""
 
     def add(
         self, row: str, *, case: str = "", passed: bool, measured: Mapping[str, object], long: bool
@@ -219,6 +221,7 @@ class Figures:
             seed=self.seed,
             at=datetime.now(UTC).isoformat(timespec="minutes"),
             machine=self.machine,
+            commit=self.commit,
         )
         rows = {row: {case: asdict(each) for case, each in cases.items()} for row, cases in figures.items()}
         self.path.write_text(json.dumps(rows, indent=2, sort_keys=True) + "\n")
@@ -233,6 +236,7 @@ class Measured:
     seed: int
     at: str
     machine: str
+    commit: str
 
 
 def read(path: Path) -> dict[str, dict[str, Measured]]:

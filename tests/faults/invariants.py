@@ -57,6 +57,24 @@ def _one_delivery_for_each_event_and_webhook(scene: Scene) -> Iterator[str]:
             yield f"event {event_id} has {times[event_id, path]} deliveries to {path}"
 
 
+def _nothing_came_of_nothing(scene: Scene) -> Iterator[str]:
+    """I1 the other way round: no event is stored twice, and nothing is sent that nobody has published.
+
+    What was never acknowledged may be stored: its answer got lost, and whoever published it gave up.
+    """
+    for number, published in enumerate(scene.published):
+        if not published.acknowledged:
+            yield f"nothing was acknowledged of order {number}: {published}"
+    stored = {_id(event_id) for (event_id,) in scene.stack.rows("SELECT id FROM deliveries_event")}
+    given_up = sum(published.given_up for published in scene.published)
+    more = len(stored - scene.acknowledged().keys())
+    if more > given_up + scene.unannounced:
+        yield f"{more} events are stored that were not acknowledged, and {given_up} were given up"
+    rows = scene.stack.rows("SELECT DISTINCT event_id FROM deliveries_delivery")
+    unknown = {each.event_id for each in scene.receiver.arrivals()} - {_id(event_id) for (event_id,) in rows}
+    yield from (f"event {event_id} has arrived and has no delivery" for event_id in unknown)
+
+
 def _nothing_is_left_behind(scene: Scene) -> Iterator[str]:
     """I2: no delivery is overdue, no finished one is leased."""
     overdue = scene.unsettled(horizon=-2 * POLL)
@@ -153,6 +171,13 @@ def _nothing_is_hoarded(scene: Scene) -> Iterator[str]:
             yield f"worker process {pid} has grown by {grown / 2**20:.0f} MB"
 
 
+def _workers_end_when_told(scene: Scene) -> Iterator[str]:
+    """I7: no worker has ended that nobody has ended."""
+    for worker in scene.workers:
+        if worker.poll() is not None and worker not in scene.ended:
+            yield f"worker {worker.pid} has ended by itself with {worker.returncode}"
+
+
 def _logs_keep_secrets(scene: Scene) -> Iterator[str]:
     """I8: no log holds a key, a secret or a payload, and none says that the code is wrong."""
     planted = {
@@ -187,12 +212,14 @@ def _what_arrived_is_no_failure(scene: Scene) -> Iterator[str]:
 
 INVARIANTS: Sequence[Callable[[Scene], Iterable[str]]] = (
     _one_delivery_for_each_event_and_webhook,
+    _nothing_came_of_nothing,
     _nothing_is_left_behind,
     _states_are_what_happened,
     _duplicates_are_few,
     _states_only_go_forward,
     _requests_are_signed_afresh,
     _nothing_is_hoarded,
+    _workers_end_when_told,
     _logs_keep_secrets,
     _what_arrived_is_no_failure,
 )

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.servers import binaries
+from tests.service import ROOT
 
 
 def describe() -> str:
@@ -23,6 +24,13 @@ def describe() -> str:
         f"Redis {_number(binaries.redis())}",
     ]
     return ", ".join(parts)
+
+
+def commit() -> str:
+    """Return which commit the code is of, and whether it is changed; empty outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return said.stdout.strip() if said.returncode == 0 else ""
 
 
 def _processor() -> str:

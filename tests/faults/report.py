@@ -19,13 +19,15 @@ with the customer and the receiver. Leases and timeouts are made short, so that 
 
 After every scenario these must hold, or it has failed whatever its figure says:
 
-1. every acknowledged event is in the database, with exactly one delivery for each webhook that wants it;
+1. every acknowledged event is in the database, once, with exactly one delivery for each webhook that wants
+   it;
 2. nothing is overdue, and nothing finished is still claimed;
 3. what says "succeeded" was seen by the receiver;
 4. no more requests arrived twice than the scenario allows: none, where nothing is killed;
 5. attempts are numbered without a gap, and nothing follows a success;
 6. every request carries the same id and body as before, a time of its own, and a signature that verifies;
-7. a worker process holds two database connections at most, and its threads, sockets and memory do not grow;
+7. a worker process holds two database connections at most, its threads, sockets and memory do not grow, and
+   none has ended that was not told to;
 8. no log holds a key, a secret or a payload;
 9. nothing a receiver answered with a 2xx is recorded as failed, and nothing was given up because its workers
    died, unless that is what the scenario is about.
@@ -49,11 +51,14 @@ def _cases(cases: Mapping[str, Measured], machines: list[str]) -> Iterator[str]:
     if not cases:
         yield "Not run.\n"
         return
-    yield "| case | measured | goal | when | seed | machine |\n|---|---|---|---|---|---|\n"
+    yield "| case | measured | goal | when | commit | seed | machine |\n|---|---|---|---|---|---|---|\n"
     for case, each in sorted(cases.items()):
         verdict = "reached" if each.passed else "**missed**"
         machine = machines.index(each.machine) + 1
-        yield f"| {case or 'all'} | {each.said} | {verdict} | {each.at[:10]} | {each.seed} | {machine} |\n"
+        yield (
+            f"| {case or 'all'} | {each.said} | {verdict} | {each.at[:10]} | {each.commit} | {each.seed}"
+            f" | {machine} |\n"
+        )
 
 
 if __name__ == "__main__":

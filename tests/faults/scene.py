@@ -1,6 +1,7 @@
 """A scene: an installation under traffic, the tools to hurt it, and what must hold afterwards."""
 
 import random
+import signal
 import subprocess
 import time
 from collections import Counter, defaultdict
@@ -74,6 +75,16 @@ class Subscription:
         return f"/api/v1/agents/{self.agent_id}/webhooks/{self.webhook_id}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """What a scenario has measured for a row of the document; see `Scene.figure`."""
+
+    row: str
+    case: str
+    passed: bool
+    measured: Mapping[str, object]
+
+
 @dataclass(kw_only=True)
 class Scene:
     """What a scenario has in its hands.
@@ -86,6 +97,7 @@ class Scene:
     :param uncertain: webhooks for which it is left open whether an event gets a delivery, because they
         were made, changed or removed while events were published.
     :param secrets: what else no log may hold.
+    :param unannounced: how many events are in the database that no answer has named to who published them.
     :param excused: log events that mean elsewhere that the code is wrong, and here that the fault was met.
     """
 
@@ -100,12 +112,15 @@ class Scene:
     allowed_duplicates: int = 0
     allowed_denied: int = 0
     allowed_set_aside: int = 0
+    unannounced: int = 0
     secrets: list[str] = field(default_factory=list)
     excused: set[str] = field(default_factory=set)
     uncertain: set[str] = field(default_factory=set)
     subscriptions: list[Subscription] = field(default_factory=list)
     workers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+    ended: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
+    measured: list[Measure] = field(default_factory=list)
     baseline: dict[int, Footprint] = field(default_factory=dict)
     database_ports: set[int] = field(default_factory=set)
     _undo: ExitStack = field(default_factory=ExitStack)
@@ -256,7 +271,13 @@ class Scene:
 
     def kill(self, worker: "subprocess.Popen[bytes]") -> None:
         """End a worker with its children, as `kill -9` does."""
+        self.ended.append(worker)
         self.stack.kill(worker)
+
+    def ask_to_end(self, worker: "subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> None:
+        """Send a worker's first process a signal to end."""
+        self.ended.append(worker)
+        worker.send_signal(number)
 
     def leased(self) -> int:
         """Return how many deliveries workers hold right now."""
@@ -351,25 +372,29 @@ class Scene:
         return percentile(list(first.values()), share)
 
     def lost(self) -> int:
-        """Return how many deliveries of acknowledged events the receiver has never seen.
+        """Return how many deliveries of acknowledged events the receiver has never answered with a 2xx.
 
         Those of uncertain webhooks aside.
         """
-        arrived = {(each.event_id, each.path) for each in self.receiver.arrivals()}
-        return len(self.expected() - arrived)
+        return len(self.expected() - self.taken())
+
+    def taken(self) -> set[tuple[str, str]]:
+        """Return event and path of everything the receiver has answered with a 2xx."""
+        return {(each.event_id, each.path) for each in self.receiver.arrivals() if 200 <= each.status < 300}
 
     def denied(self) -> list[tuple[str, str]]:
         """Return event and path of every delivery that has failed although it was answered with a 2xx.
 
         An answer that comes after the webhook's timeout is none: a scenario with such allows some.
         """
-        taken = {(each.event_id, each.path) for each in self.receiver.arrivals() if 200 <= each.status < 300}
         rows = self.stack.rows(
             "SELECT DISTINCT delivery.event_id, attempt.url FROM deliveries_attempt AS attempt"
             " JOIN deliveries_delivery AS delivery ON delivery.id = attempt.delivery_id"
             " WHERE delivery.status = 'failed'"
         )
-        return sorted({(str(UUID(str(event_id))), urlsplit(url).path) for event_id, url in rows} & taken)
+        return sorted(
+            {(str(UUID(str(event_id))), urlsplit(url).path) for event_id, url in rows} & self.taken()
+        )
 
     def set_aside(self) -> int:
         """Return how many deliveries were given up because the workers that had them died."""
@@ -405,7 +430,7 @@ class Scene:
         baseline: float | None = None,
         **measured: Any,
     ) -> None:
-        """Report a row of the issue's table and assert that its goal was reached.
+        """Have a row of the document reported once the invariants were checked, and assert its goal.
 
         :param row: a key of `figures.ROWS`.
         :param case: which part of the row, where it has several.
@@ -417,9 +442,24 @@ class Scene:
         """
         objection = measures.objection(baseline)
         in_time = timely and not objection
-        self.figures.add(row, case=case, passed=passed and in_time, measured=measured, long=self.size.long)
+        self.measured.append(Measure(row=row, case=case, passed=passed and in_time, measured=measured))
         assert passed, f"{row} {case}: {measured}"
         assert in_time or not self.size.long, f"{row} {case}: {objection} {measured}"
+
+    def report(self, *, held: bool) -> None:
+        """Report what was measured.
+
+        :param held: whether the scenario has passed and the invariants hold; no goal is reached otherwise.
+        """
+        for each in self.measured:
+            self.figures.add(
+                each.row,
+                case=each.case,
+                passed=each.passed and held,
+                measured=each.measured,
+                long=self.size.long,
+            )
+        self.measured.clear()
 
     def end(self) -> None:
         """End every process and proxy."""

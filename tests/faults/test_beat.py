@@ -41,7 +41,8 @@ class TestBeat:
 
 
 def make_old_event(scene: Scene) -> None:
-    """Have an event that is past its retention."""
+    """Have an event that is past its retention, of which nobody was told."""
+    scene.unannounced += 1
     scene.stack.rows(
         "INSERT INTO deliveries_event (id, account_id, type, body, occurred_at, created_at)"
         " SELECT gen_random_uuid(), id, 'call.ended', '{}', now() - interval '60 days',"

@@ -157,12 +157,14 @@ class TestRetrigger:
 
         rounds = scene.stack.rows("SELECT round - 1, attempts_made - 1 FROM deliveries_delivery")
         begun, made = sum(begun for begun, _ in rounds), sum(made for _, made in rounds)
+        # Each was answered with a 404, so the receiver has seen every round there was.
+        lost = failures + begun - scene.receiver.count()
         scene.figure(
             "retrigger-raced",
-            passed=answers[200] == begun == made and scene.lost() == 0 and not answers[500],
+            passed=answers[200] == begun == made and lost == 0 and answers.keys() <= {200, 409},
             requests=answers.total(),
             accepted=answers[200],
             rounds_begun=begun,
             attempts_in_them=made,
-            lost=scene.lost(),
+            lost=lost,
         )

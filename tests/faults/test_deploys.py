@@ -19,17 +19,23 @@ Worker = subprocess.Popen[bytes]
 DRAIN = 4
 
 
-def terminate_twice(worker: Worker) -> None:
+def terminate_twice(scene: Scene, worker: Worker) -> None:
     """As one does who is impatient."""
-    worker.send_signal(signal.SIGTERM)
+    scene.ask_to_end(worker)
     time.sleep(0.5)
-    worker.send_signal(signal.SIGTERM)
+    scene.ask_to_end(worker)
 
 
-WAYS: dict[str, Callable[[Worker], None]] = {
+def terminate_group(scene: Scene, worker: Worker) -> None:
+    """As a terminal does, or a supervisor that knows of no leader."""
+    scene.ended.append(worker)
+    os.killpg(worker.pid, signal.SIGTERM)
+
+
+WAYS: dict[str, Callable[[Scene, Worker], None]] = {
     "SIGTERM twice": terminate_twice,
-    "SIGQUIT": lambda worker: worker.send_signal(signal.SIGQUIT),
-    "SIGTERM to the group": lambda worker: os.killpg(worker.pid, signal.SIGTERM),
+    "SIGQUIT": lambda scene, worker: scene.ask_to_end(worker, signal.SIGQUIT),
+    "SIGTERM to the group": terminate_group,
 }
 
 
@@ -44,7 +50,7 @@ class TestDeployment:
             for _ in range(rounds):
                 for worker in replaced(scene, workers):
                     began = time.monotonic()
-                    worker.send_signal(signal.SIGTERM)
+                    scene.ask_to_end(worker)
                     exits.append((worker.wait(60), time.monotonic() - began))
         scene.settle()
 
@@ -73,7 +79,7 @@ class TestImpatience:
             for _ in range(rounds):
                 for worker, (name, end) in zip(replaced(scene, len(WAYS)), WAYS.items(), strict=True):
                     began = time.monotonic()
-                    end(worker)
+                    end(scene, worker)
                     worker.wait(60)
                     slowest[name] = max(slowest[name], time.monotonic() - began)
                     wait_until(lambda: not any_left(worker), what="no child left behind")  # noqa: B023
@@ -108,7 +114,7 @@ class TestRollingDeployment:
             under_way = stop * events
             wait_until(lambda: scene.receiver.count() >= under_way, timeout=20, what="requests")  # noqa: B023
             (worker,) = scene.alive()
-            worker.send_signal(signal.SIGTERM)
+            scene.ask_to_end(worker)
             exits.append(worker.wait(60))
             assert scene.leased() == 0
             scene.start_worker()
@@ -144,7 +150,7 @@ class TestTrouble:
         time.sleep(6)  # as long as it takes a worker to notice
 
         began, told_at = time.monotonic(), time.time()
-        worker.send_signal(signal.SIGTERM)
+        scene.ask_to_end(worker)
 
         assert worker.wait(60) == 0
         took = time.monotonic() - began

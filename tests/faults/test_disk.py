@@ -130,6 +130,7 @@ def _is_full(scene: Scene) -> bool:
     event = {"event": "call.ended", "agent_id": scene.subscriptions[0].agent_id, "payload": {}}
     answer = scene.stack.call("POST", "/api/v1/events", event)
     if answer.status == 202:
+        scene.unannounced += 1
         return False
     assert answer.status == 503, answer
     assert int(answer.headers["retry-after"]) > 0

@@ -2,12 +2,14 @@
 
 import http.client
 import re
+from pathlib import Path
 
 import pytest
 
-from tests.faults import invariants
+from tests.faults import figures, invariants
 from tests.faults.controller import Acknowledged, Published
-from tests.faults.scene import Scene
+from tests.faults.figures import Figures
+from tests.faults.scene import Scene, Size
 from tests.service import ROOT
 from tests.waiting import wait_until
 
@@ -74,6 +76,12 @@ class TestInvariants:
         scene.published.append(Published([Acknowledged(NOBODYS, "", 0, 0, 1)]))
         says(f"acknowledged event {NOBODYS} is not in the database")
         scene.published.pop()
+        scene.published.append(Published(given_up=1))
+        says("nothing was acknowledged of order 2")
+        scene.published.pop()
+        published = scene.published.pop()
+        says("1 events are stored that were not acknowledged, and 0 were given up")
+        scene.published.append(published)
         changing(
             "delivery",
             f"webhook_id = '{there}'",
@@ -121,10 +129,27 @@ class TestInvariants:
         scene.stack.rows(f"DELETE FROM deliveries_attempt WHERE id = '{refused}' RETURNING id")
         scene.receiver.forget()
         says("has succeeded, and /0 has never seen")
+        send(scene.receiver.port, NOBODYS)
+        says(f"event {NOBODYS} has arrived and has no delivery")
+        scene.receiver.forget()
         self.leave_nothing_wrong(scene)
         scene.kill(scene.workers[0])
         with pytest.raises(AssertionError, match="every worker has died"):
             scene.wait_for_workers()
+        scene.ended.clear()
+        says("has ended by itself with -9")
+        scene.ended += scene.workers
+
+    def test_decide_with_the_scenario_whether_a_goal_was_reached(self, scene: Scene, tmp_path: Path) -> None:
+        scene.size = Size(long=True)
+        scene.figures = Figures(path=tmp_path / "figures.json", seed=1)
+
+        for row, held in (("soak", True), ("held", False)):
+            scene.figure(row, passed=True, lost=0)
+            scene.report(held=held)
+
+        kept = figures.read(tmp_path / "figures.json")
+        assert {row: cases[""].passed for row, cases in kept.items()} == {"soak": True, "held": False}
 
     def leave_nothing_wrong(self, scene: Scene) -> None:
         """The receiver has forgotten what it saw, so that there is nothing left to check the rows against."""

@@ -230,8 +230,7 @@ class TestDownForDays:
         scene.stack.manage("redeliver", "--webhook", refusing.webhook_id)
         scene.settle()
 
-        taken = {(each.event_id, each.path) for each in scene.receiver.arrivals() if each.status == 200}
-        missing = len(scene.expected() - taken)
+        missing = scene.lost()
         ahead = ahead_of_ramp([each.at for each in scene.receiver.arrivals(HURT) if each.at >= back])
         audited = scene.stack.rows("SELECT by FROM deliveries_auditentry WHERE action = 'webhook.disabled'")
         retried = scene.stack.rows("SELECT count(*) FROM deliveries_attempt WHERE number > 1")[0][0]

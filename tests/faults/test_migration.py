@@ -1,7 +1,5 @@
 """The next version: migrated to while the version before it works, and taking over under traffic."""
 
-import os
-import signal
 import subprocess
 import threading
 import time
@@ -52,7 +50,7 @@ class TestMigration:
             retiring = scene.alive()
             scene.start_worker()
             for worker in retiring:
-                os.kill(worker.pid, signal.SIGTERM)
+                scene.ask_to_end(worker)
             for worker in retiring:
                 worker.wait(40)
             time.sleep(seconds)

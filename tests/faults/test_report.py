@@ -1,5 +1,6 @@
 """Figures on their way into the document."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ def path(tmp_path: Path) -> Path:
 def add(
     path: Path, row: str, *, case: str = "", passed: bool = True, long: bool = True, lost: int = 0
 ) -> None:
-    kept = Figures(path=path, seed=7, machine="2 x fast")
+    kept = Figures(path=path, seed=7, machine="2 x fast", commit="1a2b3c")
     kept.add(row, case=case, passed=passed, measured={"lost": lost, "p99_ms": 12}, long=long)
 
 
@@ -54,9 +55,17 @@ class TestDocument:
 
         assert all(f"### {row.what}\n" in text for row in ROWS.values())
         assert text.count("Not run.") == len(ROWS) - 2
-        assert "| all | lost 0, p99 ms 12 | reached | " in text
+        assert re.search(
+            r"\| all \| lost 0, p99 ms 12 \| reached \| [\d-]{10} \| 1a2b3c \| 7 \| 1 \|\n", text
+        )
         assert "| full | lost 0, p99 ms 12 | **missed** | " in text
         assert "1. 2 x fast\n" in text
+
+    def test_is_what_the_figures_say(self) -> None:
+        """Nobody has changed a figure by hand, or the words without writing the document anew."""
+        written = report.write(ROWS, figures.read(report.DOCS / "reliability.json"))
+
+        assert (report.DOCS / "reliability.md").read_text() == written
 
     def test_can_be_written_before_anything_was_measured(self) -> None:
         assert report.write(ROWS, {}).count("Not run.") == len(ROWS)

@@ -61,7 +61,7 @@ def stop(scene: Scene) -> None:
     """End web server and workers."""
     for process in scene.stack.processes:
         if process.poll() is None:
-            process.terminate()
+            scene.ask_to_end(process)
             process.wait(timeout=30)
 
 

@@ -1,7 +1,5 @@
 """Another encryption key, while deliveries run whose secrets the old one has sealed."""
 
-import signal
-
 import pytest
 
 from deliveries import secrets
@@ -29,7 +27,7 @@ class TestRotation:
             old_workers, scene.stack.environment["ENCRYPTION_KEYS"] = scene.alive(), new
             scene.start_worker()
             for worker in old_workers:
-                worker.send_signal(signal.SIGTERM)
+                scene.ask_to_end(worker)
         scene.settle()
 
         # A secret and a header of each; that the signatures verify is one of the invariants.
