@@ -34,7 +34,7 @@ fuzz: tools ## send 20,000 requests nobody would think of, on both databases (SE
 # `make soak` leaves the figures of `make faults` as they are, and the other way round.
 faults: tools ## hurt the service under traffic for an hour, and write docs/reliability.md (SEED=1 ONLY=redis)
 	@seed=$${SEED:-$$(date +%s)}; echo "make faults SEED=$$seed does the same again."; \
-	$(python) -m tests.run tests/faults -n 0 -s --faults long --faults-seed $$seed -k "$${ONLY:-faults}" \
+	$(python) -m tests.run tests/faults -n 0 -s --faults long --faults-seed $$seed --randomly-seed $$seed -k "$${ONLY:-faults}" \
 		--faults-figures docs/reliability.json; \
 	outcome=$$?; $(python) -m tests.faults.report && exit $$outcome
 

@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz-seed", type=int, default=0)
     parser.addoption("--faults", choices=["short", "long"], default="short")
     parser.addoption("--faults-seed", type=int, default=0)
-    parser.addoption("--soak-minutes", type=float, default=0.2)
+    parser.addoption("--soak-minutes", type=float, default=0.1)
     parser.addoption("--faults-figures", help="a file of JSON that keeps the figures")
 
 

@@ -7,9 +7,12 @@ from collections.abc import Callable
 SLOWNESS = 4
 
 
-def wait_until(condition: Callable[[], object], *, what: str, timeout: float = 5) -> None:
+def wait_until(
+    condition: Callable[[], object], *, what: str, timeout: float = 5, every: float = 0.02
+) -> None:
     """Wait until the condition holds.
 
+    :param every: seconds between two looks, more where looking costs something.
     :param timeout: the seconds it takes at most on a machine that is as fast as most, and not busy.
     :raises AssertionError: it did not; the message says what was awaited.
     """
@@ -17,4 +20,4 @@ def wait_until(condition: Callable[[], object], *, what: str, timeout: float = 5
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.02)
+        time.sleep(every)

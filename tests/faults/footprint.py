@@ -14,11 +14,13 @@ class Footprint:
     """What one process holds.
 
     :param resident: memory, in bytes.
+    :param peak: the most it has ever been, or since `forget_peak`.
     :param sockets: of any kind.
     :param peers: the remote port of each established connection over IPv4.
     """
 
     resident: int
+    peak: int
     files: int
     sockets: int
     threads: int
@@ -44,11 +46,17 @@ def of(pid: int) -> Footprint | None:
     sockets = {link for link in links if link.startswith("socket:")}
     return Footprint(
         resident=int(status["VmRSS"].split()[0]) * 1024,
+        peak=int(status["VmHWM"].split()[0]) * 1024,
         files=len(links),
         sockets=len(sockets),
         threads=int(status["Threads"]),
         peers=tuple(port for inode, port in peers if f"socket:[{inode}]" in sockets),
     )
+
+
+def forget_peak(pid: int) -> None:
+    """Have the peak of a process be what it holds now."""
+    (_PROC / str(pid) / "clear_refs").write_text("5")
 
 
 def family(pid: int) -> list[int]:

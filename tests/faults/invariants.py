@@ -152,7 +152,7 @@ def _requests_are_signed_afresh(scene: Scene) -> Iterator[str]:
         latest[key] = (arrival.at, arrival.timestamp)
 
 
-def _nothing_is_hoarded(scene: Scene) -> Iterator[str]:
+def nothing_is_hoarded(scene: Scene) -> Iterator[str]:
     """I7: two database connections for each worker process at most; what else it holds has not grown."""
     ports = {scene.postgresql.port} | scene.database_ports
     for pid, now in scene.footprints().items():
@@ -218,7 +218,7 @@ INVARIANTS: Sequence[Callable[[Scene], Iterable[str]]] = (
     _duplicates_are_few,
     _states_only_go_forward,
     _requests_are_signed_afresh,
-    _nothing_is_hoarded,
+    nothing_is_hoarded,
     _workers_end_when_told,
     _logs_keep_secrets,
     _what_arrived_is_no_failure,

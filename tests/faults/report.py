@@ -15,7 +15,7 @@ Written by `make faults` and `make soak`; not by hand. The first kills, freezes,
 the service consists of, while a customer publishes through its API at a fixed rate; the second lets it work
 for an hour. Both use real processes: gunicorn, Celery workers, PostgreSQL and Redis on one machine, along
 with the customer and the receiver. Leases and timeouts are made short, so that minutes are enough.
-`make test` does all of it too, for seconds instead of minutes.
+`make test` does most of it too, for seconds instead of minutes.
 
 After every scenario these must hold, or it has failed whatever its figure says:
 

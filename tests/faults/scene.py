@@ -1,5 +1,6 @@
 """A scene: an installation under traffic, the tools to hurt it, and what must hold afterwards."""
 
+import json
 import random
 import signal
 import subprocess
@@ -192,6 +193,10 @@ class Scene:
         """Return the workers that run."""
         return [worker for worker in self.workers if worker.poll() is None]
 
+    def delivering(self) -> list["subprocess.Popen[bytes]"]:
+        """Return the workers that run and have begun to deliver."""
+        return [worker for worker in self.alive() if _delivers(worker)]
+
     def subscribe(self, *paths: str, agent_id: str | None = None, **fields: Any) -> list[Subscription]:
         """Make a webhook for each path of the receiver, whose signatures are verified from then on.
 
@@ -281,8 +286,14 @@ class Scene:
 
     def leased(self) -> int:
         """Return how many deliveries workers hold right now."""
-        query = "SELECT count(*) FROM deliveries_delivery WHERE lease_token IS NOT NULL"
-        return int(self.stack.rows(query)[0][0])
+        return len(self.leases())
+
+    def hasten(self) -> None:
+        """Have what waits for its next attempt wait no longer, as if the time had passed."""
+        self.stack.rows(
+            "UPDATE deliveries_delivery SET due_at = now() WHERE status = 'pending' AND lease_token IS NULL"
+            " RETURNING id"
+        )
 
     def settle(self, *, timeout: float = 60, horizon: float = 30) -> None:
         """Wait until nothing is under way, and nothing is due now or within `horizon` seconds.
@@ -326,6 +337,16 @@ class Scene:
     def logged(self, event: str) -> int:
         """Return how often the workers have logged an event, such as `result.fenced`."""
         return self.stack.log("worker").count(f'"{event}"')
+
+    def fenced(self) -> int:
+        """Return how many results of old claims the workers have told of that changed nothing."""
+        told = [line for line in self.stack.log("worker").splitlines() if '"result.fenced"' in line]
+        return sum(json.loads(line)["count"] for line in told)
+
+    def leases(self) -> set[tuple[str, str]]:
+        """Return the deliveries that workers hold right now, each with the token of its claim."""
+        query = "SELECT id, lease_token FROM deliveries_delivery WHERE lease_token IS NOT NULL"
+        return {(str(delivery_id), str(token)) for delivery_id, token in self.stack.rows(query)}
 
     # --- afterwards ---
 
@@ -415,9 +436,9 @@ class Scene:
             for path in paths.get(event.agent_id, [])
         }
 
-    def footprints(self) -> dict[int, Footprint]:
-        """Return what every process of every worker holds."""
-        pids = [pid for worker in self.alive() for pid in footprint.family(worker.pid)]
+    def footprints(self, *processes: "subprocess.Popen[bytes]") -> dict[int, Footprint]:
+        """Return what every process of these holds, of every worker by default."""
+        pids = [pid for process in processes or self.alive() for pid in footprint.family(process.pid)]
         return {pid: found for pid in pids if (found := footprint.of(pid)) is not None}
 
     def figure(

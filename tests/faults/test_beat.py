@@ -13,10 +13,13 @@ class TestBeat:
     def test_changes_no_delivery_however_many_there_are(self, beats: int, scene: Scene) -> None:
         """Three of them ask for every job of the housekeeping three times a second."""
         scene.start(webhooks=4, workers=2)
+        running = []
         for number in range(beats):
             # Each on a machine of its own, as far as it knows.
             where = {"CELERY_BEAT_SCHEDULE_FILENAME": str(scene.stack.folder / f"beat-{number}")}
-            scene.stack.start("beat", "celery", "-A", "tests.faults.hurried", "beat", environment=where)
+            running.append(
+                scene.stack.start("beat", "celery", "-A", "tests.faults.hurried", "beat", environment=where)
+            )
 
         with scene.publishing(
             rate=scene.size.pick(short=60, long=200), seconds=scene.size.pick(short=3, long=60)
@@ -25,6 +28,7 @@ class TestBeat:
         scene.settle()
         if beats:
             wait_until(lambda: old_events(scene) == 0, timeout=20, what="the housekeeping")
+        assert [beat.poll() for beat in running] == [None] * beats
 
         delivered, lost, repeated = scene.delivered_within(0.95), scene.lost(), scene.duplicates()
         scene.figure(

@@ -1,13 +1,13 @@
 """Webhooks that are changed, and deliveries that are sent again, while requests are under way."""
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.faults.receiver import Behaviour
-from tests.faults.scene import Scene
+from tests.faults.scene import SLOTS, TIMEOUT, Scene
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.postgresql
@@ -16,13 +16,17 @@ pytestmark = pytest.mark.postgresql
 class TestLeaseThatEndsEarly:
     def test_costs_one_duplicate_each(self, scene: Scene) -> None:
         """By arithmetic it cannot end before the request; the rows are changed to make it."""
-        events = scene.size.count(short=10, long=100)
-        scene.receiver.behave(Behaviour(delay=2), Behaviour(delay=0.05))
+        events = scene.size.count(short=12, long=100)
+        scene.receiver.behave(Behaviour(delay=TIMEOUT - 1), Behaviour(delay=0.05))
         scene.start(webhooks=4, workers=2)
 
-        for number in range(events):
-            scene.publish(scene.subscriptions[number % 4].agent_id)
-        wait_until(lambda: scene.receiver.count(), timeout=10, what="requests under way")
+        with ThreadPoolExecutor(8) as customers:
+            deque(
+                customers.map(scene.publish, [each.agent_id for each in scene.subscriptions] * (events // 4))
+            )
+        # As many as both workers together may have under way for these webhooks.
+        room = 4 * 2 * SLOTS // 4
+        wait_until(lambda: scene.receiver.count() >= min(events, room), timeout=10, what="requests under way")
         ended = len(
             scene.stack.rows(
                 "UPDATE deliveries_delivery SET due_at = now() WHERE lease_token IS NOT NULL RETURNING id"
@@ -30,12 +34,14 @@ class TestLeaseThatEndsEarly:
         )
         scene.allowed_duplicates = ended
         scene.settle()
+        wait_until(lambda: scene.fenced() == scene.duplicates(), timeout=TIMEOUT + 5, what="the late results")
 
         most = max(scene.repeated().values(), default=0)
         states = scene.stack.rows("SELECT DISTINCT status FROM deliveries_delivery")
         scene.figure(
             "lease-forced",
-            passed=most <= 1 and states == [("succeeded",)],
+            # Those that the other worker took again while the first request was under way.
+            passed=most == 1 and states == [("succeeded",)],
             leases_ended=ended,
             duplicates=scene.duplicates(),
             at_most_of_one_delivery=most,
@@ -96,8 +102,7 @@ class TestSwitchedOffWebhook:
         lost = scene.lost()
         scene.figure(
             "disabled",
-            passed=lost == 0,
-            timely=all(seconds <= timeout + 1 for seconds in latest.values()),
+            passed=lost == 0 and all(seconds <= timeout + 1 for seconds in latest.values()),
             last_hit_after_disable_s=round(max(0.0, latest[disabled.path]), 2),
             last_hit_after_delete_s=round(max(0.0, latest[deleted.path]), 2),
             lost_of_the_others=lost,
@@ -108,7 +113,7 @@ class TestSwitchedOffWebhook:
 class TestRotatedSecret:
     def test_verifies_all_the_time(self, scene: Scene) -> None:
         rotations = scene.size.count(short=2, long=4)
-        pause = scene.size.pick(short=1, long=10)
+        pause = scene.size.pick(short=0.5, long=10)
         scene.receiver.behave(Behaviour(delay=0.02, spread=0.1))
         scene.start(webhooks=1, workers=1)
         (webhook,) = scene.subscriptions

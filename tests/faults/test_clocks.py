@@ -67,7 +67,8 @@ class TestHosts:
 
     @staticmethod
     def _publish_to_who_refuses_at_first(scene: Scene, clock: Clock | None = None) -> None:
-        scene.receiver.behave(Behaviour(status=500), Behaviour(delay=0.1))
+        # A refusal, which opens no circuit: the schedule alone says when to try again.
+        scene.receiver.behave(Behaviour(status=404), Behaviour(delay=0.1))
         seconds = scene.size.pick(short=3, long=60)
         with scene.publishing(rate=scene.size.pick(short=30, long=100), seconds=seconds):
             for step in (3600, -3600, 0):
@@ -79,6 +80,8 @@ class TestHosts:
     @staticmethod
     def _report(scene: Scene, case: str) -> None:
         early, repeated, lost = early_retries(scene), scene.duplicates(), scene.lost()
+        retried = sum(arrival.attempt == 2 for arrival in scene.receiver.arrivals())
+        assert retried == len(scene.expected())
         scene.figure(
             "clocks",
             case=case,

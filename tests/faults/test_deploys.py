@@ -135,6 +135,7 @@ class TestRollingDeployment:
 class TestTrouble:
     """The worker's slots are full with receivers that do not answer, and its broker does not either."""
 
+    @pytest.mark.long
     def test_does_not_keep_a_worker_from_ending_in_time(self, scene: Scene) -> None:
         scene.stack.environment["WEBHOOKS_DRAIN_TIMEOUT"] = str(DRAIN)
         redis = scene.through_proxy("redis")
@@ -155,7 +156,7 @@ class TestTrouble:
         assert worker.wait(60) == 0
         took = time.monotonic() - began
         assert took < DRAIN + 5
-        assert [arrival for arrival in scene.receiver.arrivals() if arrival.at > told_at + 1] == []
+        assert [arrival for arrival in scene.receiver.arrivals() if arrival.at > told_at + 3] == []
         wait_until(lambda: not any_left(worker), what="no child left behind")
         # What it had to abandon is due at once instead of when its lease would have ended.
         wait_until(lambda: scene.leased() == 0, timeout=5, what="no leases")

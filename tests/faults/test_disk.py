@@ -63,6 +63,7 @@ class TestFullDatabase:
 
 @pytest.mark.postgresql
 class TestFullLog:
+    @pytest.mark.long
     def test_costs_no_delivery(self, scene: Scene) -> None:
         """Neither of a worker whose log fills nor of one that is started while there is no room."""
         scene.allowed_duplicates = SLOTS
@@ -91,7 +92,9 @@ def full(log: Path) -> Iterator[None]:
 
 @pytest.mark.sqlite
 class TestFullSQLite:
-    def test_takes_nothing_until_there_is_room(self, tmp_path: Path, figures: Figures) -> None:
+    def test_takes_nothing_until_there_is_room(
+        self, tmp_path: Path, figures: Figures, request: pytest.FixtureRequest
+    ) -> None:
         """`make run` with all it has on a disk that fills."""
         with small_disk(tmp_path, megabytes=16) as disk:
             inside = ["--data-dir", str(tmp_path / "room" / "data")]
@@ -105,7 +108,11 @@ class TestFullSQLite:
                 wait_until(lambda: has_arrived(service, accepted), timeout=20, what="its delivery")
 
                 figures.add(
-                    "disk-full", case="SQLite", passed=True, measured={"recovered": "yes"}, long=False
+                    "disk-full",
+                    case="SQLite",
+                    passed=True,
+                    measured={"recovered": "yes"},
+                    long=request.config.getoption("--faults") == "long",
                 )
 
 

@@ -1,7 +1,9 @@
 """The invariants see what is wrong: each is broken on purpose here, behind the service's back."""
 
 import http.client
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,8 @@ class TestInvariants:
         first, _ = (scene.publish(each.agent_id) for each in scene.subscriptions)
         wait_until(lambda: scene.receiver.count() == 2, timeout=10, what="arrivals")
         scene.settle()
+        # It would take up what is put in its way here.
+        os.killpg(scene.workers[0].pid, signal.SIGSTOP)
         here, there = (each.webhook_id for each in scene.subscriptions)
 
         def changing(table: str, change: str, back: str, *words: str) -> None:

@@ -64,8 +64,9 @@ class TestBackAgain:
         scene.start_worker()
         wait_until(lambda: scene.logged("circuit.opened"), timeout=30, what="an open circuit")
         by_statement = scene.held()
-        with scene.publishing(rate=150, seconds=scene.size.pick(short=0.4, long=133), agents=[hurt]):
+        with scene.publishing(rate=150, seconds=scene.size.pick(short=0.4, long=133), agents=[hurt]) as later:
             pass
+        for_hurt = len(early.acknowledged) + len(later.acknowledged)
         with scene.publishing(rate=20, seconds=3, agents=well) as before:
             pass
         size = scene.held()
@@ -77,7 +78,8 @@ class TestBackAgain:
             wait_until(arrived, timeout=30, what="the probe")
             time.sleep(SLUGGISH / 2)
             scene.receiver.behave(Behaviour(), path=HURT)
-            wait_until(lambda: scene.held() == 0, timeout=180, what="nothing held")
+            # Seldom, because counting them costs the others something.
+            wait_until(lambda: scene.held() == 0, timeout=180, what="nothing held", every=1)
         scene.settle()
 
         # Before the answer to the probe nothing else arrived, and after it no more than the ramp allows.
@@ -90,7 +92,7 @@ class TestBackAgain:
             "held",
             baseline=quiet,
             passed=by_statement >= 0.8 * len(early.acknowledged)
-            and size >= 100
+            and size >= 0.95 * for_hurt
             and probes == 1
             and ahead <= 0
             and scene.lost() == 0,
@@ -115,19 +117,22 @@ class TestHanging:
         webhooks = scene.size.count(short=20, long=100)
         rate, seconds = scene.size.pick(short=40, long=100), scene.size.pick(short=3, long=60)
         scene.start(webhooks=webhooks, workers=1)
-        with scene.publishing(rate=rate, seconds=seconds) as before:
+        agents = [each.agent_id for each in scene.subscriptions]
+        # As much for the one that will hang as for all the others: more than there are slots.
+        agents += agents[:1] * webhooks
+        with scene.publishing(rate=rate, seconds=seconds, agents=agents) as before:
             pass
         scene.settle()
 
         scene.receiver.behave(Behaviour(manner="hang"), path=HURT)
-        agents = [each.agent_id for each in scene.subscriptions]
-        # As much for the one that hangs as for all the others: more than there are slots.
-        with scene.publishing(rate=rate, seconds=seconds, agents=agents + agents[:1] * webhooks) as meanwhile:
+        with scene.publishing(rate=rate, seconds=seconds, agents=agents) as meanwhile:
             pass
         wait_until(lambda: len(took(scene, meanwhile)) >= _of_the_well(scene, meanwhile), what="the others")
         quiet, busy = (percentile(took(scene, each), 0.99) for each in (before, meanwhile))
         scene.receiver.behave(Behaviour(), path=HURT)
-        wait_until(lambda: scene.held() == 0, timeout=120, what="nothing held")
+        scene.settle(timeout=120)
+        # Who has timed out is left alone for a minute.
+        scene.hasten()
         scene.settle()
 
         scene.figure(
@@ -144,12 +149,13 @@ class TestHanging:
 class TestSlowWithMuchTraffic:
     """One receiver takes long for what it answers, so that no circuit helps, and gets ten times as much."""
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         ("protection", "workers", "most"),
         # A quarter of the slots of the only process; and fewer than the quarters of two.
         [
             pytest.param("share", 1, 8, id="share"),
-            pytest.param("max_in_flight", 2, 10, id="max_in_flight", marks=pytest.mark.long),
+            pytest.param("max_in_flight", 2, 10, id="max_in_flight"),
         ],
     )
     def test_is_slow_for_itself_alone(self, scene: Scene, protection: str, workers: int, most: int) -> None:
@@ -192,6 +198,7 @@ class TestSlowWithMuchTraffic:
 class TestDownForDays:
     """One receiver fails, the other refuses what it is sent: it is there, so nothing holds up its retries."""
 
+    @pytest.mark.long
     def test_is_waited_for_and_gets_everything(self, scene: Scene) -> None:
         delays = (2, 5, 10, 20) if scene.size.long else (1.0, 1.5, 2.0)
         # So often that a retry which is early by little is not made late by waiting for a look.

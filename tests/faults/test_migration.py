@@ -25,10 +25,7 @@ PATIENCE = 2.0
 
 class TestMigration:
     def test_goes_on_under_traffic(self, ground: Ground, scene: Scene, tmp_path: Path) -> None:
-        if not version_before(tmp_path):
-            print(f"NOT TESTED: the history has no {BEFORE}, so there is nothing to migrate from.")  # noqa: T201
-            assert not scene.size.long, f"the history has no {BEFORE}"
-            return
+        unpack_version_before(tmp_path)
         new = scene.stack
         url = an_empty_database(ground)
         new.environment["DATABASE_URL"] = new.database_url = url
@@ -70,13 +67,14 @@ class TestMigration:
         )
 
 
-def version_before(folder: Path) -> bool:
-    """Unpack the version before into a folder; tell whether there is one."""
+def unpack_version_before(folder: Path) -> None:
+    """Unpack the version before into a folder.
+
+    :raises AssertionError: the history has none, as where only its end was cloned.
+    """
     archive = subprocess.run(["git", "archive", BEFORE], cwd=ROOT, capture_output=True, check=False)
-    if archive.returncode != 0:
-        return False
+    assert archive.returncode == 0, f"There is no {BEFORE} here to migrate from: git fetch --unshallow"
     subprocess.run(["tar", "--extract", "--directory", folder], input=archive.stdout, check=True)
-    return True
 
 
 def an_empty_database(ground: Ground) -> str:

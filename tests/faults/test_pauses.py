@@ -14,12 +14,13 @@ SECONDS = 6
 
 
 class TestPause:
+    @pytest.mark.long
     @pytest.mark.parametrize(
         ("of", "ends"),
         [
             ("webhook", "by the clock"),
-            pytest.param("event type", "by a person", marks=pytest.mark.long),
-            pytest.param("account", "by a person", marks=pytest.mark.long),
+            ("event type", "by a person"),
+            ("account", "by a person"),
         ],
     )
     def test_keeps_everything_back_and_loses_nothing(self, scene: Scene, of: str, ends: str) -> None:
@@ -47,7 +48,7 @@ class TestPause:
 
         arrivals = [arrival.at for arrival in scene.receiver.arrivals()]
         # What was claimed a moment before is under way; the receiver answers within milliseconds.
-        assert [at for at in arrivals if committed + 1 < at < ended] == []
+        assert [at for at in arrivals if committed + 2 < at < ended] == []
         assert [at for at in arrivals if at < committed]
         assert [at for at in arrivals if at > ended]
         assert (scene.lost(), scene.duplicates()) == (0, 0)

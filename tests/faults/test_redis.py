@@ -10,8 +10,10 @@ from uuid import uuid4
 
 import pytest
 from redis import Redis as Client
+from redis.exceptions import OutOfMemoryError
 
 from tests.faults.scene import Scene
+from tests.servers.redis import Redis
 from tests.service import ROOT
 from tests.waiting import wait_until
 
@@ -38,11 +40,18 @@ class TestRedisInTrouble:
         scene.redis.configure("maxmemory-policy", "noeviction")
 
         self._go_through(scene, "flushed every second", each_second=scene.redis.flush)
-        self._go_through(scene, "full", before=lambda: scene.redis.configure("maxmemory", "1mb"))
+        self._go_through(scene, "full", before=lambda: self._fill(scene.redis))
         scene.redis.restore()
         self._go_through(scene, "restarted every second, without a memory", each_second=restart)
         self._go_through(scene, "stopped", before=scene.redis.stop, after=scene.redis.start)
         self._go_through(scene, "silent", before=proxy.blackhole, after=proxy.forward)
+
+    @staticmethod
+    def _fill(redis: Redis) -> None:
+        """Have it take no ring any more."""
+        redis.configure("maxmemory", "1mb")
+        with Client.from_url(redis.url()) as client, pytest.raises(OutOfMemoryError):
+            client.lpush(QUEUE, "x")
 
     @staticmethod
     def _go_through(
@@ -80,6 +89,7 @@ class TestRedisInTrouble:
 
 
 class TestDeafWorker:
+    @pytest.mark.long
     def test_delivers_as_much_as_any_other(self, scene: Scene) -> None:
         """Its Redis is silent for good, everybody else's is well: rings are sent, and it hears none."""
         url = scene.stack.environment["REDIS_URL"]

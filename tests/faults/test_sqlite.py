@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from deliveries.services.dispatching import RECORD_AT
+from tests.faults import invariants
 from tests.faults.controller import Acknowledged, Published
 from tests.faults.figures import Figures
 from tests.faults.receiver import receiving
@@ -45,7 +46,6 @@ def write(name):
         published = publishing.publish(
             account=account, agent=agent, event_type="call.ended", payload=payload, now=clock.now())
         print(published.event.pk, flush=True)
-        time.sleep(0.1)
 threads = [threading.Thread(target=write, args=[n]) for n in range(int(sys.argv[2]))]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
@@ -77,21 +77,37 @@ def scene(request: pytest.FixtureRequest, figures: Figures, tmp_path: Path) -> I
 
 @contextmanager
 def up(scene: Scene) -> Iterator[Up]:
-    """Start the service on the scene's folder and port. What it logs of a locked database fails the test."""
+    """Start the service on the scene's folder and port.
+
+    What it logs of a locked database fails the test. The rest of what it prints is a log of the scene, but
+    for the key, which it tells its owner at the first start.
+    """
     settings = {name: str(value) for name, value in SETTINGS.items()}
     settings |= {
         "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8",
         "WEBHOOKS_ALLOW_PRIVATE_NETWORKS": "true",
         "LOG_LEVEL": "INFO",
+        "LOG_FORMAT": "json",
     }
     folder = scene.stack.folder.parent / "data"
+    first = not folder.exists()
     with started(folder, "--no-demo", port=scene.stack.port, environment=settings) as service:
         service.wait_until_ready()
         scene.stack.key = service.papers["api_key"]
         for name in ("secret_key", "encryption_keys"):
             scene.stack.environment[name.upper()] = (folder / name).read_text()
-        yield service
+        # Its footprint is looked at while it is there; the invariants come when it has ended.
+        scene.workers.append(service.process)
+        scene.baseline = scene.footprints()
+        try:
+            yield service
+            hoarded = list(invariants.nothing_is_hoarded(scene))
+        finally:
+            scene.workers.remove(service.process)
     assert "database is locked" not in service.output
+    assert hoarded == []
+    with (scene.stack.folder / "up.log").open("a") as log:
+        log.write(service.output.replace(scene.stack.key, "", int(first)))
 
 
 class TestTwelveWriters:
@@ -105,7 +121,7 @@ class TestTwelveWriters:
             events = [line for out, _ in said for line in out.split()]
             agent = scene.subscriptions[0].agent_id
             scene.published.append(Published([Acknowledged(each, agent, 0, 0, 1) for each in events]))
-            scene.settle(timeout=120)
+            scene.settle(timeout=300)
 
         locked = sum("locked" in errors for _, errors in said)
         lost = scene.lost()

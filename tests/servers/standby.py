@@ -37,9 +37,18 @@ class Standby(PostgreSQL):
 
         The old primary must be dead. Started again, it does not wait for a standby that it no longer has.
         """
-        (self._primary.folder / "data" / "postgresql.auto.conf").write_text("")
+        self._forget_settings()
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute("SELECT pg_promote(true, 30)")
+
+    def leave(self) -> None:
+        """Have the primary wait for no standby any more, whatever became of this one."""
+        self._forget_settings()
+        if self._primary.pid is not None:
+            self._tell_primary("SELECT pg_reload_conf()")
+
+    def _forget_settings(self) -> None:
+        (self._primary.folder / "data" / "postgresql.auto.conf").write_text("")
 
     def _is(self, state: str) -> bool:
         with psycopg.connect(self._primary.url()) as connection:

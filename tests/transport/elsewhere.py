@@ -3,6 +3,7 @@
 with elsewhere.receivers("floods") as targets:
     targets.urls["body: gzip"]
 targets.taken["body: gzip"]     # for each connection, the bytes that the receiver's side has taken
+targets.lasted["body: gzip"]    # for each connection, the seconds until the client hung up
 """
 
 import json
@@ -24,6 +25,7 @@ class Targets:
 
     urls: Mapping[str, str]
     taken: Mapping[str, list[int]] = field(default_factory=dict)
+    lasted: Mapping[str, list[float]] = field(default_factory=dict)
 
 
 @contextmanager
@@ -48,12 +50,13 @@ def receivers(family: str, *, certificate: str = "") -> Iterator[Targets]:
             yield targets
             process.stdin.close()
             targets.taken = json.loads(process.stdout.readline())
+            targets.lasted = json.loads(process.stdout.readline())
         finally:
             process.kill()
 
 
 def main(family: str, certificate: str) -> None:
-    """Run the receivers until standard input ends; write their URLs, and in the end what they sent."""
+    """Run the receivers until standard input ends; write their URLs, and in the end what they saw."""
     tls = None
     if certificate:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -66,6 +69,7 @@ def main(family: str, certificate: str) -> None:
         _say({kind: target.url() for kind, target in targets.items()})
         sys.stdin.read()
         _say({kind: [each.sent for each in target.conversations] for kind, target in targets.items()})
+        _say({kind: [each.lasted for each in target.conversations] for kind, target in targets.items()})
 
 
 def _say(data: object) -> None:

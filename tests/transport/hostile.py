@@ -1,10 +1,12 @@
 """A receiver on the loopback interface that behaves as badly as asked: real sockets, one thread each."""
 
 import gzip
+import select
 import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -23,6 +25,8 @@ KERNEL = 192 * 1024
 # Bytes poured at once, and seconds between two times.
 _STEP = 4 * 1024
 _STEP_PAUSE = 0.002
+# Seconds until a receiver that waits for nothing looks whether it is to stop.
+_LOOK = 0.1
 # Seconds between two drips: many of them fit into the deadlines of the tests.
 _DRIP = 0.03
 
@@ -38,6 +42,9 @@ class Conversation:
         self.was_reset = False
         self.over = threading.Event()
         """The behaviour has come to its end, or the client has hung up on it."""
+        self.began = time.monotonic()
+        self.lasted = 0.0
+        """Seconds from then until it was over."""
 
     def read_request(self) -> bytes:
         """Return the next request whole, and note it; EOFError when the client has hung up."""
@@ -65,6 +72,13 @@ class Conversation:
             taken = self.connection.send(left)
             self.sent += taken
             left = left[taken:]
+
+    def until_hung_up(self) -> None:
+        """Wait for the client to hang up, whatever it has sent that nobody has read."""
+        poller = select.poll()
+        poller.register(self.connection, select.POLLRDHUP)
+        while not self.receiver.stopping.is_set() and not poller.poll(_LOOK * 1000):
+            pass
 
     def reset(self) -> None:
         """Close with a TCP reset instead of an orderly end."""
@@ -152,6 +166,7 @@ class Receiver:
         try:
             self._behaviour(conversation)
         finally:
+            conversation.lasted = time.monotonic() - conversation.began
             conversation.over.set()
         return conversation
 
@@ -248,12 +263,12 @@ def pouring(start: bytes, blocks: Iterable[bytes]) -> Behaviour:
 def silent(conversation: Conversation) -> None:
     """Take the request and never answer."""
     conversation.read_request()
-    conversation.receiver.stopping.wait()
+    conversation.until_hung_up()
 
 
 def not_reading(conversation: Conversation) -> None:
     """Accept the connection and read nothing, so that the client's sending comes to a halt."""
-    conversation.receiver.stopping.wait()
+    conversation.until_hung_up()
 
 
 def sipping(conversation: Conversation) -> None:
