@@ -4,9 +4,10 @@
     python -m tests.run --database sqlite -k retry   some, on SQLite
     python -m tests.run -n 0 --pdb tests/test_x.py   one file, with a debugger
 
-Each run leaves out the tests marked with the other database's name. For PostgreSQL, private servers are
-started, and stopped at the end; servers that already run on this machine are not touched. Of the shell's
-variables pytest gets only the harmless ones in `KEPT`, so your DATABASE_URL or proxy changes nothing.
+Each run leaves out the tests that are for the other database, and says how many (see `one_database.py`). For
+PostgreSQL, private servers are started, and stopped at the end; servers that already run on this machine are
+not touched. Of the shell's variables pytest gets only the harmless ones in `KEPT`, so your DATABASE_URL or
+proxy changes nothing.
 
 Ends with 0 when every run passed; otherwise with 1, and the last lines say which did not.
 """

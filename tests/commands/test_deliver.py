@@ -132,6 +132,8 @@ def opened(receiver: Receiver) -> Iterator[Callable[[], None]]:
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite
+@pytest.mark.postgresql
 class TestDeliver:
     def test_delivers_without_a_broker(self, installation: Installation, receiver: Receiver) -> None:
         process = installation.start("deliver")
@@ -186,6 +188,8 @@ class TestDeliver:
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite
+@pytest.mark.postgresql
 class TestDeliverOnce:
     def test_delivers_all_that_is_due_and_returns(
         self, installation: Installation, receiver: Receiver
