@@ -83,6 +83,18 @@ class TestPostgreSQL:
 
             assert ask(other, "SELECT to_regclass('mine')") == [(None,)]
 
+    def test_may_begin_with_what_another_has_that_is_stopped(self) -> None:
+        with PostgreSQL() as one:
+            ask(one, "CREATE TABLE made AS SELECT 1 AS number")
+            one.stop()
+
+            with PostgreSQL(like=one) as other:
+                ask(other, "UPDATE made SET number = 2")
+                one.start()
+
+                assert ask(one, "SELECT number FROM made") == [(1,)]
+                assert ask(other, "SELECT number FROM made") == [(2,)]
+
     def test_leaves_nothing_behind(self) -> None:
         with PostgreSQL() as server:
             folder, port = server.folder, server.port

@@ -21,16 +21,18 @@ _STOP_SIGNALS: dict[Mode, signal.Signals] = {
 class PostgreSQL(PrivateServer):
     """A PostgreSQL cluster of our own, with one role, `postgres`, that needs no password.
 
+    :param like: a stopped one, whose data this one begins with.
     :raises binaries.NotInstalled: PostgreSQL is missing on this machine.
     """
 
     name = "postgresql"
     stop_signal = _STOP_SIGNALS["fast"]
 
-    def __init__(self, *, synchronous_commit: bool = True) -> None:
+    def __init__(self, *, synchronous_commit: bool = True, like: "PostgreSQL | None" = None) -> None:
         super().__init__()
         self._programs = binaries.postgresql()
         self._synchronous_commit = synchronous_commit
+        self._like = like
 
     def url(self, database: str = "postgres") -> str:
         """Return a DATABASE_URL for a database of this server; only `postgres` exists from the start."""
@@ -47,7 +49,10 @@ class PostgreSQL(PrivateServer):
         self.start()
 
     def prepare(self) -> None:
-        """Make the cluster."""
+        """Make the cluster, or copy it."""
+        if self._like:
+            self.run(["cp", "-a", self._like._data, self._data])
+            return
         options = "--username=postgres --auth=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync"
         self.run([self._programs / "initdb", "-D", self._data, *options.split()])
 
