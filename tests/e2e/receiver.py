@@ -104,7 +104,7 @@ def receiving() -> Iterator[Receiver]:
 
     server = Server(("127.0.0.1", 0), Handler)
     receiver = Receiver(port=server.server_port)
-    thread = threading.Thread(target=server.serve_forever, name="receiver", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="receiver", daemon=True)
     thread.start()
     try:
         yield receiver
