@@ -17,7 +17,7 @@ from webhooks_project.celery import app
 __all__ = ["app"]
 
 CAUSE = "TESTS_STILLBORN_CAUSE"
-LOOKS = 12
+LOOKS = 8
 
 
 @worker_init.connect
