@@ -29,7 +29,7 @@ from django.conf import settings
 
 from deliveries import clock, doorbell
 from deliveries.models import Chore
-from deliveries.services import dispatching, recovering, retention, watchdog
+from deliveries.services import dispatching, retention, watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +37,6 @@ logger = logging.getLogger(__name__)
 BUDGET = timedelta(seconds=20)
 # How long pruning goes on at a time; the rest waits for the next.
 PRUNING = timedelta(minutes=10)
-# How long recoveries go on at a time, beat starting the next; and how long each of their slices takes.
-RECOVERING = timedelta(seconds=0.9)
-SLICE = timedelta(seconds=0.1)
 # What a worker takes to end beside its drain; then it ends whatever its broker does.
 CLOSING = timedelta(seconds=3)
 # How often a child gives a sign of life, in seconds; and how often in a row its parent looks in vain for one
@@ -60,19 +57,11 @@ def deliver_due() -> None:
 
 @shared_task(name="deliveries.recover", ignore_result=True)
 def recover() -> None:
-    """Work off the recoveries, and have this process's dispatcher send what they queue, each in its moment.
+    """Show that beat is alive and workers take tasks, every second.
 
-    The dispatcher alone looks once a second, and would send all of a second at once.
+    It does no recovery: the dispatchers do. The name stays for whoever watches the age of this chore, and for
+    a beat of the version before.
     """
-    dispatcher = dispatching.start(clock=clock.now)
-    deadline = time.monotonic() + RECOVERING.total_seconds()
-
-    def go_on() -> bool:
-        dispatcher.wake()
-        time.sleep(SLICE.total_seconds())
-        return time.monotonic() < deadline and not dispatcher.stopping
-
-    recovering.work(clock=clock.now, go_on=go_on)
     Chore.objects.note(Chore.Name.RECOVER, now=clock.now())
 
 

@@ -219,8 +219,7 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
-    # Kept for longer than its interval, so that recoveries go on when busy workers are free again. While
-    # one works on recoveries, the others return at once.
+    # Kept for longer than its interval, so that busy workers get to it. It shows that beat is alive.
     "recover": {"task": "deliveries.recover", "schedule": 1.0, "options": {"expires": 5}},
     "expire-idempotency-keys": {
         "task": "deliveries.expire_idempotency_keys",

@@ -5,7 +5,7 @@ import os
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from deliveries.identifiers import new_id
-from deliveries.models import Delivery, databases
+from deliveries.models import Delivery, Recovery, databases
 from deliveries.reasons import Reason
-from deliveries.services import composing, egress, following, recording, tending, watchdog
+from deliveries.services import composing, egress, following, recording, recovering, tending, watchdog
 from deliveries.services.heartbeats import Heart
 from deliveries.services.recording import Result
 from deliveries.transport import Exchange, Request, Transport, TransportError
@@ -86,6 +86,9 @@ class Dispatcher:
         # until when the database is left alone.
         self._claim_at = self._claimed_at = self._record_at = self._resume_at = 0.0
         self._tend_at = 0.0
+        # The recoveries this process keeps going, the one whose turn is next first, and when that is.
+        self._recoveries: deque[Recovery] = deque()
+        self._recover_at = 0.0
         self._sweep_at = time.monotonic() + SWEEP_EVERY * self._jitter.uniform(0.0, 1.0)
         # Until when results are left alone whose rows somebody else holds.
         self._resume_recording_at = 0.0
@@ -178,6 +181,8 @@ class Dispatcher:
                 self._claim_at = 0.0
             if time.monotonic() >= max(self._tend_at, self._resume_at):
                 self._tend()
+            if self._recoveries and time.monotonic() >= max(self._recover_at, self._resume_at):
+                self._recover()
             if self._free() and time.monotonic() >= self._may_claim_at():
                 self._claim()
             self._collect(self._patience())
@@ -264,6 +269,8 @@ class Dispatcher:
         """Return for how long nothing needs doing unless something finishes, in seconds."""
         poll_at = time.monotonic() + settings.WEBHOOKS_POLL_INTERVAL.total_seconds()
         moments = [poll_at, max(self._tend_at, self._resume_at)]
+        if self._recoveries:
+            moments.append(max(self._recover_at, self._resume_at))
         if self._free():
             moments.append(self._may_claim_at())
         if self._results:
@@ -332,6 +339,20 @@ class Dispatcher:
             self._sweep_at = moment + SWEEP_EVERY * self._jitter.uniform(0.8, 1.2)
             if tending.sweep(now=now):
                 self._sweep_at = 0.0
+        kept = [recovery.pk for recovery in self._recoveries]
+        self._recoveries += recovering.take_up(but_for=kept, now=now)
+
+    def _recover(self) -> None:
+        """Do a slice of one of the recoveries, and have what it queues claimed each in its moment.
+
+        One a turn, so that claims do not wait behind many; each has its turn once in a slice's time.
+        """
+        slice_takes = recovering.SLICE.total_seconds()
+        self._recover_at = time.monotonic() + slice_takes / len(self._recoveries)
+        recovery = self._recoveries.popleft()
+        if recovering.advance(recovery, now=self._clock()):
+            self._recoveries.append(recovery)
+        self._claim_at = min(self._claim_at, self._claimed_at + slice_takes)
 
     def _with_one_last_chance(self, deliveries: list[Delivery]) -> list[Delivery]:
         """Return what to send now of what was claimed, and hand back the rest.

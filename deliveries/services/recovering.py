@@ -2,21 +2,21 @@
 
 What is to be sent is put into the queue a little ahead of its time, each delivery with a moment of its own,
 and the row says how far that has come. Both happen in one transaction, so nothing is lost or queued twice.
+One worker at a time keeps a recovery going; once its next moment is past, any other takes it up.
 """
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Count, Max, Q
 
 from deliveries.models import Account, AuditEntry, Delivery, Failure, Recovery
-from deliveries.models.databases import exclusively
 from deliveries.models.failure import FailureQuerySet
 from deliveries.services import auditing, redelivery
 
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 MAX_RATE = 1000
 DEFAULT_RATE = 50
 SAMPLE = 10
+# How long a slice takes.
+SLICE = timedelta(seconds=0.1)
 # How far ahead of its time a delivery is queued. It bridges the time between two slices, and is as much as
 # can leave at once after a stop, or can no longer be paused.
 AHEAD = timedelta(seconds=0.3)
@@ -215,42 +217,41 @@ def progress(recoveries: Iterable[Recovery]) -> dict[UUID, Progress]:
     return {pk: found.get(pk, Progress()) for pk in ids}
 
 
-def work(*, clock: Callable[[], datetime], go_on: Callable[[], bool]) -> None:
-    """Advance every recovery that runs, slice by slice, unless another process is at it.
+def take_up(*, but_for: Collection[UUID], now: datetime) -> list[Recovery]:
+    """Return the running recoveries that nobody keeps going: their next moment is past.
 
-    :param go_on: asked after each slice, when it has waited for as long as a slice is to take.
+    Or so far ahead that a wrong clock wrote it.
+
+    :param but_for: those the caller keeps going.
     """
-    with exclusively("deliveries.recover") as free:
-        recoveries = (
-            list(Recovery.objects.running().order_by("pk").values_list("pk", flat=True)) if free else []
-        )
-        while recoveries:
-            recoveries = advance(recoveries, now=clock())
-            if not go_on():
-                return
+    beyond = now + AHEAD + timedelta(seconds=1) + TOLERANCE
+    forsaken = Recovery.objects.running().filter(Q(next_slot_at__lte=now) | Q(next_slot_at__gt=beyond))
+    return list(forsaken.exclude(pk__in=but_for).only("next_slot_at").order_by("pk"))
 
 
-def advance(recoveries: Iterable[UUID], *, now: datetime) -> list[UUID]:
-    """Do one slice of each of the recoveries, and return which to go on with.
+def advance(recovery: Recovery, *, now: datetime) -> bool:
+    """Do one slice of a recovery, and tell whether the caller is to keep it going.
 
-    One that fails is left for later, and does not keep the others from going on.
+    Not where it no longer runs, or where somebody else has gone on with it; one that fails is taken up later.
+
+    :param recovery: as the caller left it; from here on as this slice does.
     """
-    going_on = []
-    for pk in recoveries:
-        try:
-            if _advance(pk, now=now):
-                going_on.append(pk)
-        except Exception:
-            logger.exception("A recovery failed", extra={"event": "recovery.failed", "recovery_id": pk})
-    return going_on
+    try:
+        return _advance(recovery, now=now)
+    except (InterfaceError, OperationalError):
+        raise
+    except Exception:
+        extra = {"event": "recovery.failed", "recovery_id": recovery.pk}
+        logger.exception("A recovery failed", extra=extra)
+        return False
 
 
-def _advance(pk: UUID, *, now: datetime) -> bool:
+def _advance(left: Recovery, *, now: datetime) -> bool:
     """Queue what may leave from now until a little later, and tell whether there may be more."""
     with transaction.atomic():
         # Whoever else is at it does this slice; and nobody pauses what is half done.
-        locked = Recovery.objects.select_for_update(skip_locked=True, of=("self",))
-        recovery = locked.running().select_related("account").filter(pk=pk).first()
+        locked = Recovery.objects.select_for_update(skip_locked=True, of=("self",)).select_related("account")
+        recovery = locked.running().filter(pk=left.pk, next_slot_at=left.next_slot_at).first()
         if recovery is None:
             return False
         first = _next_slot(recovery, now=now)
@@ -264,11 +265,12 @@ def _advance(pk: UUID, *, now: datetime) -> bool:
             _queue(recovery, failures, first=first, now=now)
         elif first <= now:
             skipped = max(recovery.total - recovery.queued, 0)
-            Recovery.objects.filter(pk=pk).move(
+            Recovery.objects.filter(pk=recovery.pk).move(
                 Recovery.Status.COMPLETED, allowed_from=[Recovery.Status.RUNNING], now=now, skipped=skipped
             )
             return False
-        return True
+    left.next_slot_at = recovery.next_slot_at
+    return True
 
 
 def _next_slot(recovery: Recovery, *, now: datetime) -> datetime:

@@ -28,7 +28,6 @@ def stack() -> Iterator[Stack]:
     with installation(WEBHOOKS_LEASE_GRACE="2") as stack:
         stack.make_account()
         stack.start_web()
-        stack.start_beat()
         yield stack
 
 

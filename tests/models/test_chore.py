@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from deliveries import tasks
 from deliveries.models import Chore
-from deliveries.services import dispatching, recovering
+from deliveries.services import retention
 from tests import builders
 
 SECONDS = timedelta(seconds=1)
@@ -34,6 +34,7 @@ class TestTasks:
     @pytest.mark.parametrize(
         ("name", "task"),
         [
+            (Chore.Name.RECOVER, tasks.recover),
             (Chore.Name.EXPIRE_IDEMPOTENCY_KEYS, tasks.expire_idempotency_keys),
             (Chore.Name.PRUNE_LOGS, tasks.prune_logs),
         ],
@@ -43,21 +44,13 @@ class TestTasks:
 
         assert Chore.objects.get().name == name
 
-    def test_note_that_recoveries_were_looked_after(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(dispatching, "start", lambda **kwargs: None)
-
-        tasks.recover()
-
-        assert Chore.objects.get().name == RECOVER
-
     def test_note_nothing_that_failed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(**kwargs: object) -> None:
             raise RuntimeError("broken")
 
-        monkeypatch.setattr(dispatching, "start", lambda **kwargs: None)
-        monkeypatch.setattr(recovering, "work", fail)
+        monkeypatch.setattr(retention, "prune", fail)
 
         with pytest.raises(RuntimeError):
-            tasks.recover()
+            tasks.prune_logs()
 
         assert not Chore.objects.exists()

@@ -14,11 +14,11 @@ from django.db import DataError, OperationalError, ProgrammingError, connection
 from django.utils import timezone
 
 from deliveries import secrets
-from deliveries.models import Attempt, Delivery, Failure, Webhook, WebhookHealth
+from deliveries.models import Attempt, Delivery, Failure, Recovery, Webhook, WebhookHealth
 from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.models.health import WebhookHealthQuerySet
 from deliveries.reasons import Reason
-from deliveries.services import dispatching, following, publishing, recording, watchdog, webhooks
+from deliveries.services import dispatching, following, publishing, recording, recovering, watchdog, webhooks
 from deliveries.services.dispatching import Dispatcher
 from deliveries.services.recording import Recorded, Result
 from deliveries.transport import Exchange, Request, TransportError
@@ -139,6 +139,46 @@ class TestDelivering:
         deliver(FakeTransport(answer))
 
         assert depths == [outside] * 3
+
+
+@pytest.mark.django_db(transaction=True)
+class TestRecoveries:
+    """No beat, no broker: the dispatcher alone."""
+
+    def a_recovery(self, webhook: Webhook, *, count: int, rate: int) -> Recovery:
+        for _ in range(count):
+            builders.a_failed_delivery(webhook)
+        return recovering.create(
+            account=webhook.account,
+            selection=recovering.Selection(webhook_id=webhook.pk),
+            by="a test",
+            rate=rate,
+            now=timezone.now(),
+        )
+
+    def test_are_worked_off_at_their_pace(self, running: Callable[[FakeTransport], Dispatcher]) -> None:
+        recovery = self.a_recovery(builders.a_webhook(), count=30, rate=20)
+        transport = WaitingTransport()
+        began = time.monotonic()
+
+        running(transport)
+
+        wait_until(lambda: len(transport.sent) == 30, what="the last")
+        assert time.monotonic() - began >= 29 / 20
+        wait_until(lambda: Recovery.objects.filter(status="completed").exists(), what="the end")
+        recovery.refresh_from_db()
+        assert (recovery.queued, recovery.skipped) == (30, 0)
+
+    def test_have_one_turn_each_however_many_there_are(
+        self, running: Callable[[FakeTransport], Dispatcher]
+    ) -> None:
+        for _ in range(5):
+            self.a_recovery(builders.a_webhook(), count=4, rate=10)
+
+        running(WaitingTransport())
+
+        wait_until(lambda: Recovery.objects.filter(status="completed").count() == 5, what="the end of all")
+        assert set(Recovery.objects.values_list("queued", flat=True)) == {4}
 
 
 @pytest.mark.django_db

@@ -3,20 +3,17 @@ import math
 import random
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.conf import settings
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from deliveries import tasks
 from deliveries.models import Account, AuditEntry, Delivery, Event, Failure, Recovery, Webhook
-from deliveries.models.databases import exclusively
 from deliveries.services import recovering, redelivery, webhooks
 from deliveries.services.recovering import AHEAD, Selection
 from tests import builders
@@ -47,7 +44,7 @@ def create(account: Account, *, selection: Selection = CALLS, **changes: Any) ->
 def run(recovery: Recovery, *, at: datetime = LATER) -> Recovery:
     """Advance a recovery from a moment on until it does not go on, and return it as it is then."""
     for number in range(10_000):
-        if not recovering.advance([recovery.pk], now=at + number * SLICE):
+        if not recovering.advance(recovery, now=at + number * SLICE):
             break
     recovery.refresh_from_db()
     return recovery
@@ -252,7 +249,7 @@ class TestAdvance:
         made = some_failures(builders.a_webhook(account), 20)
         recovery = create(account, rate=50)
 
-        assert recovering.advance([recovery.pk], now=LATER) == [recovery.pk]
+        assert recovering.advance(recovery, now=LATER)
 
         assert queued() == made[:15]
         assert [delivery.due_at for delivery in queued()] == [
@@ -265,7 +262,7 @@ class TestAdvance:
         (delivery,) = some_failures(builders.a_webhook(account), 1)
         recovery = create(account)
 
-        recovering.advance([recovery.pk], now=LATER)
+        recovering.advance(recovery, now=LATER)
 
         delivery.refresh_from_db()
         assert (delivery.status, delivery.round, delivery.retries_left) == ("pending", 2, 0)
@@ -279,7 +276,7 @@ class TestAdvance:
 
         counts = []
         for moment in (LATER, LATER, LATER + SLICE / 100, LATER + SLICE):
-            recovering.advance([recovery.pk], now=moment)
+            recovering.advance(recovery, now=moment)
             counts.append(len(queued()))
 
         assert counts == [15, 15, 16, 20]
@@ -287,9 +284,9 @@ class TestAdvance:
     def test_does_not_catch_up_after_a_stop(self, account: Account) -> None:
         some_failures(builders.a_webhook(account), 40)
         recovery = create(account, rate=50)
-        recovering.advance([recovery.pk], now=LATER)
+        recovering.advance(recovery, now=LATER)
 
-        recovering.advance([recovery.pk], now=LATER + timedelta(minutes=5))
+        recovering.advance(recovery, now=LATER + timedelta(minutes=5))
 
         assert len(queued()) == 30
         assert {delivery.due_at for delivery in queued()[15:]} == {
@@ -300,10 +297,10 @@ class TestAdvance:
     def test_goes_on_after_a_worker_whose_clock_is_an_hour_ahead(self, rate: int, account: Account) -> None:
         some_failures(builders.a_webhook(account), 40)
         recovery = create(account, rate=rate)
-        recovering.advance([recovery.pk], now=LATER + timedelta(hours=1))
+        recovering.advance(recovery, now=LATER + timedelta(hours=1))
         before = len(queued())
 
-        assert recovering.advance([recovery.pk], now=LATER + SLICE) == [recovery.pk]
+        assert recovering.advance(recovery, now=LATER + SLICE)
 
         assert len(queued()) == before + math.ceil(AHEAD.total_seconds() * rate)
         assert queued()[0].due_at == LATER + SLICE
@@ -314,10 +311,10 @@ class TestAdvance:
     def test_keeps_its_distance_where_a_clock_is_a_second_behind(self, rate: int, account: Account) -> None:
         some_failures(builders.a_webhook(account), 40)
         recovery = create(account, rate=rate)
-        recovering.advance([recovery.pk], now=LATER)
+        recovering.advance(recovery, now=LATER)
         before = len(queued())
 
-        recovering.advance([recovery.pk], now=LATER - timedelta(seconds=1))
+        recovering.advance(recovery, now=LATER - timedelta(seconds=1))
 
         assert len(queued()) == before
 
@@ -326,7 +323,7 @@ class TestAdvance:
         some_failures(builders.a_webhook(account), 30)
         recovery, moment, chance = create(account, rate=rate), LATER, random.Random(rate)
 
-        while recovering.advance([recovery.pk], now=moment):
+        while recovering.advance(recovery, now=moment):
             moment += timedelta(seconds=chance.uniform(0, 0.5))
 
         moments = [delivery.due_at for delivery in queued() if delivery.due_at]
@@ -341,7 +338,7 @@ class TestAdvance:
         some_failures(builders.a_webhook(account), 5)
         recovery = create(account, rate=1000)
 
-        recovering.advance([recovery.pk], now=LATER)
+        recovering.advance(recovery, now=LATER)
 
         assert len(queued()) == 2
         assert run(recovery).queued == 5
@@ -350,9 +347,9 @@ class TestAdvance:
         some_failures(builders.a_webhook(account), 3)
         recovery = create(account, rate=20)
 
-        assert recovering.advance([recovery.pk], now=LATER) == [recovery.pk]
-        assert recovering.advance([recovery.pk], now=LATER + SLICE) == [recovery.pk]
-        assert recovering.advance([recovery.pk], now=LATER + 2 * SLICE) == []
+        assert recovering.advance(recovery, now=LATER)
+        assert recovering.advance(recovery, now=LATER + SLICE)
+        assert not recovering.advance(recovery, now=LATER + 2 * SLICE)
 
         recovery.refresh_from_db()
         assert (recovery.status, recovery.finished_at) == ("completed", LATER + 2 * SLICE)
@@ -381,7 +378,7 @@ class TestAdvance:
         recovery = create(account, rate=10)
 
         for number in range(10):
-            recovering.advance([recovery.pk], now=LATER + number * SLICE)
+            recovering.advance(recovery, now=LATER + number * SLICE)
             # A clock that is behind, as another machine's may be.
             pending = [delivery.pk for delivery in queued()]
             Delivery.objects.filter(pk__in=pending).finish(Delivery.Status.FAILED, now=NOW)
@@ -433,7 +430,7 @@ class TestAdvance:
         recovery = create(account, rate=1)
         webhooks.disable(disabled.pk, reason="Maintenance.", by="a test", now=LATER)
 
-        recovering.advance([recovery.pk], now=LATER)
+        recovering.advance(recovery, now=LATER)
 
         assert queued() == [left]
 
@@ -466,7 +463,7 @@ class TestAdvance:
     def test_goes_on_when_failures_have_been_deleted(self, account: Account) -> None:
         some_failures(builders.a_webhook(account), 12)
         recovery = create(account, rate=10)
-        recovering.advance([recovery.pk], now=LATER)
+        recovering.advance(recovery, now=LATER)
         Event.objects.filter(deliveries__failure__id__in=recovery.sample).delete()
 
         run(recovery, at=LATER + SLICE)
@@ -493,7 +490,7 @@ class TestAdvance:
 
         with monkeypatch.context() as patch:
             patch.setattr(Recovery, "save", break_down)
-            assert recovering.advance([recovery.pk], now=LATER) == []
+            assert not recovering.advance(recovery, now=LATER)
         assert not queued()
 
         assert run(recovery).queued == 3
@@ -515,7 +512,7 @@ class TestAdvance:
 
         monkeypatch.setattr(redelivery, "queue", queue_or_fail)
         with caplog.at_level(logging.ERROR):
-            assert recovering.advance([broken.pk, well.pk], now=LATER) == [well.pk]
+            assert [recovering.advance(each, now=LATER) for each in (broken, well)] == [False, True]
 
         assert queued() == [wanted]
         (record,) = caplog.records
@@ -528,7 +525,7 @@ class TestAdvance:
         counts = []
         for recovery in (few, many):
             with CaptureQueriesContext(connection) as queries:
-                recovering.advance([recovery.pk], now=LATER)
+                recovering.advance(recovery, now=LATER)
             counts.append(len(queries))
 
         assert len(queued()) == 15
@@ -563,10 +560,10 @@ class TestSteering:
     def test_pauses_and_goes_on_where_it_was(self, account: Account) -> None:
         made = some_failures(builders.a_webhook(account), 6)
         recovery = create(account, rate=10)
-        recovering.advance([recovery.pk], now=LATER)
+        recovering.advance(recovery, now=LATER)
 
         recovering.pause(recovery, by="a person", now=LATER)
-        assert recovering.advance([recovery.pk], now=LATER + timedelta(minutes=1)) == []
+        assert not recovering.advance(recovery, now=LATER + timedelta(minutes=1))
         assert queued() == made[:3]
         recovering.resume(recovery, by="a person", now=LATER + timedelta(minutes=2))
 
@@ -577,12 +574,12 @@ class TestSteering:
     def test_ends_for_good_what_is_cancelled(self, account: Account) -> None:
         some_failures(builders.a_webhook(account), 6)
         recovery = create(account, rate=10)
-        recovering.advance([recovery.pk], now=LATER)
+        recovering.advance(recovery, now=LATER)
 
         recovering.cancel(recovery, by="a person", now=LATER + SLICE)
 
         assert (recovery.status, recovery.finished_at) == ("cancelled", LATER + SLICE)
-        assert recovering.advance([recovery.pk], now=LATER + timedelta(minutes=1)) == []
+        assert not recovering.advance(recovery, now=LATER + timedelta(minutes=1))
         assert len(queued()) == 3
 
     @pytest.mark.parametrize("act", ACTIONS, ids=ACTIONS.values())
@@ -637,45 +634,49 @@ class TestProgress:
         }
 
 
-class TestWork:
-    def test_goes_on_until_all_is_done(self, account: Account) -> None:
-        some_failures(builders.a_webhook(account), 6)
-        recovery, moments = create(account, rate=10), ticking()
+class TestTakeUp:
+    def test_takes_on_what_nobody_keeps_going(self, account: Account) -> None:
+        some_failures(builders.a_webhook(account), 20)
+        recovery = create(account)
 
-        recovering.work(clock=lambda: next(moments), go_on=lambda: True)
+        (taken,) = recovering.take_up(but_for=[], now=LATER)
 
-        recovery.refresh_from_db()
-        assert (recovery.status, recovery.queued) == ("completed", 6)
+        assert taken == recovery
+        assert recovering.advance(taken, now=LATER)
+        assert taken.next_slot_at == LATER + AHEAD
+        assert recovering.take_up(but_for=[], now=LATER + SLICE) == []
+        assert recovering.take_up(but_for=[], now=LATER + AHEAD) == [recovery]
+        assert recovering.take_up(but_for=[recovery.pk], now=LATER + AHEAD) == []
 
-    def test_stops_when_it_is_told_to(self, account: Account) -> None:
-        some_failures(builders.a_webhook(account), 6)
-        recovery = create(account, rate=10)
+    @pytest.mark.parametrize("rate", [1, 1000])
+    def test_leaves_the_slowest_to_who_keeps_it_going(self, rate: int, account: Account) -> None:
+        some_failures(builders.a_webhook(account), 2)
+        recovery = create(account, rate=rate)
+        recovering.advance(recovery, now=LATER)
 
-        recovering.work(clock=lambda: LATER, go_on=lambda: False)
+        behind = timedelta(seconds=-1)
+        assert recovering.take_up(but_for=[], now=LATER + behind) == []
 
-        assert len(queued()) == 3
-        recovery.refresh_from_db()
-        assert recovery.status == "running"
+    def test_takes_on_what_a_clock_wrote_that_was_an_hour_ahead(self, account: Account) -> None:
+        recovery = builders.a_recovery(account, next_slot_at=LATER + timedelta(hours=1))
 
-    def test_has_no_turns_when_nothing_runs(
-        self, account: Account, django_assert_max_num_queries: Any
-    ) -> None:
-        builders.a_recovery(account, status="paused")
+        assert recovering.take_up(but_for=[], now=LATER) == [recovery]
 
-        def go_on() -> bool:
-            raise AssertionError("There was nothing to be gone on with.")
+    @pytest.mark.parametrize("status", ["paused", "completed", "cancelled"])
+    def test_leaves_what_does_not_run(self, status: str, account: Account) -> None:
+        finished = {} if status == "paused" else {"finished_at": NOW}
+        builders.a_recovery(account, status=status, next_slot_at=NOW, **finished)
 
-        # The lock is taken and given back.
-        with django_assert_max_num_queries(3):
-            recovering.work(clock=lambda: LATER, go_on=go_on)
+        assert recovering.take_up(but_for=[], now=LATER) == []
 
+    def test_leaves_it_to_one_of_two_who_take_it_on(self, account: Account) -> None:
+        some_failures(builders.a_webhook(account), 20)
+        create(account)
+        (mine,), (theirs,) = (recovering.take_up(but_for=[], now=LATER) for _ in range(2))
 
-def ticking() -> Iterator[datetime]:
-    """A clock that goes on by a slice whenever it is read."""
-    moment = LATER
-    while True:
-        yield moment
-        moment += SLICE
+        assert recovering.advance(theirs, now=LATER)
+        assert not recovering.advance(mine, now=LATER + SLICE)
+        assert recovering.advance(theirs, now=LATER + SLICE)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -685,7 +686,7 @@ class TestAtOnce:
         some_failures(webhook, 40)
         recovery = create(webhook.account, rate=50)
 
-        in_threads(8, lambda: recovering.advance([recovery.pk], now=LATER))
+        in_threads(8, lambda: recovering.advance(recovery, now=LATER))
 
         recovery.refresh_from_db()
         assert len(queued()) == recovery.queued == 15
@@ -699,25 +700,11 @@ class TestAtOnce:
 
         with transaction.atomic():
             Recovery.objects.select_for_update().get()
-            (advanced,) = in_threads(1, lambda: recovering.advance([recovery.pk], now=LATER))
+            (advanced,) = in_threads(1, lambda: recovering.advance(recovery, now=LATER))
 
-        assert advanced == []
+        assert not advanced
         assert not queued()
         within(1.5)  # less than a lock is waited for
-
-    @pytest.mark.postgresql
-    def test_one_process_works_at_a_time(self) -> None:
-        webhook = builders.a_webhook()
-        some_failures(webhook, 1)
-        create(webhook.account)
-
-        def go_on() -> bool:
-            raise AssertionError("It was to return at once.")
-
-        with exclusively("deliveries.recover"):
-            in_threads(1, lambda: recovering.work(clock=lambda: LATER, go_on=go_on))
-
-        assert not queued()
 
     def test_of_two_for_the_last_place_one_is_made(self) -> None:
         webhook = builders.a_webhook()
@@ -778,54 +765,6 @@ def in_threads(count: int, do: Callable[[], Any]) -> list[Any]:
         return [done.result() for done in [pool.submit(do_and_close) for _ in range(count)]]
 
 
-class TestTask:
-    @pytest.fixture
-    def dispatcher(self, monkeypatch: pytest.MonkeyPatch) -> "Dispatcher":
-        """What stands for this process's dispatcher."""
-        dispatcher = Dispatcher()
-        monkeypatch.setattr("deliveries.services.dispatching.start", lambda clock: dispatcher)
-        return dispatcher
-
-    def test_has_what_it_queues_sent_in_its_moment(self, account: Account, dispatcher: "Dispatcher") -> None:
-        some_failures(builders.a_webhook(account), 1)
-        create(account)
-
-        tasks.recover()
-
-        assert len(queued()) == 1
-        assert dispatcher.woken >= 2
-        assert Recovery.objects.get().status == "completed"
-
-    def test_leaves_a_process_that_is_to_end(self, account: Account, dispatcher: "Dispatcher") -> None:
-        some_failures(builders.a_webhook(account), 20)
-        create(account, rate=1)
-        dispatcher.stopping = True
-
-        tasks.recover()
-
-        assert len(queued()) == 1
-        assert dispatcher.woken == 1
-
-    def test_is_called_every_second_and_is_over_by_then(self) -> None:
-        entry = settings.CELERY_BEAT_SCHEDULE["recover"]
-
-        assert entry == {"task": tasks.recover.name, "schedule": 1.0, "options": {"expires": 5}}
-        assert timedelta(seconds=1) > tasks.RECOVERING
-        # What is queued ahead lasts until the next turn begins.
-        assert timedelta(seconds=1) - tasks.RECOVERING + tasks.SLICE <= AHEAD
-
-
-class Dispatcher:
-    """Counts how often it is woken."""
-
-    def __init__(self) -> None:
-        self.woken = 0
-        self.stopping = False
-
-    def wake(self) -> None:
-        self.woken += 1
-
-
 @pytest.mark.postgresql
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
@@ -847,7 +786,7 @@ class TestFarAlong:
         removed = [int(line.split(":")[1]) for line in plan.splitlines() if "Rows Removed by" in line]
         assert sum(removed) <= 1
         began = datetime.now(tz=NOW.tzinfo)
-        recovering.advance([recovery.pk], now=LATER)
+        recovering.advance(recovery, now=LATER)
         assert datetime.now(tz=NOW.tzinfo) - began < timedelta(seconds=0.5)
         assert len(queued()) == 15
 
@@ -861,7 +800,7 @@ class TestFullQueue:
         recovery = create(account, rate=50)
 
         with CaptureQueriesContext(connection) as queries:
-            recovering.advance([recovery.pk], now=LATER)
+            recovering.advance(recovery, now=LATER)
 
         (update,) = [each["sql"] for each in queries if each["sql"].startswith('UPDATE "deliveries_failure"')]
         with connection.cursor() as cursor:
