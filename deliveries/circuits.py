@@ -13,6 +13,8 @@ AT_LEAST = 10
 WINDOW = timedelta(minutes=5)
 # After so many failures at least, a webhook without a success for long is turned off.
 DEAD_AFTER = 10
+# Where nothing has failed for so long, nothing was tried: that time says nothing about the receiver.
+QUIET = timedelta(days=2)
 
 # How a queue is let go: so many at once, then so many a second, a rate that doubles as often as it may.
 _AT_ONCE = 10
@@ -79,7 +81,7 @@ def allowed(elapsed: timedelta) -> int:
 def is_dead(*, failing_since: datetime | None, failures: int, now: datetime, patience: timedelta) -> bool:
     """Tell whether a webhook has had no success for so long that it is to be turned off.
 
-    :param failing_since: since when it has failed without a success.
+    :param failing_since: since when it has been tried without a success.
     :param failures: how often it has failed since.
     """
     return failing_since is not None and failures >= DEAD_AFTER and now - failing_since >= patience

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
+from deliveries import circuits
 from deliveries.models.delivery import Delivery
 from deliveries.models.webhook import Webhook
 
@@ -151,12 +152,16 @@ class WebhookHealth(models.Model):
     def __str__(self) -> str:
         return f"{self.webhook_id}: {self.consecutive_failures} failures in a row"
 
+    def _was_quiet(self, at: datetime) -> bool:
+        return self.last_failure_at is not None and at - self.last_failure_at > circuits.QUIET
+
     def include(self, tally: Tally, *, at: datetime) -> None:
         """Count what came of a batch. An answer ends the row of what could not be taken, a success that of
         failures, also of those that came in the same batch."""
         if tally.failed:
             self.consecutive_failures += tally.failed
-            self.failing_since = self.failing_since or at
+            if self.failing_since is None or self._was_quiet(at):
+                self.failing_since = at
             self.last_failure_at = at
         if tally.succeeded:
             self.consecutive_failures = 0

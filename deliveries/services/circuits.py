@@ -109,6 +109,13 @@ def start_over(webhook_id: UUID, *, now: datetime) -> None:
                 _recover(health, now=now)
 
 
+def give_time(webhook_ids: Collection[UUID], *, now: datetime) -> None:
+    """Start anew the time after which a webhook without a success is disabled: a pause kept it all back."""
+    with transaction.atomic():
+        failing = WebhookHealth.objects.filter(failing_since__lt=now).taken(webhook_ids)
+        WebhookHealth.objects.filter(pk__in=[health.pk for health in failing]).update(failing_since=now)
+
+
 def shut(webhook_id: UUID, *, now: datetime) -> None:
     """Take no more steps: the webhook is disabled or deleted."""
     with transaction.atomic():

@@ -128,7 +128,7 @@ def _turn_off(seen: WebhookHealth, *, now: datetime) -> None:
         if not _is_dead(health, now=now):
             return
         reason = (
-            f"No success for {settings.WEBHOOKS_DISABLE_AFTER.days} days: all {health.consecutive_failures} "
-            f"attempts since {health.failing_since:%Y-%m-%d %H:%M} UTC failed."
+            f"No success for {settings.WEBHOOKS_DISABLE_AFTER.days} days of trying: "
+            f"the last {health.consecutive_failures} attempts failed."
         )
         webhooks.disable(seen.pk, reason=reason, by="Automatic", now=now)

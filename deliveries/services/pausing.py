@@ -143,7 +143,10 @@ def _expire(pk: UUID, *, now: datetime) -> bool:
 def _after(pause: Pause, *, by: str, now: datetime) -> None:
     """Note the end of a pause, and let go of what nothing else keeps back."""
     _note(AuditEntry.Action.PAUSE_ENDED, pause, by=by, now=now)
-    circuits.resume(_webhooks(pause), now=now)
+    webhooks = _webhooks(pause)
+    if not pause.event_type:
+        circuits.give_time(webhooks, now=now)
+    circuits.resume(webhooks, now=now)
 
 
 def _webhooks(pause: Pause) -> Collection[UUID]:

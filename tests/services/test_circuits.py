@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from deliveries import circuits as policy
-from deliveries.models import AuditEntry, Delivery, TrafficMinute, Webhook, WebhookHealth
+from deliveries.models import AuditEntry, Delivery, Pause, TrafficMinute, Webhook, WebhookHealth
 from deliveries.models.health import Tally
 from deliveries.reasons import Reason
 from deliveries.services import (
@@ -17,6 +17,7 @@ from deliveries.services import (
     composing,
     following,
     holding,
+    pausing,
     publishing,
     redelivery,
     tending,
@@ -612,10 +613,11 @@ class TestEnabling:
 
 class TestDisablingTheDead:
     def fail_for(self, webhook: Webhook, days: float, *, now: datetime, times: int = 10) -> datetime:
-        """Fail `times` times, with the first of them so long ago."""
-        attempt(webhook, REFUSED, now=now - timedelta(days=days))
-        for _ in range(times - 2):
-            attempt(webhook, a_reply(404), now=now - SECOND)
+        """Fail `times` times, the first of them so long ago and then once a day, the rest just now."""
+        daily = int(days) + 1
+        for day in range(daily):
+            attempt(webhook, a_reply(404), now=now - timedelta(days=days - day, seconds=1))
+        attempt(webhook, a_reply(404), now=now - SECOND, times=times - 1 - daily)
         return now
 
     def test_says_why_and_holds_what_is_queued(self, now: datetime) -> None:
@@ -628,9 +630,7 @@ class TestDisablingTheDead:
 
         webhook.refresh_from_db()
         assert not webhook.enabled
-        assert webhook.disabled_reason == (
-            "No success for 5 days: all 10 attempts since 2026-03-10 10:00 UTC failed."
-        )
+        assert webhook.disabled_reason == "No success for 5 days of trying: the last 10 attempts failed."
         assert states(webhook) == {"held": 1, "failed": 10}
         entry = AuditEntry.objects.get(action=AuditEntry.Action.WEBHOOK_DISABLED)
         assert entry.by == "Automatic"
@@ -677,6 +677,44 @@ class TestDisablingTheDead:
         attempt(webhook, a_reply(404), now=now + SECOND, times=20)
 
         assert Webhook.objects.get().enabled
+
+    def test_does_not_come_of_a_time_in_which_nothing_was_tried(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        attempt(webhook, REFUSED, now=now - timedelta(days=5))
+
+        attempt(webhook, a_reply(404), now=now, times=9)
+
+        assert Webhook.objects.get().enabled
+        health = health_of(webhook)
+        assert (health.consecutive_failures, health.failing_since) == (10, now)
+
+    @pytest.mark.parametrize("of", ["webhook", "account"])
+    @pytest.mark.parametrize("by", ["a person", "the clock"])
+    def test_does_not_come_of_a_pause(self, of: str, by: str, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        self.fail_for(webhook, 4, now=now)
+        later = now + timedelta(days=1)
+        builders.a_pause(webhook.account, webhook=webhook if of == "webhook" else None, until=later)
+        if by == "a person":
+            pausing.resume(Pause.objects.get(), by="grace", now=later - SECOND)
+        tending.tend(now=later)
+
+        attempt(webhook, a_reply(404), now=later + SECOND)
+        assert Webhook.objects.get().enabled
+
+        health = health_of(webhook)
+        assert health.consecutive_failures == 10
+        assert health.failing_since == later - (SECOND if by == "a person" else 0 * SECOND)
+
+    def test_is_not_put_off_by_the_pause_of_an_event_type(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        self.fail_for(webhook, 5, now=now)
+        builders.a_pause(webhook.account, event_type="message.sent", until=now)
+        tending.tend(now=now)
+
+        attempt(webhook, a_reply(404), now=now)
+
+        assert not Webhook.objects.get().enabled
 
     def test_does_not_happen_to_one_enabled_meanwhile(self, now: datetime) -> None:
         webhook = builders.a_webhook()
