@@ -5,9 +5,11 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from pathlib import Path
 
@@ -83,6 +85,21 @@ class TestStop:
             with pytest.raises(Refused, match="HTTP 503"):
                 client.post("/api/v1/events", {"event": "call.ended", "agent_id": agent_id, "payload": {}})
             assert service.process.wait(15) == 0
+
+    def test_begins_nothing_more(self, data_dir: Path) -> None:
+        # More waits than there are slots, so a ring's task goes on until all of it is under way.
+        with running(data_dir, environment={"WEBHOOKS_SLOTS": "1"}) as service:
+            service.behave("healthy", "slow")
+            for _ in range(30):
+                service.publish()
+            service.wait_for_arrival("healthy")
+            asked_at = datetime.now(tz=UTC)
+            assert service.end() == 0
+
+        # The receiver takes 3 seconds; and then it would have been the next ones' turn.
+        with closing(sqlite3.connect(data_dir / "webhooks.sqlite3")) as database:
+            ((last,),) = database.execute("SELECT max(started_at) FROM deliveries_attempt")
+        assert datetime.fromisoformat(last).replace(tzinfo=UTC) < asked_at + timedelta(seconds=2)
 
     def test_does_not_wait_for_ever(self, data_dir: Path) -> None:
         with running(data_dir) as service:

@@ -17,7 +17,7 @@ from deliveries.management.try_it.lock import alone_in
 from deliveries.management.try_it.obstacles import Obstacle
 from deliveries.management.try_it.server import WebServer
 from deliveries.models import Delivery
-from deliveries.services import demonstration
+from deliveries.services import demonstration, dispatching
 from webhooks_project import starting
 from webhooks_project.in_process import WorkerAndBeat
 
@@ -74,6 +74,8 @@ class Command(BaseCommand):
         self._say(*banner_lines)
 
         stop.wait()
+        # First: Celery's worker tells it only when the task of the last ring is over, which claims meanwhile.
+        dispatching.begin_stop()
         self._say(f"\nStopping. What is under way has {DRAIN_TIMEOUT} s; Ctrl-C again stops at once.")
         papers.withdraw(place.data_dir)
         server.close_to_visitors()
