@@ -131,10 +131,12 @@ def step(webhook_id: UUID, *, now: datetime) -> int:
         return 0 if health is None else _take_step(health, now=now)
 
 
-def step_all(*, now: datetime) -> int:
+def step_all(*, now: datetime, go_on: Callable[[], bool] = lambda: True) -> int:
     """Take the steps that are due by now, but for those other processes take; return how many went."""
     gone = 0
     for webhook_id in list(WebhookHealth.objects.stepping(now).values_list("pk", flat=True)[:MOST]):
+        if not go_on():
+            break
         try:
             gone += step(webhook_id, now=now)
         except (InterfaceError, OperationalError):

@@ -40,6 +40,8 @@ SHARE = 0.25
 # How often to look for circuits with a step to take, and for what a race has left behind, in seconds.
 TEND_EVERY = 1.0
 SWEEP_EVERY = 30.0
+# How long each of the two goes on at most, but for what it is at: claims wait meanwhile.
+TENDING = 0.2
 # How long to leave a database alone that has failed us, in seconds: the first time, and at most. An outage of
 # an hour is a thousand failures, and no float holds 2 to that power.
 DOUBLINGS = 10
@@ -333,11 +335,11 @@ class Dispatcher:
         """Look after what is held, and claim at once what was let go."""
         now, moment = self._clock(), time.monotonic()
         self._tend_at = moment + TEND_EVERY * self._jitter.uniform(0.8, 1.2)
-        if tending.tend(now=now):
+        if tending.tend(now=now, go_on=_for(TENDING)):
             self._claim_at = 0.0
         if moment >= self._sweep_at:
             self._sweep_at = moment + SWEEP_EVERY * self._jitter.uniform(0.8, 1.2)
-            if tending.sweep(now=now):
+            if tending.sweep(now=now, go_on=_for(TENDING)):
                 self._sweep_at = 0.0
         kept = [recovery.pk for recovery in self._recoveries]
         self._recoveries += recovering.take_up(but_for=kept, now=now)
@@ -491,6 +493,12 @@ class Dispatcher:
         """Return for how long to leave alone what has failed so often in a row before, in seconds."""
         first, most = bounds
         return min(first * 2.0 ** min(in_a_row, DOUBLINGS), most) * self._jitter.uniform(0.8, 1.2)
+
+
+def _for(seconds: float) -> Callable[[], bool]:
+    """Return what says yes for so long from now on."""
+    until = time.monotonic() + seconds
+    return lambda: time.monotonic() < until
 
 
 def _was_short(exchange: Exchange) -> bool:

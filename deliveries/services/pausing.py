@@ -1,6 +1,6 @@
 """Pausing: an operator keeps something back for a while. Events are taken meanwhile, and nothing is lost."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from django.db.models import OuterRef, Subquery
 
 from deliveries.models import Account, AuditEntry, Delivery, Pause, Webhook, WebhookHealth
 from deliveries.models.event import TYPE_FORM
-from deliveries.services import auditing, circuits, holding
+from deliveries.services import auditing, circuits, guarding, holding
 
 # Who forgets a pause is reminded by what arrives after it.
 LONGEST = timedelta(days=30)
@@ -116,18 +116,30 @@ def resume(pause: Pause, *, by: str, now: datetime) -> Pause:
     return pause
 
 
-def expire(*, now: datetime) -> int:
+def expire(*, now: datetime, go_on: Callable[[], bool] = lambda: True) -> int:
     """End the pauses that have run out, and return how many. What others are ending is theirs."""
-    return sum(_expire(pk, now=now) for pk in Pause.objects.run_out(now).values_list("pk", flat=True))
+    count = 0
+    for pk in list(Pause.objects.run_out(now).values_list("pk", flat=True)):
+        if not go_on():
+            break
+        with guarding.going_on("expire", pause_id=pk):
+            count += _expire(pk, now=now)
+    return count
 
 
-def hold_types(*, now: datetime) -> int:
+def hold_types(*, now: datetime, go_on: Callable[[], bool] = lambda: True) -> int:
     """Hold what of the paused event types is first in the queues, and return how many.
 
     The claim holds it too, a few at a time, and meanwhile the webhook's other types wait behind it.
     """
-    of_types = Pause.objects.in_force(now).exclude(event_type="")
-    return sum(_hold_type(pause, now=now) for pause in of_types)
+    count = 0
+    # In any order, so that a time that is up keeps none of them waiting for ever.
+    for pause in list(Pause.objects.in_force(now).exclude(event_type="").order_by("?")):
+        if not go_on():
+            break
+        with guarding.going_on("hold_types", pause_id=pause.pk):
+            count += _hold_type(pause, now=now)
+    return count
 
 
 def _expire(pk: UUID, *, now: datetime) -> bool:

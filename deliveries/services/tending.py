@@ -3,7 +3,7 @@
 Every worker's dispatcher does it, so it needs no scheduler; of what two of them do at once, each does a part.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import reduce
 from operator import or_
@@ -13,45 +13,75 @@ from django.db.models import Exists, OuterRef, Q
 
 from deliveries.models import Delivery, Pause, Webhook, WebhookHealth
 from deliveries.models.webhook import WebhookQuerySet
-from deliveries.services import circuits, holding, pausing
+from deliveries.services import circuits, guarding, holding, pausing
 
 # How many webhooks one sweep looks after in each way, so that it ends soon.
 MOST = 500
 
 
-def tend(*, now: datetime) -> int:
+def tend(*, now: datetime, go_on: Callable[[], bool] = lambda: True) -> int:
     """End pauses that have run out, and take the steps that are due; once a second.
 
     Return how many deliveries were let go.
+
+    :param go_on: asked before each piece of the work; what is left when it says no is for the next time.
     """
     # One question for both: most seconds there is neither.
     run_out, stepping = Pause.objects.run_out(now), WebhookHealth.objects.stepping(now)
     if not run_out.values_list("pk").union(stepping.values_list("pk"), all=True).exists():
         return 0
-    pausing.expire(now=now)
-    return circuits.step_all(now=now)
+    pausing.expire(now=now, go_on=go_on)
+    return circuits.step_all(now=now, go_on=go_on)
 
 
-def sweep(*, now: datetime) -> bool:
+def sweep(*, now: datetime, go_on: Callable[[], bool] = lambda: True) -> bool:
     """Put right what an act left for later and what a race left behind; twice a minute.
 
     Of what may not be sent the claim takes nothing, so this changes what is shown. What is held without a
     reason any more begins to go. Tell whether there is more to do: no more than one batch is held at a time.
+
+    :param go_on: asked before each piece of the work; what is left when it says no is for the next time.
     """
+    more = False
+    for job in (
+        _cancel_what_was_deleted,
+        _let_go_what_was_forgotten,
+        pausing.hold_types,
+        _hold_what_may_not_go,
+    ):
+        with guarding.going_on(job.__name__):
+            more |= bool(job(now=now, go_on=go_on))
+    return more
+
+
+def _cancel_what_was_deleted(*, now: datetime, go_on: Callable[[], bool]) -> bool:
     deleted = Webhook.objects.filter(deleted_at__isnull=False)
-    count = 0
-    for pk in _with_queue(deleted, Delivery.UNFINISHED, now=now):
-        count += holding.cancel(Delivery.objects.filter(webhook=pk), now=now)
-        if count >= holding.BATCH:
-            return True
+    return _of_each(_with_queue(deleted, Delivery.UNFINISHED, now=now), holding.cancel, now=now, go_on=go_on)
+
+
+def _let_go_what_was_forgotten(*, now: datetime, go_on: Callable[[], bool]) -> bool:
     closed = WebhookHealth.objects.filter(circuit=WebhookHealth.Circuit.CLOSED, webhook__enabled=True)
-    circuits.resume(list(closed.holding_back(now).values_list("pk", flat=True)[:MOST]), now=now)
-    of_types, count = pausing.hold_types(now=now), 0
-    for pk in _with_queue(unreachable(now), [Delivery.Status.PENDING], now=now):
-        count += holding.hold(Delivery.objects.filter(webhook=pk), now=now)
-        if count >= holding.BATCH:
+    if go_on():
+        circuits.resume(list(closed.holding_back(now).values_list("pk", flat=True)[:MOST]), now=now)
+    return False
+
+
+def _hold_what_may_not_go(*, now: datetime, go_on: Callable[[], bool]) -> bool:
+    waiting = _with_queue(unreachable(now), [Delivery.Status.PENDING], now=now)
+    return _of_each(waiting, holding.hold, now=now, go_on=go_on)
+
+
+def _of_each(
+    webhook_ids: Iterable[UUID], act: Callable[..., int], *, now: datetime, go_on: Callable[[], bool]
+) -> bool:
+    """Do it with the deliveries of one webhook after the other, and tell whether more is left."""
+    count = 0
+    for pk in webhook_ids:
+        if count >= holding.BATCH or not go_on():
             return True
-    return of_types > 0
+        with guarding.going_on(act.__name__, webhook_id=pk):
+            count += act(Delivery.objects.filter(webhook=pk), now=now)
+    return count >= holding.BATCH
 
 
 def unreachable(now: datetime) -> WebhookQuerySet:

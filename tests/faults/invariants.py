@@ -26,6 +26,7 @@ NEVER_LOGGED = (
     "dispatcher.stuck",
     "exchange.failed",
     "recovery.failed",
+    "tending.failed",
     "request.failed",
     "webhook.not_followed",
 )

@@ -1,10 +1,13 @@
+import logging
 from collections import Counter
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from django.db import OperationalError
 
-from deliveries.models import Delivery, WebhookHealth
-from deliveries.services import holding, tending, webhooks
+from deliveries.models import Delivery, Pause, WebhookHealth
+from deliveries.services import auditing, holding, tending, webhooks
 from tests import builders
 
 pytestmark = pytest.mark.django_db
@@ -92,3 +95,138 @@ class TestSweep:
         tending.sweep(now=now)
 
         assert Delivery.objects.get(status=Delivery.Status.PENDING) == claimed
+
+
+class TestTrouble:
+    @pytest.fixture
+    def work(self, now: datetime) -> dict[str, Delivery]:
+        """Something for each job of a sweep."""
+        disabled, deleted = builders.a_webhook(enabled=False), builders.a_webhook()
+        webhooks.delete(deleted, by="a test", now=now)
+        of_type = builders.a_delivery()
+        builders.a_pause(of_type.account, event_type=of_type.event.type)
+        return {
+            "cancel": builders.a_delivery(deleted),
+            "resume": builders.a_delivery(status=Delivery.Status.HELD),
+            "hold_types": of_type,
+            "hold": builders.a_delivery(disabled),
+        }
+
+    @staticmethod
+    def done(work: dict[str, Delivery], now: datetime) -> set[str]:
+        tending.tend(now=now)
+        wanted = {"cancel": "cancelled", "resume": "pending", "hold_types": "held", "hold": "held"}
+        for delivery in work.values():
+            delivery.refresh_from_db()
+        return {job for job, delivery in work.items() if delivery.status == wanted[job]}
+
+    @pytest.mark.parametrize(
+        ("job", "act"),
+        [
+            ("cancel", "holding.cancel"),
+            ("resume", "circuits.resume"),
+            ("hold_types", "pausing.hold_types"),
+            ("hold", "tending.unreachable"),
+        ],
+    )
+    def test_of_one_job_keeps_no_other_from_being_done(
+        self,
+        work: dict[str, Delivery],
+        job: str,
+        act: str,
+        now: datetime,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr(f"deliveries.services.{act}", fail)
+
+        with caplog.at_level(logging.ERROR):
+            tending.sweep(now=now)
+
+        assert self.done(work, now) == set(work) - {job}
+        (record,) = caplog.records
+        assert (vars(record)["event"], record.exc_info is not None) == ("tending.failed", True)
+
+    def test_with_one_webhook_keeps_no_other_where_it_is(
+        self, now: datetime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for _ in range(3):
+            builders.a_delivery(builders.a_webhook(enabled=False))
+        hold, tried = holding.hold, []
+
+        def fail_once(*args: Any, **kwargs: Any) -> int:
+            tried.append(args)
+            return fail() if len(tried) == 1 else hold(*args, **kwargs)
+
+        monkeypatch.setattr(holding, "hold", fail_once)
+        with caplog.at_level(logging.ERROR):
+            tending.sweep(now=now)
+
+        assert states() == {"held": 2, "pending": 1}
+        assert len(caplog.records) == 1
+
+    def test_with_one_pause_keeps_no_other_and_no_circuit(
+        self, now: datetime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        broken, other = (builders.a_pause(until=now) for _ in range(2))
+        webhook = builders.a_webhook()
+        WebhookHealth.objects.filter(webhook=webhook).update(
+            circuit=Circuit.OPEN, circuit_since=now, next_step_at=now
+        )
+        note = auditing.note
+
+        def fail_for_one(*args: Any, subject: Any, **kwargs: Any) -> None:
+            if subject == broken.pk:
+                fail()
+            note(*args, subject=subject, **kwargs)
+
+        monkeypatch.setattr(auditing, "note", fail_for_one)
+        with caplog.at_level(logging.ERROR):
+            tending.tend(now=now)
+
+        broken.refresh_from_db()
+        other.refresh_from_db()
+        assert (broken.ended_at, other.ended_at) == (None, now)
+        assert WebhookHealth.objects.get(webhook=webhook).circuit == Circuit.PROBING
+        assert len(caplog.records) == 1
+
+    @pytest.mark.parametrize("act", [tending.tend, tending.sweep])
+    def test_with_the_connection_ends_it(
+        self, act: Any, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        builders.a_pause(until=now)
+        for name in ("pausing._expire", "pausing.hold_types"):
+            monkeypatch.setattr(f"deliveries.services.{name}", lose_the_database)
+
+        with pytest.raises(OperationalError):
+            act(now=now)
+
+
+class TestTime:
+    def test_that_is_up_leaves_the_rest_for_the_next_sweep(self, now: datetime) -> None:
+        for _ in range(5):
+            builders.a_delivery(builders.a_webhook(enabled=False))
+        # The first is for what may go on again.
+        asked = iter([True, True, True, False])
+
+        assert tending.sweep(now=now, go_on=lambda: next(asked, False))
+        assert states() == {"held": 2, "pending": 3}
+
+        assert not tending.sweep(now=now)
+        assert states() == {"held": 5}
+
+    def test_that_is_up_leaves_the_rest_for_the_next_look(self, now: datetime) -> None:
+        for _ in range(5):
+            builders.a_pause(until=now)
+        asked = iter([True, True, False])
+
+        tending.tend(now=now, go_on=lambda: next(asked, False))
+        assert Pause.objects.run_out(now).count() == 3
+
+
+def fail(*args: Any, **kwargs: Any) -> Any:
+    raise RuntimeError("Broken.")
+
+
+def lose_the_database(*args: Any, **kwargs: Any) -> Any:
+    raise OperationalError("server closed the connection unexpectedly")
