@@ -79,7 +79,9 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         paused = Exists(
             Pause.objects.in_force(now).of_type(OuterRef("event__type"), account=OuterRef("account"))
         )
-        loaded = list(ours.exclude(paused).select_related("event", "webhook"))
+        # And a slow database gives a webhook time to be disabled since the claim looked at it.
+        sendable = ours.filter(webhook__enabled=True).exclude(paused)
+        loaded = list(sendable.select_related("event", "webhook"))
         if len(loaded) < len(claimed):
             ours.exclude(pk__in=[delivery.pk for delivery in loaded]).keep_back(now=now)
         deliveries = [delivery for delivery in loaded if delivery.lasts(now=now, grace=grace)]

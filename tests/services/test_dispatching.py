@@ -14,7 +14,7 @@ from django.db import DataError, OperationalError, ProgrammingError, connection
 from django.utils import timezone
 
 from deliveries import secrets
-from deliveries.models import Attempt, Delivery, Failure, Recovery, Webhook, WebhookHealth
+from deliveries.models import Attempt, Delivery, Failure, Recovery, Webhook, WebhookHealth, databases
 from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.models.health import WebhookHealthQuerySet
 from deliveries.reasons import Reason
@@ -109,6 +109,33 @@ class TestDelivering:
             ("https://example.org/new", "PUT")
         ]
         assert Attempt.objects.get(delivery=delivery).url == "https://example.org/new"
+
+    @pytest.mark.parametrize("act", ["disable", "delete"])
+    def test_sends_nothing_to_a_webhook_that_has_gone_since_the_claim(
+        self, act: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gone, other = builders.a_delivery(), builders.a_delivery()
+        claim = databases.claim_due
+
+        def claim_and_act(**kwargs: Any) -> Any:
+            claimed = claim(**kwargs)
+            if not gone.webhook.enabled:
+                return claimed
+            if act == "disable":
+                webhooks.change(gone.webhook, by="a test", now=builders.NOW, enabled=False)
+            else:
+                webhooks.delete(gone.webhook, by="a test", now=builders.NOW)
+            return claimed
+
+        monkeypatch.setattr(databases, "claim_due", claim_and_act)
+        transport = FakeTransport()
+
+        assert deliver(transport)
+
+        (request,) = transport.sent
+        assert request.headers["webhook-id"] == str(other.event_id)
+        gone.refresh_from_db()
+        assert (gone.status, gone.claims) == ("held" if act == "disable" else "cancelled", 0)
 
     def test_keeps_no_more_under_way_than_there_are_slots(self) -> None:
         for _ in range(5):
