@@ -47,15 +47,16 @@ def let_go(deliveries: DeliveryQuerySet, *, most: int) -> int:
 def cancel(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
     """Give up what is unfinished, for good, up to `BATCH` of them, and return how many.
 
-    Their failures say so.
+    Their failures say so, from the same commit on.
     """
     batch: list[UUID] = []
     # One state after the other: each has an index of its own, and the two together have none.
     for status in Delivery.UNFINISHED:
         waiting = deliveries.filter(status=status).values_list("pk", flat=True)
         batch += waiting[: BATCH - len(batch)]
-    Delivery.objects.filter(pk__in=batch).cancel(now=now)
-    Failure.objects.filter(delivery__in=batch).mark_cancelled(now=now)
+    with transaction.atomic():
+        Delivery.objects.filter(pk__in=batch).cancel(now=now)
+        Failure.objects.filter(delivery__in=batch).mark_cancelled(now=now)
     return len(batch)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from deliveries.models import Delivery, Pause, WebhookHealth
+from deliveries.models import Delivery, Failure, Pause, WebhookHealth
+from deliveries.models.failure import FailureQuerySet
 from deliveries.services import auditing, holding, tending, webhooks
 from tests import builders
 
@@ -54,6 +55,23 @@ class TestSweep:
         assert tending.sweep(now=now)
         assert not tending.sweep(now=now)
         assert states() == {"cancelled": 5}
+
+    @pytest.mark.django_db(transaction=True)
+    def test_cancels_deliveries_with_their_failures_or_not_at_all(
+        self, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        webhook = builders.a_webhook()
+        webhooks.delete(webhook, by="a test", now=now)
+        failure = builders.a_failure(builders.a_delivery(webhook), status=Failure.Status.PENDING)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(FailureQuerySet, "mark_cancelled", fail)
+            tending.sweep(now=now)
+        assert "cancelled" not in states()
+
+        tending.sweep(now=now)
+        failure.refresh_from_db()
+        assert (states(), failure.status) == ({"cancelled": 1}, "inactive")
 
     @pytest.mark.parametrize("of", ["webhook", "account"])
     def test_holds_what_is_paused_and_lets_it_go_afterwards(self, of: str, now: datetime) -> None:
