@@ -45,11 +45,11 @@ def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] 
     :param go_on: asked before each batch; what is left when it says no waits for the next time.
     :raises AlreadyPruning: when another process is at it.
     """
-    attempts = Attempt.objects.filter(created_at__lt=before).order_by("created_at")
-    events = _finished_events(before).order_by("created_at")
-    minutes = TrafficMinute.objects.filter(minute__lt=TrafficMinute.of(before)).order_by("minute")
-    logins = AccessLog.objects.filter(attempt_time__lt=before).order_by("pk")
-    sessions = Session.objects.filter(expire_date__lt=before).order_by("pk")
+    attempts = Attempt.objects.filter(created_at__lt=before)
+    events = _finished_events(before)
+    minutes = TrafficMinute.objects.filter(minute__lt=TrafficMinute.of(before))
+    logins = AccessLog.objects.filter(attempt_time__lt=before)
+    sessions = Session.objects.filter(expire_date__lt=before)
     if dry_run:
         deliveries = Delivery.objects.filter(event__in=events)
         return Pruned(
@@ -64,13 +64,15 @@ def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] 
     with exclusively("deliveries.prune") as free:
         if not free:
             raise AlreadyPruning("Another process is pruning at this moment.")
-        deleted = _delete_in_batches(attempts, go_on)
-        deleted += _delete_in_batches(events, go_on, recheck=lambda batch: _still_finished(batch, before))
-        deleted += _delete_in_batches(minutes, go_on)
-        deleted += _delete_in_batches(logins, go_on)
-        deleted += _delete_in_batches(sessions, go_on)
+        deleted = _delete_in_batches(attempts, go_on, by="created_at")
+        deleted += _delete_in_batches(
+            events, go_on, by="created_at", recheck=lambda batch: _still_finished(batch, before)
+        )
+        deleted += _delete_in_batches(minutes, go_on, by="minute")
+        deleted += _delete_in_batches(logins, go_on, by="pk")
+        deleted += _delete_in_batches(sessions, go_on, by="pk")
         # Looked for only now: what events are left says how far back they go.
-        deleted += _delete_in_batches(_ended_revisions(before).order_by("pk"), go_on)
+        deleted += _delete_in_batches(_ended_revisions(before), go_on, by="pk")
     return Pruned(
         attempts=deleted["deliveries.Attempt"],
         deliveries=deleted["deliveries.Delivery"],
@@ -84,8 +86,8 @@ def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] 
 
 def expire_idempotency_keys(*, now: datetime) -> int:
     """Forget the idempotency keys that have had their 72 hours; return how many."""
-    expired = IdempotencyKey.objects.filter(created_at__lte=now - IdempotencyKey.KEPT).order_by("created_at")
-    return _delete_in_batches(expired, lambda: True).total()
+    expired = IdempotencyKey.objects.filter(created_at__lte=now - IdempotencyKey.KEPT)
+    return _delete_in_batches(expired, lambda: True, by="created_at").total()
 
 
 def _finished_events(before: datetime) -> "models.QuerySet[Event]":
@@ -121,15 +123,21 @@ def _still_finished(batch: Sequence[Any], before: datetime) -> list[Any]:
 def _delete_in_batches(
     rows: "models.QuerySet[Any]",
     go_on: Callable[[], bool],
+    *,
+    by: str,
     recheck: Callable[[Sequence[Any]], Sequence[Any]] = lambda batch: batch,
 ) -> Counter[str]:
-    """Delete rows in their order, a batch in one transaction; return how many of each model went."""
+    """Delete rows in the order of a column, each batch in one transaction; return how many of each model."""
     deleted: Counter[str] = Counter()
+    # Each batch begins where the one before ended: between those that go there may be ever so many that stay.
+    ahead = rows
     while go_on():
         with transaction.atomic():
-            batch = list(rows.values_list("pk", flat=True)[:BATCH])
-            _, counts = rows.model._default_manager.filter(pk__in=recheck(batch)).delete()
+            batch = list(ahead.order_by(by).values_list("pk", by)[:BATCH])
+            ids = recheck([pk for pk, _ in batch])
+            _, counts = rows.model._default_manager.filter(pk__in=ids).delete()
         deleted.update(counts)
         if len(batch) < BATCH:
             break
+        ahead = rows.filter(**{f"{by}__gte": batch[-1][1]})
     return deleted

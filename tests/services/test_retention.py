@@ -1,6 +1,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 from zlib import crc32
 
 import psycopg
@@ -212,3 +214,50 @@ class TestExpireIdempotencyKeys:
         assert retention.expire_idempotency_keys(now=now) == 1
 
         assert IdempotencyKey.objects.get().key == "new"
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+class TestManyThatAreKept:
+    def test_are_read_once_however_many_batches_there_are(
+        self, now: datetime, before: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(retention, "BATCH", 100)
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 3000)
+        events = list(Event.objects.order_by("pk"))
+        for number, event in enumerate(events):
+            event.created_at = now - OLD + timedelta(seconds=number)
+        Event.objects.bulk_update(events, ["created_at"], batch_size=1000)
+        # The oldest 2,000 still wait; the rest is to go.
+        gone = Delivery.objects.filter(event__in=[event.pk for event in events[2000:]])
+        gone.finish(Delivery.Status.SUCCEEDED, now=now - OLD)
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE deliveries_event, deliveries_delivery")
+        read: list[int] = []
+
+        with connection.execute_wrapper(partial(count_events_read, read)):
+            assert retention.prune(before=before).events == 1000
+
+        assert len(read) >= 10
+        # Reading the kept ones for each batch would be 20,000 and more.
+        assert sum(read) <= 8000, read
+
+
+def count_events_read(
+    read: list[int], execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any
+) -> Any:
+    """Add how many rows of its first table a look for a batch of events reads."""
+    if sql.startswith("SELECT") and 'FROM "deliveries_event"' in sql and f"LIMIT {retention.BATCH}" in sql:
+        with connection.connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}", params)
+            read.append(rows_read(cursor.fetchone()[0][0]["Plan"]))
+    return execute(sql, params, many, context)
+
+
+def rows_read(plan: dict[str, Any]) -> int:
+    """Return how many events a plan reads."""
+    own = 0
+    if plan.get("Relation Name") == "deliveries_event":
+        own = (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)) * plan["Actual Loops"]
+    return own + sum(rows_read(child) for child in plan.get("Plans", []))
