@@ -1,7 +1,6 @@
 """Answers without end: how much of them is taken, at the receiver's side too, and what they leave behind."""
 
 import io
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -53,7 +52,7 @@ class TestAFlood:
             max(len(outcome.body) for outcome in outcomes.values() if isinstance(outcome, Reply))
             == KEEP_LIMIT
         )
-        assert max(exchange.duration for exchange in exchanges) < timedelta(seconds=2)
+        assert max(exchange.duration for exchange in exchanges) < PLENTY
         assert resident_bytes() - before < RSS_LIMIT
 
     def test_meets_a_closed_connection_after_64_kib(

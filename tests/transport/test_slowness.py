@@ -9,7 +9,7 @@ import pytest
 from deliveries.reasons import Reason
 from deliveries.transport import Exchange, Reply
 from tests.transport import hostile, kinds
-from tests.transport.conftest import SHORT, TOLERANCE, Certificates, MakeSender, Start, a_request
+from tests.transport.conftest import LONGER, SHORT, TOLERANCE, Certificates, MakeSender, Start, a_request
 from tests.transport.hostile import OK
 
 NAME = "hooks.example.com"
@@ -20,7 +20,7 @@ def late_or_early(exchanges: Sequence[Exchange]) -> dict[str, timedelta]:
     return {
         kind: exchange.duration
         for kind, exchange in zip(kinds.SLOW, exchanges, strict=True)
-        if not SHORT <= exchange.duration <= SHORT + TOLERANCE
+        if not LONGER <= exchange.duration <= LONGER + TOLERANCE
     }
 
 
@@ -49,7 +49,7 @@ class TestEveryPartOfAnAnswer:
         for target in targets if kept else ():
             sender.send(a_request(target.url()))
 
-        exchanges = sender.send_all([a_request(target.url(), timeout=SHORT) for target in targets])
+        exchanges = sender.send_all([a_request(target.url(), timeout=LONGER) for target in targets])
 
         assert reasons(exchanges) == ALL_TOO_SLOW
         assert late_or_early(exchanges) == {}
@@ -87,16 +87,16 @@ class TestTheDeadline:
         self, make_sender: MakeSender, start: Start, certificates: Certificates
     ) -> None:
         def slow_lookup(name: str) -> Sequence[str]:
-            time.sleep(0.25)
+            time.sleep(0.7)
             return ["127.0.0.1"]
 
-        target = start(hostile.silent, tls=certificates.valid(NAME), handshake_delay=0.25)
+        target = start(hostile.silent, tls=certificates.valid(NAME), handshake_delay=0.7)
         sender = make_sender(ca_file=certificates.ca_file, lookup=slow_lookup)
 
-        (exchange,) = sender.send_all([a_request(target.url(NAME), timeout=SHORT)])
+        (exchange,) = sender.send_all([a_request(target.url(NAME), timeout=LONGER)])
 
         assert getattr(exchange.outcome, "reason", None) is Reason.RESPONSE_TOO_SLOW
-        assert SHORT <= exchange.duration < SHORT + timedelta(seconds=0.25)
+        assert LONGER <= exchange.duration < LONGER + timedelta(seconds=0.7)
         assert len(target.requests) == 1
 
     def test_is_one_for_a_stale_connection_and_the_one_after_it(
@@ -104,7 +104,7 @@ class TestTheDeadline:
     ) -> None:
         def resetting_late(conversation: hostile.Conversation) -> None:
             conversation.read_request()
-            conversation.receiver.stopping.wait(0.5)
+            conversation.receiver.stopping.wait(1.2)
             conversation.reset()
 
         behaviours = iter([hostile.serving_once_then(resetting_late), hostile.silent])
@@ -112,8 +112,8 @@ class TestTheDeadline:
         sender = make_sender(slots=1)
         sender.send(a_request(target.url()))
 
-        (exchange,) = sender.send_all([a_request(target.url(), timeout=SHORT)])
+        (exchange,) = sender.send_all([a_request(target.url(), timeout=LONGER)])
 
         assert getattr(exchange.outcome, "reason", None) is Reason.RESPONSE_TOO_SLOW
-        assert SHORT <= exchange.duration < SHORT + timedelta(seconds=0.4)
+        assert LONGER <= exchange.duration < LONGER + timedelta(seconds=1.2)
         assert (target.accepted, len(target.requests)) == (2, 3)
