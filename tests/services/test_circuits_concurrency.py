@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -28,11 +28,19 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
 SECONDS = 3.0
+EVERYTHING = {"record", "step", "change", "publish", "redeliver"}
+PATIENCE = 60.0
 # So many seconds pass for the rows in one of ours, so that leases run out while results are on their way.
 PACE = 200
 # The receivers are there for so many seconds of ours, and then away for as many.
 SPELL = 0.3
 REFUSED = TransportError(Reason.CONNECTION_REFUSED)
+
+
+def wait_longer_for_locks() -> None:
+    """Have this connection wait for a lock for so long that it tells, and is no failure on a busy machine."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '9s'")
 
 
 def together(*acts: Callable[[], object]) -> list[object]:
@@ -41,8 +49,8 @@ def together(*acts: Callable[[], object]) -> list[object]:
 
     def do(act: Callable[[], object]) -> object:
         try:
-            connection.ensure_connection()
-            barrier.wait(10)
+            wait_longer_for_locks()
+            barrier.wait(20)
             return act()
         finally:
             connection.close()
@@ -67,6 +75,12 @@ class TestStep:
 class TestStepBesideARecorder:
     """Recorders hold deliveries while they wait for the health: who holds that must not wait for those."""
 
+    @pytest.fixture(autouse=True)
+    def patience(self) -> Iterator[None]:
+        wait_longer_for_locks()
+        yield
+        connection.close()
+
     def test_lets_another_go_than_the_one_somebody_holds(
         self, now: datetime, within: Callable[[float], None]
     ) -> None:
@@ -81,7 +95,7 @@ class TestStepBesideARecorder:
             tending.tend(now=now)
 
         assert Delivery.objects.get(status="pending") == next_one
-        within(1.5)
+        within(8)  # less than a lock is waited for
 
     def test_holds_all_but_what_somebody_holds(self, now: datetime, within: Callable[[float], None]) -> None:
         webhook = builders.a_webhook()
@@ -92,7 +106,7 @@ class TestStepBesideARecorder:
             webhooks.disable(webhook.pk, reason="Maintenance.", by="a test", now=now)
 
         assert Delivery.objects.get(status="pending") == held
-        within(1.5)
+        within(8)  # less than a lock is waited for
 
 
 class _Bustle:
@@ -111,7 +125,9 @@ class _Bustle:
         return (time.monotonic() - self._began) // SPELL % 2 == 0
 
     def goes_on(self) -> bool:
-        return time.monotonic() - self._began < SECONDS
+        """Tell whether it is not over yet; on a busy machine not before everything was done once."""
+        seconds = time.monotonic() - self._began
+        return seconds < SECONDS or (seconds < PATIENCE and not set(self.done) >= EVERYTHING)
 
     def record(self, seed: int) -> None:
         chance = random.Random(seed)
@@ -239,4 +255,4 @@ class TestLockOrder:
         )
 
         assert deadlocks() == before
-        assert {"record", "step", "change", "publish", "redeliver"} <= set(bustle.done)
+        assert set(bustle.done) >= EVERYTHING

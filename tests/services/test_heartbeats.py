@@ -18,7 +18,7 @@ from deliveries.models import Delivery, Worker
 from deliveries.services import heartbeats
 from deliveries.services.dispatching import Dispatcher
 from deliveries.services.heartbeats import Heart
-from deliveries.transport import Request
+from deliveries.transport import Exchange, Request
 from tests import builders
 from tests.services.fakes import FakeTransport, Outcome, a_reply
 from tests.waiting import wait_until
@@ -190,12 +190,14 @@ class TestLife:
         assert not Worker.objects.exists()
 
     def test_beats_while_what_is_under_way_is_waited_for(
-        self, settings: Any, clock: Callable[[float], None]
+        self, settings: Any, clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         settings.WEBHOOKS_POLL_INTERVAL = timedelta(seconds=0.02)
-        settings.WEBHOOKS_DRAIN_TIMEOUT = timedelta(seconds=3)
+        settings.WEBHOOKS_DRAIN_TIMEOUT = timedelta(seconds=60)
         builders.a_backlog(builders.a_webhook(), 2)
-        dispatcher = Dispatcher(transport=FakeTransport(lambda request: None), clock=lambda: builders.NOW)
+        transport, keys = FakeTransport(), []
+        monkeypatch.setattr(transport, "submit", lambda key, request: keys.append(key))
+        dispatcher = Dispatcher(transport=transport, clock=lambda: builders.NOW)
         thread = threading.Thread(target=dispatcher.run, daemon=True)
         thread.start()
         wait_until(lambda: Worker.objects.exists(), timeout=5, what="a heartbeat")
@@ -206,5 +208,8 @@ class TestLife:
         Worker.objects.update(under_way=0)
         clock(HEARTBEAT)
 
-        wait_until(lambda: Worker.objects.filter(under_way=2).exists(), timeout=2, what="another")
-        thread.join(10)
+        wait_until(lambda: Worker.objects.filter(under_way=2).exists(), timeout=5, what="another")
+        answered = [Exchange(key=key, outcome=a_reply(), duration=SECONDS) for key in keys]
+        monkeypatch.setattr(transport, "collect", lambda timeout: answered)
+        thread.join(20)
+        assert not thread.is_alive()
