@@ -50,7 +50,7 @@ class TestRing:
             for _ in range(100):
                 ringer.ring()
 
-            assert time.monotonic() - began < 0.05
+            assert time.monotonic() - began < 2  # a hundred waits, however short
             wait_until(lambda: ringer.errors == 1, what="the error")
 
     def test_leaves_a_broken_broker_alone_for_a_while(

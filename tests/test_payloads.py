@@ -113,7 +113,7 @@ class TestParse:
     def test_is_quick_also_with_many_values(self, literal: bytes, within: Callable[[float], None]) -> None:
         payloads.parse(b"[" + b",".join([literal] * (payloads.MAX_BYTES // len(literal))) + b"]")
 
-        within(2)
+        within(5)
 
     @given(st.lists(st.sampled_from(ESCAPES)).map("".join))
     def test_finds_what_no_database_takes(self, text: str) -> None:
@@ -140,7 +140,7 @@ class TestParse:
         with pytest.raises(InvalidJSON):
             payloads.parse(raw)
 
-        within(0.5)
+        within(5)
 
 
 class TestSerialise:

@@ -46,7 +46,7 @@ class TestSilence:
         ):
             cursor.execute("SELECT 1")
 
-        assert 0.9 < time.monotonic() - began < 2
+        assert 0.9 < time.monotonic() - began < 9  # the server would end it itself after ten
 
     def test_ends_a_transaction_and_is_followed_by_a_new_connection(self, silent: DatabaseWrapper) -> None:
         silent.autocommit = False

@@ -205,7 +205,7 @@ class TestWhatCameOfIt:
 
         assert outcome(answer) == (False, "Response too slow", None)
         assert 1000 <= answer["data"]["response_time"] <= took * 1000
-        assert took < 2.5
+        assert took < 10  # the receiver never ends it
 
     def test_is_awaited_no_longer_than_thirty_seconds(
         self, api: Client, account: Account, monkeypatch: pytest.MonkeyPatch
@@ -216,7 +216,7 @@ class TestWhatCameOfIt:
             answer = try_out(api, a_webhook(account, receiver.url(), timeout=120))
 
         assert outcome(answer) == (False, "Response too slow", None)
-        assert 300 <= answer["data"]["response_time"] < 3000
+        assert 300 <= answer["data"]["response_time"] < 20_000
 
     def test_is_given_up_when_the_engine_does_not_end_it(
         self, api: Client, account: Account, monkeypatch: pytest.MonkeyPatch

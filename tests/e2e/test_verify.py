@@ -61,7 +61,7 @@ class TestVerify:
         assert code == 0, errors
         assert (told["published"], told["arrived"], told["lost"]) == (200, 200, 0)
         assert (told["duplicates"], told["signature_failures"]) == (0, 0)
-        assert 0 < told["p50_ms"] <= told["p95_ms"] <= told["p99_ms"] < 5000
+        assert 0 < told["p50_ms"] <= told["p95_ms"] <= told["p99_ms"] < 30_000
         assert not any(left(stack).values())
 
     def test_loses_nothing_with_a_worker_it_killed(self, stack: Stack) -> None:

@@ -233,7 +233,7 @@ class TestReadiness:
 
         began = time.monotonic()
         assert [probe.get("/readyz").status_code for _ in range(3)] == [503] * 3
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 8
         silence.set()
         # The impatient do not pile up behind it.
         assert len(asked) == 1
