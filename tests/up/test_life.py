@@ -174,7 +174,12 @@ class TestSecondStart:
 
     def test_delivers_all_that_was_accepted_before_a_kill(self, data_dir: Path) -> None:
         accepted: list[str] = []
-        with running(data_dir) as service:
+        settings = {
+            "WEBHOOKS_LEASE_GRACE": "2",
+            "WEBHOOKS_CIRCUIT_DELAYS": "1",
+            "WEBHOOKS_RETRY_DELAYS": ",".join(["1"] * 10),
+        }
+        with running(data_dir, environment=settings) as service:
             publisher = threading.Thread(target=_publish_until_killed, args=(service, accepted))
             publisher.start()
             wait_until(lambda: len(accepted) >= 100, timeout=30, what="some load")
@@ -182,7 +187,7 @@ class TestSecondStart:
             service.process.wait()
             publisher.join()
 
-        with running(data_dir) as service:
+        with running(data_dir, environment=settings) as service:
             service.behave("flaky", "200")
             service.behave("failing", "200")
             for event_id in accepted:
