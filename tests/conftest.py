@@ -96,9 +96,16 @@ def doorbell_rings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def plain_http(settings: Any, tmp_path: Path) -> None:
-    """No TLS in front of the test client, and a folder where Whitenoise looks for collected files."""
+    """No TLS in front of the test client, and no static files: every client would look for all of them."""
     settings.SECURE_SSL_REDIRECT = False
     settings.STATIC_ROOT = tmp_path
+    settings.WHITENOISE_USE_FINDERS = False
+
+
+@pytest.fixture
+def static_files(settings: Any, plain_http: None) -> None:
+    """Static files, for clients made from now on."""
+    settings.WHITENOISE_USE_FINDERS = True
 
 
 @pytest.fixture

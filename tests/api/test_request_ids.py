@@ -32,6 +32,7 @@ def lines() -> Iterator[StringIO]:
 
 
 class TestAnswers:
+    @pytest.mark.usefixtures("static_files")
     @pytest.mark.parametrize(
         ("method", "path", "headers", "status"),
         [

@@ -82,7 +82,7 @@ def paths(operator: User) -> list[str]:
 
 
 @pytest.fixture
-def server(operator: User, plain_http: None) -> Iterator[LiveServer]:
+def server(operator: User, static_files: None) -> Iterator[LiveServer]:
     """The service; pytest-django's own would start before its settings are made."""
     server = LiveServer("localhost")
     yield server
