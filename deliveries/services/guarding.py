@@ -20,9 +20,10 @@ def going_on(job: str, **about: Any) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        busy = databases.is_busy(error)
-        if not (busy or databases.is_refusal(error)):
+        said = {"job": job, **about}
+        if databases.is_busy(error):
+            logger.warning("A part of the tending waits", extra={"event": "tending.postponed", **said})
+        elif databases.is_refusal(error):
+            logger.exception("A part of the tending failed", extra={"event": "tending.failed", **said})
+        else:
             raise
-        extra = {"event": "tending.postponed" if busy else "tending.failed", "job": job, **about}
-        level = logging.WARNING if busy else logging.ERROR
-        logger.log(level, "A part of the tending was not done", extra=extra, exc_info=not busy)

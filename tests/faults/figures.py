@@ -21,7 +21,8 @@ ROWS = {
     "worker-killed": Row(
         "50 x `kill -9` of a worker in 60 s at 200 events/s",
         "0 lost; duplicates per kill <= in flight + 50",
-        "Workers may die at any moment. What one had under way another sends again, a few requests twice.",
+        "Workers may die at any moment. What one had under way another sends again, a few requests twice."
+        " What three in a row have died with is set aside for a person to look at.",
     ),
     "after-sigkill": Row(
         "its deliveries after a SIGKILL",
@@ -114,6 +115,11 @@ ROWS = {
         "<= 64 KiB read each, beside what the kernel's buffers take; RSS +< 20 MB at any moment",
         "No receiver can fill our memory.",
     ),
+    "network": Row(
+        "connections to receivers broken every half second, on a slow network",
+        "0 lost",
+        "A connection that breaks costs an attempt, or the request is sent once more at once.",
+    ),
     "rebinding": Row(
         "10,000 requests to names that change their address",
         "no connection to where nothing may be sent; a careless client makes one",
@@ -160,7 +166,7 @@ ROWS = {
         "Nothing leaks: what runs for an hour runs for months.",
     ),
     "killing-payload": Row(
-        "a payload that kills its worker; the kernel killing a child for its memory",
+        "a payload that kills its worker; children killed as the kernel does it for their memory",
         "set aside after 3 claims, others delivered",
         "One poisonous event does not bring the service down.",
     ),

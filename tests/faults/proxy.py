@@ -23,6 +23,7 @@ class Proxy:
         self._delay = 0.0
         self._half_closed = self._resetting = False
         self._clients: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None] | None] = set()
         self._flowing, self._ended = asyncio.Event(), asyncio.Event()
         self._flowing.set()
         self.port = 0
@@ -107,6 +108,9 @@ class Proxy:
 
     async def _serve(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         self._clients.add(to_client)
+        # asyncio alone forgets a task whose connection it has lost, and then nobody holds it any more.
+        task = asyncio.current_task()
+        self._tasks.add(task)
         try:
             await self._connect(from_client, to_client)
         except* OSError:
@@ -116,6 +120,7 @@ class Proxy:
             _reset(to_client)
         finally:
             self._clients.discard(to_client)
+            self._tasks.discard(task)
             to_client.close()
 
     async def _connect(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:

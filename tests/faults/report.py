@@ -23,11 +23,12 @@ After every scenario these must hold, or it has failed whatever its figure says:
    it;
 2. nothing is overdue, and nothing finished is still claimed;
 3. what says "succeeded" was seen by the receiver;
-4. no more requests arrived twice than the scenario allows: none, where nothing is killed;
+4. no more requests arrived twice than the scenario allows: none, but where workers are killed, frozen or made
+   to let go of what they are at, or the database's clock or its backup takes leases away;
 5. attempts are numbered without a gap, and nothing follows a success;
 6. every request carries the same id and body as before, a time of its own, and a signature that verifies;
-7. a worker process holds two database connections at most, its threads, sockets and memory do not grow, and
-   none has ended that was not told to;
+7. a worker process holds two database connections at most, and after it has warmed up no more threads and
+   sockets than it has use for, and 24 MB or a tenth more memory; none has ended that was not told to;
 8. no log holds a key, a secret or a payload;
 9. nothing a receiver answered with a 2xx is recorded as failed, and nothing was given up because its workers
    died, unless that is what the scenario is about.

@@ -424,6 +424,16 @@ class Scene:
         )
         return int(self.stack.rows(query)[0][0])
 
+    def deliveries(self) -> dict[str, tuple[str, str]]:
+        """Return event and path of every delivery to a webhook made here, by its id."""
+        paths = {each.webhook_id: each.path for each in self.subscriptions}
+        rows = self.stack.rows("SELECT id, event_id, webhook_id FROM deliveries_delivery")
+        return {
+            str(pk): (str(event_id), paths[str(webhook_id)])
+            for pk, event_id, webhook_id in rows
+            if str(webhook_id) in paths
+        }
+
     def expected(self) -> set[tuple[str, str]]:
         """Return event and path of everything that must arrive."""
         paths: dict[str, list[str]] = {}

@@ -34,6 +34,9 @@ class TestKilledWorker:
         """Of those that deliver one is killed, not of those that are only starting."""
         kills, workers = scene.size.count(short=4, long=50), scene.size.count(short=2, long=4)
         seconds = scene.size.pick(short=5, long=60)
+        # What three workers in a row have died with is set aside. Where each kill meets one delivery in
+        # twenty, that is one or two of twelve thousand, by chance.
+        scene.allowed_set_aside = scene.allowed_denied = kills // 10
         scene.receiver.behave(LIVELY)
         scene.start(webhooks=10, workers=workers)
 
@@ -176,8 +179,8 @@ class TestKillingPayload:
         assert died == 3
 
 
-def pause_one_that_delivers(scene: Scene) -> "tuple[subprocess.Popen[bytes], int]":
-    """Stop a worker in the middle of requests; return it and how many deliveries it holds."""
+def pause_one_that_delivers(scene: Scene) -> "tuple[subprocess.Popen[bytes], list[str]]":
+    """Stop a worker in the middle of requests; return it and the deliveries it holds."""
     for _ in range(20):
         paused = scene.chance.choice(scene.alive())
         os.killpg(paused.pid, signal.SIGSTOP)
@@ -185,7 +188,7 @@ def pause_one_that_delivers(scene: Scene) -> "tuple[subprocess.Popen[bytes], int
         # What the others held they have finished by then.
         time.sleep(ANSWERED)
         if held := before & scene.leases():
-            return paused, len(held)
+            return paused, [delivery_id for delivery_id, _ in held]
         os.killpg(paused.pid, signal.SIGCONT)
         time.sleep(0.2)
     raise AssertionError("no worker has anything under way")
@@ -197,27 +200,28 @@ class TestPausedWorker:
         pauses = scene.size.count(short=1, long=3)
         scene.receiver.behave(Behaviour(status=404, delay=0.5), Behaviour(delay=0.05))
         scene.start(webhooks=8, workers=2, timeout=SHORT)
-        held = 0
+        held = Counter[str]()
 
         with scene.publishing(rate=20):
             for _ in range(pauses):
                 time.sleep(2)
-                paused, leases = pause_one_that_delivers(scene)
-                held += leases
+                paused, deliveries = pause_one_that_delivers(scene)
+                held.update(deliveries)
                 time.sleep(1.5 * LEASE - ANSWERED)
                 os.killpg(paused.pid, signal.SIGCONT)
-        scene.allowed_duplicates = held
+        scene.allowed_duplicates = held.total()
         scene.settle()
         wait_until(scene.fenced, timeout=40, what="the late results")
 
-        most = max(scene.repeated().values(), default=0)
+        names = scene.deliveries()
+        over = scene.repeated() - Counter({names[pk]: times for pk, times in held.items()})
         lost = scene.lost()
         scene.figure(
             "worker-paused",
-            passed=lost == 0 and most <= pauses and scene.duplicates() <= held,
+            passed=lost == 0 and not over,
             pauses=pauses,
             lost=lost,
-            deliveries_held_by_those_paused=held,
+            deliveries_held_by_those_paused=held.total(),
             duplicates=scene.duplicates(),
-            at_most_of_one_delivery=most,
+            more_than_one_for_each=over.total(),
         )
