@@ -22,7 +22,7 @@ class TestBeat:
             )
 
         with scene.publishing(
-            rate=scene.size.pick(short=60, long=200), seconds=scene.size.pick(short=3, long=60)
+            rate=scene.size.pick(short=60, long=100), seconds=scene.size.pick(short=3, long=60)
         ) as published:
             make_old_event(scene)
         scene.settle()

@@ -177,7 +177,7 @@ class TestLongTransaction:
             session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
             session.execute("SELECT count(*) FROM deliveries_delivery")
             with scene.publishing(
-                rate=scene.size.pick(short=60, long=200), seconds=scene.size.pick(short=3, long=120)
+                rate=scene.size.pick(short=60, long=100), seconds=scene.size.pick(short=3, long=120)
             ) as published:
                 pass
             scene.settle()

@@ -65,7 +65,7 @@ class TestRedisInTrouble:
         seconds = scene.size.count(short=2, long=60)
         if before is not None:
             before()
-        with scene.publishing(rate=scene.size.pick(short=60, long=200), seconds=seconds) as published:
+        with scene.publishing(rate=scene.size.pick(short=60, long=100), seconds=seconds) as published:
             for _ in range(seconds):
                 time.sleep(1)
                 if each_second is not None:
@@ -99,9 +99,7 @@ class TestDeafWorker:
         scene.start_worker(environment={"REDIS_URL": deaf})
 
         proxy.blackhole()
-        with scene.publishing(
-            rate=scene.size.pick(short=100, long=200), seconds=scene.size.pick(short=4, long=60)
-        ) as published:
+        with scene.publishing(rate=100, seconds=scene.size.pick(short=4, long=60)) as published:
             pass
         scene.settle()
 
