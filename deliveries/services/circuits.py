@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import F, Sum
 
 from deliveries import circuits as policy
 from deliveries.models import Delivery, TrafficMinute, WebhookHealth
 from deliveries.models.health import Tally
-from deliveries.services import holding
+from deliveries.services import guarding, holding
 
 logger = logging.getLogger(__name__)
 
@@ -137,13 +137,8 @@ def step_all(*, now: datetime, go_on: Callable[[], bool] = lambda: True) -> int:
     for webhook_id in list(WebhookHealth.objects.stepping(now).values_list("pk", flat=True)[:MOST]):
         if not go_on():
             break
-        try:
+        with guarding.going_on("step", webhook_id=webhook_id):
             gone += step(webhook_id, now=now)
-        except (InterfaceError, OperationalError):
-            raise
-        except Exception:
-            # One that cannot be moved must not keep the others where they are.
-            logger.exception("A circuit failed", extra={"event": "circuit.failed", "webhook_id": webhook_id})
     return gone
 
 

@@ -181,9 +181,9 @@ class Dispatcher:
             if self._rung.is_set():
                 self._rung.clear()
                 self._claim_at = 0.0
-            if time.monotonic() >= max(self._tend_at, self._resume_at):
+            if self._may_tend() and time.monotonic() >= max(self._tend_at, self._resume_at):
                 self._tend()
-            if self._recoveries and time.monotonic() >= max(self._recover_at, self._resume_at):
+            if self._may_recover() and time.monotonic() >= max(self._recover_at, self._resume_at):
                 self._recover()
             if self._free() and time.monotonic() >= self._may_claim_at():
                 self._claim()
@@ -254,6 +254,13 @@ class Dispatcher:
         slots = self._transport.slots
         return slots - len(self._under_way) if len(self._results) < 2 * slots else 0
 
+    def _may_tend(self) -> bool:
+        """Whether to look after the rest: after trouble, which may be of that, not before the queue moves."""
+        return not self._failures_in_a_row
+
+    def _may_recover(self) -> bool:
+        return bool(self._recoveries) and self._may_tend()
+
     def _may_claim_at(self) -> float:
         """Return the moment of the next claim; there must be a free slot by then."""
         moment = max(self._claim_at, self._resume_at, self._resume_claiming_at)
@@ -270,8 +277,10 @@ class Dispatcher:
     def _patience(self) -> float:
         """Return for how long nothing needs doing unless something finishes, in seconds."""
         poll_at = time.monotonic() + settings.WEBHOOKS_POLL_INTERVAL.total_seconds()
-        moments = [poll_at, max(self._tend_at, self._resume_at)]
-        if self._recoveries:
+        moments = [poll_at]
+        if self._may_tend():
+            moments.append(max(self._tend_at, self._resume_at))
+        if self._may_recover():
             moments.append(max(self._recover_at, self._resume_at))
         if self._free():
             moments.append(self._may_claim_at())

@@ -5,7 +5,6 @@ and the row says how far that has come. Both happen in one transaction, so nothi
 One worker at a time keeps a recovery going; once its next moment is past, any other takes it up.
 """
 
-import logging
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
@@ -13,14 +12,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import Count, Max, Q
 
 from deliveries.models import Account, AuditEntry, Delivery, Failure, Recovery
 from deliveries.models.failure import FailureQuerySet
-from deliveries.services import auditing, redelivery
-
-logger = logging.getLogger(__name__)
+from deliveries.services import auditing, guarding, redelivery
 
 MAX_RATE = 1000
 DEFAULT_RATE = 50
@@ -232,18 +229,14 @@ def take_up(*, but_for: Collection[UUID], now: datetime) -> list[Recovery]:
 def advance(recovery: Recovery, *, now: datetime) -> bool:
     """Do one slice of a recovery, and tell whether the caller is to keep it going.
 
-    Not where it no longer runs, or where somebody else has gone on with it; one that fails is taken up later.
+    Not where it no longer runs, or where somebody else has gone on with it. One that fails, or meets a row
+    somebody holds for long, is taken up again later.
 
     :param recovery: as the caller left it; from here on as this slice does.
     """
-    try:
+    with guarding.going_on("recover", recovery_id=recovery.pk):
         return _advance(recovery, now=now)
-    except (InterfaceError, OperationalError):
-        raise
-    except Exception:
-        extra = {"event": "recovery.failed", "recovery_id": recovery.pk}
-        logger.exception("A recovery failed", extra=extra)
-        return False
+    return False
 
 
 def _advance(left: Recovery, *, now: datetime) -> bool:

@@ -19,13 +19,11 @@ GROWTH, GROWTH_AT_LEAST = 0.10, 24 * 1024 * 1024
 NEVER_LOGGED = (
     "attempt.dropped",
     "attempt.stripped",
-    "circuit.failed",
     "delivery.uncomposable",
     "dispatcher.died",
     "dispatcher.failed",
     "dispatcher.stuck",
     "exchange.failed",
-    "recovery.failed",
     "tending.failed",
     "request.failed",
     "webhook.not_followed",

@@ -14,16 +14,27 @@ from django.db import DataError, OperationalError, ProgrammingError, connection
 from django.utils import timezone
 
 from deliveries import secrets
-from deliveries.models import Attempt, Delivery, Failure, Recovery, Webhook, WebhookHealth, databases
+from deliveries.models import Attempt, Delivery, Event, Failure, Recovery, Webhook, WebhookHealth, databases
 from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.models.health import WebhookHealthQuerySet
 from deliveries.reasons import Reason
-from deliveries.services import dispatching, following, publishing, recording, recovering, watchdog, webhooks
+from deliveries.services import (
+    circuits,
+    dispatching,
+    following,
+    publishing,
+    recording,
+    recovering,
+    tending,
+    watchdog,
+    webhooks,
+)
 from deliveries.services.dispatching import Dispatcher
 from deliveries.services.recording import Recorded, Result
 from deliveries.transport import Exchange, Request, TransportError
 from tests import builders
 from tests.services.fakes import FakeTransport, Outcome, Steady, a_reply
+from tests.somebody_else import holding
 from tests.waiting import wait_until
 
 SECONDS = timedelta(seconds=1)
@@ -168,23 +179,25 @@ class TestDelivering:
         assert depths == [outside] * 3
 
 
+def a_recovery(webhook: Webhook, *, count: int, rate: int) -> Recovery:
+    """Return one of so many new failures."""
+    for _ in range(count):
+        builders.a_failed_delivery(webhook)
+    return recovering.create(
+        account=webhook.account,
+        selection=recovering.Selection(webhook_id=webhook.pk),
+        by="a test",
+        rate=rate,
+        now=timezone.now(),
+    )
+
+
 @pytest.mark.django_db(transaction=True)
 class TestRecoveries:
     """No beat, no broker: the dispatcher alone."""
 
-    def a_recovery(self, webhook: Webhook, *, count: int, rate: int) -> Recovery:
-        for _ in range(count):
-            builders.a_failed_delivery(webhook)
-        return recovering.create(
-            account=webhook.account,
-            selection=recovering.Selection(webhook_id=webhook.pk),
-            by="a test",
-            rate=rate,
-            now=timezone.now(),
-        )
-
     def test_are_worked_off_at_their_pace(self, running: Callable[[FakeTransport], Dispatcher]) -> None:
-        recovery = self.a_recovery(builders.a_webhook(), count=30, rate=20)
+        recovery = a_recovery(builders.a_webhook(), count=30, rate=20)
         transport = WaitingTransport()
         began = time.monotonic()
 
@@ -200,7 +213,7 @@ class TestRecoveries:
         self, running: Callable[[FakeTransport], Dispatcher]
     ) -> None:
         for _ in range(5):
-            self.a_recovery(builders.a_webhook(), count=4, rate=10)
+            a_recovery(builders.a_webhook(), count=4, rate=10)
 
         running(WaitingTransport())
 
@@ -688,6 +701,97 @@ class TestDatabaseTrouble:
 
         delivery = Delivery.objects.get()
         assert (delivery.lease_token, delivery.claims) == (None, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestTroubleOfTheTending:
+    """What it looks after now and then must not cost what it is there for."""
+
+    @pytest.fixture
+    def dispatcher(self, quick_poll: None) -> Dispatcher:
+        return Dispatcher(transport=FakeTransport(), clock=timezone.now)
+
+    @staticmethod
+    def goes_on(dispatcher: Dispatcher, until: Callable[[], object], *, what: str) -> None:
+        wait_until(lambda: dispatcher.run_until_idle(budget=SECONDS) and until(), what=what)
+
+    @pytest.mark.postgresql
+    def test_with_a_row_a_recovery_meets_keeps_nothing_else_back(
+        self, dispatcher: Dispatcher, impatient: None
+    ) -> None:
+        stuck, other = (a_recovery(builders.a_webhook(), count=2, rate=100) for _ in range(2))
+        locked = Delivery.objects.filter(webhook=stuck.webhook_id).earliest("pk")
+        delivery = builders.a_delivery()
+
+        with holding(locked):
+            self.goes_on(dispatcher, lambda: has_ended(other), what="the other recovery")
+
+            assert dispatcher._heart.worker.database_errors == 0
+            assert Attempt.objects.get(delivery=delivery).succeeded
+            assert not has_ended(stuck)
+        self.goes_on(dispatcher, lambda: has_ended(stuck), what="the recovery")
+
+    @pytest.mark.postgresql
+    def test_with_a_row_a_circuit_meets_keeps_nothing_else_back(
+        self, dispatcher: Dispatcher, impatient: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = timezone.now()
+        stuck, other = (builders.a_delivery(status=Delivery.Status.HELD) for _ in range(2))
+        for seconds, held in enumerate([other, stuck]):
+            WebhookHealth.objects.filter(webhook=held.webhook).update(
+                circuit="recovering", circuit_since=now, next_step_at=now - seconds * SECONDS
+            )
+        delivery, locked = builders.a_delivery(), builders.an_event()
+        take_step = circuits._take_step
+
+        def meet_a_row(health: WebhookHealth, *, now: datetime) -> int:
+            if health.pk == stuck.webhook_id:
+                Event.objects.select_for_update().get(pk=locked.pk)
+            return take_step(health, now=now)
+
+        monkeypatch.setattr(circuits, "_take_step", meet_a_row)
+        with holding(locked):
+            self.goes_on(dispatcher, lambda: Attempt.objects.count() == 2, what="the others")
+
+            assert dispatcher._heart.worker.database_errors == 0
+            arrived = set(Attempt.objects.values_list("delivery", flat=True))
+            assert arrived == {delivery.pk, other.pk}
+        self.goes_on(dispatcher, lambda: Attempt.objects.count() == 3, what="the circuit")
+
+    @pytest.mark.parametrize("act", [(tending, "tend"), (recovering, "take_up"), (recovering, "advance")])
+    @pytest.mark.parametrize("error", [OperationalError, ProgrammingError, RuntimeError])
+    def test_of_any_kind_leaves_turns_for_claims(
+        self,
+        act: tuple[Any, str],
+        error: type[Exception],
+        running: Callable[[FakeTransport], Dispatcher],
+        quick_poll: None,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Also where the wait after it is longer than until the next time it is due."""
+        failed = [0]
+
+        def fail(*args: Any, **kwargs: Any) -> Any:
+            failed[0] += 1
+            raise error("as it always does")
+
+        monkeypatch.setattr(*act, fail)
+        monkeypatch.setattr(dispatching, "TEND_EVERY", 0.01)
+        monkeypatch.setattr(dispatching, "BACK_OFF", (0.1, 0.1))
+        a_recovery(builders.a_webhook(), count=1, rate=100)
+        running(WaitingTransport())
+        wait_until(lambda: failed[0], what="the trouble")
+
+        delivery = builders.a_delivery()
+
+        wait_until(lambda: Attempt.objects.filter(delivery=delivery).exists(), what="the attempt")
+        before = failed[0]
+        wait_until(lambda: failed[0] > before, what="the next try")
+
+
+def has_ended(recovery: Recovery) -> bool:
+    recovery.refresh_from_db()
+    return recovery.status == Recovery.Status.COMPLETED
 
 
 @pytest.fixture
