@@ -34,10 +34,6 @@ class Claimed:
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     """Deliveries. Every change of state goes through `move`."""
 
-    def due(self, now: datetime) -> Self:
-        """Keep what a worker may claim: waiting for its time, or with a lease that has run out."""
-        return self.filter(status=Delivery.Status.PENDING, due_at__lte=now, webhook__enabled=True)
-
     def unfinished(self) -> Self:
         """Keep what still has an attempt outstanding."""
         return self.filter(status__in=Delivery.UNFINISHED)
