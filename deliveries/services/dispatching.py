@@ -461,9 +461,12 @@ class Dispatcher:
     def _record_if_due(self) -> None:
         if not self._results or time.monotonic() < self._may_record_at():
             return
-        now = self._heart.worker.recorded_at = self._clock()
+        now = self._clock()
         recorded = recording.record(self._results, now=now, jitter=self._jitter)
-        self._heart.worker.recorded += len(self._results) - len(recorded.left) - recorded.fenced
+        written = len(self._results) - len(recorded.left) - recorded.fenced
+        if written:
+            self._heart.worker.recorded_at = now
+        self._heart.worker.recorded += written
         self._heart.worker.fenced += recorded.fenced
         if recorded.fenced:
             logger.warning(

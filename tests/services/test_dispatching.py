@@ -526,6 +526,24 @@ class TestDatabaseTrouble:
         assert not Webhook.objects.filter(enabled=True).exists()
         assert (dispatcher._heart.worker.recorded, dispatcher._heart.worker.fenced) == (2, 0)
 
+    @pytest.mark.parametrize("where", ["before anything", "in the middle"])
+    def test_says_that_results_were_written_when_they_were(
+        self, where: str, monkeypatch: pytest.MonkeyPatch, quick_back_off: None
+    ) -> None:
+        builders.a_delivery()
+        if where == "before anything":
+            failing_first(monkeypatch, recording, "record", times=1_000)
+        else:
+            failing_first(monkeypatch, recording, "_record", times=1_000)
+        dispatcher = Dispatcher(transport=FakeTransport(), clock=lambda: builders.NOW)
+
+        dispatcher.run_until_idle(budget=0.1 * SECONDS)
+        assert (dispatcher._heart.worker.recorded_at, dispatcher._heart.worker.recorded) == (None, 0)
+
+        monkeypatch.undo()
+        assert dispatcher.run_until_idle(budget=10 * SECONDS)
+        assert (dispatcher._heart.worker.recorded_at, dispatcher._heart.worker.recorded) == (builders.NOW, 1)
+
     def test_writes_what_it_has_before_it_takes_more(
         self, monkeypatch: pytest.MonkeyPatch, quick_back_off: None, quick_poll: None
     ) -> None:
