@@ -110,10 +110,14 @@ def start_over(webhook_id: UUID, *, now: datetime) -> None:
 
 
 def give_time(webhook_ids: Collection[UUID], *, now: datetime) -> None:
-    """Start anew the time after which a webhook without a success is disabled: a pause kept it all back."""
+    """Start anew the time after which a webhook without a success is disabled: a pause kept it all back.
+
+    It takes the healths of all of them, because `resume`, which follows, takes others than those that fail.
+    """
     with transaction.atomic():
-        failing = WebhookHealth.objects.filter(failing_since__lt=now).taken(webhook_ids)
-        WebhookHealth.objects.filter(pk__in=[health.pk for health in failing]).update(failing_since=now)
+        rows = WebhookHealth.objects.taken(webhook_ids).values_list("pk", "failing_since")
+        failing = [pk for pk, since in rows if since is not None and since < now]
+        WebhookHealth.objects.filter(pk__in=failing).update(failing_since=now)
 
 
 def shut(webhook_id: UUID, *, now: datetime) -> None:

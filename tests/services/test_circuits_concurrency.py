@@ -9,15 +9,16 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
 from django.db.models import Sum
 
-from deliveries.models import Account, Delivery, Webhook, WebhookHealth
+from deliveries.models import Account, Delivery, Pause, Webhook, WebhookHealth
 from deliveries.models.health import Tally
 from deliveries.reasons import Reason
-from deliveries.services import composing, publishing, redelivery, tending, webhooks
+from deliveries.services import composing, pausing, publishing, redelivery, tending, webhooks
 from deliveries.services.recording import Result
 from deliveries.transport import TransportError
 from tests import builders
@@ -28,7 +29,7 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
 SECONDS = 3.0
-EVERYTHING = {"record", "step", "change", "publish", "redeliver"}
+EVERYTHING = {"record", "step", "change", "publish", "redeliver", "pause"}
 PATIENCE = 60.0
 # So many seconds pass for the rows in one of ours, so that leases run out while results are on their way.
 PACE = 200
@@ -173,6 +174,27 @@ class _Bustle:
                     redelivery.redeliver(delivery, by="a test", now=self.now())
                     self.done.append("redeliver")
 
+    def pause(self) -> None:
+        """Half of them are ended by the clock, where somebody tends."""
+        chance = random.Random(3)
+        while self.goes_on():
+            pause = pausing.pause(
+                account=self._account,
+                webhook_id=chance.choice([None, self._hooks[0].pk]),
+                until=self.now() + timedelta(seconds=10),
+                why="To see.",
+                by="a test",
+                now=self.now(),
+            )
+            if chance.random() < 0.5:
+                with suppress(pausing.AlreadyEnded):
+                    pausing.resume(pause, by="a test", now=self.now())
+            wait_until(lambda pk=pause.pk: not self._is_in_force(pk), what="the end of the pause")  # type: ignore[misc]
+            self.done.append("pause")
+
+    def _is_in_force(self, pk: UUID) -> bool:
+        return self.goes_on() and Pause.objects.filter(pk=pk, ended_at=None).exists()
+
 
 def deadlocks() -> int:
     with connection.cursor() as cursor:
@@ -218,6 +240,30 @@ class TestLockOrder:
         # Who waits for the first of them has none of the rest yet.
         assert free == 3
 
+    def test_of_healths_is_kept_at_the_end_of_a_pause(self, now: datetime) -> None:
+        account = builders.an_account()
+        first, _ = sorted((builders.a_webhook(account) for _ in range(2)), key=lambda webhook: webhook.pk)
+        builders.a_delivery(first, status=Delivery.Status.HELD)
+        failing = WebhookHealth.objects.exclude(webhook=first)
+        failing.update(failing_since=now - timedelta(days=1))
+        made = builders.a_pause(account)
+
+        def resume() -> None:
+            wait_longer_for_locks()
+            pausing.resume(made, by="a test", now=now)
+            connection.close()
+
+        with ThreadPoolExecutor(1) as pool:
+            with holding(first.health):
+                resumed = pool.submit(resume)
+                wait_until(somebody_waits, what="whoever ends the pause")
+                with transaction.atomic():
+                    free = len(failing.select_for_update(skip_locked=True))
+            resumed.result()
+
+        assert free == 1
+        assert failing.get().failing_since == now
+
     def test_of_healths_is_kept_by_everybody(self, now: datetime) -> None:
         ids = [builders.a_webhook().pk for _ in range(40)]
         before = deadlocks()
@@ -252,6 +298,7 @@ class TestLockOrder:
             bustle.change,
             bustle.publish,
             bustle.redeliver,
+            bustle.pause,
         )
 
         assert deadlocks() == before
