@@ -92,7 +92,8 @@ class Command(BaseCommand):
         if removed := remove_left_behind():
             self.stderr.write(f"Removed what earlier runs left behind that were killed: {removed}.")
         with _stopping(stop):
-            self._wait_for_a_worker(stop, wait=options["wait"])
+            # What `make run` starts has a worker, which says so a moment after the service is ready.
+            self._wait_for_a_worker(stop, wait=options["wait"] or options["data_dir"] is not None)
             outcome = self._try(victim, stop, options)
         self._report(outcome, as_json=options["json"])
         if stop.is_set():
