@@ -3,6 +3,7 @@
 Every worker's dispatcher does it, so it needs no scheduler; of what two of them do at once, each does a part.
 """
 
+import random
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import reduce
@@ -43,12 +44,9 @@ def sweep(*, now: datetime, go_on: Callable[[], bool] = lambda: True) -> bool:
     :param go_on: asked before each piece of the work; what is left when it says no is for the next time.
     """
     more = False
-    for job in (
-        _cancel_what_was_deleted,
-        _let_go_what_was_forgotten,
-        pausing.hold_types,
-        _hold_what_may_not_go,
-    ):
+    jobs = (_cancel_what_was_deleted, _let_go_what_was_forgotten, pausing.hold_types, _hold_what_may_not_go)
+    # In any order, so that a time that is up keeps none of them waiting for ever.
+    for job in random.sample(jobs, len(jobs)):
         with guarding.going_on(job.__name__):
             more |= bool(job(now=now, go_on=go_on))
     return more

@@ -221,6 +221,21 @@ class TestPublishing:
 
 
 class TestProbing:
+    def test_of_the_circuit_that_waits_longest_comes_first(
+        self, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(circuits, "MOST", 1)
+        late, *earlier = (builders.a_delivery(status=Delivery.Status.HELD) for _ in range(4))
+        for seconds, held in enumerate([late, *earlier]):
+            health = WebhookHealth.objects.filter(webhook=held.webhook)
+            # Written once more, so that no order of the table tells it by chance.
+            health.update(circuit=Circuit.OPEN, circuit_since=now, next_step_at=now - (9 - seconds) * SECOND)
+        WebhookHealth.objects.filter(webhook=late.webhook).update(openings=1)
+
+        tending.tend(now=now)
+
+        assert Delivery.objects.get(status=Delivery.Status.PENDING) == late
+
     def test_waits_until_its_time(self, now: datetime) -> None:
         webhook = builders.a_webhook()
         step_at = an_open_circuit(webhook, now=now, backlog=3)

@@ -224,14 +224,30 @@ class TestTime:
     def test_that_is_up_leaves_the_rest_for_the_next_sweep(self, now: datetime) -> None:
         for _ in range(5):
             builders.a_delivery(builders.a_webhook(enabled=False))
-        # The first is for what may go on again.
-        asked = iter([True, True, True, False])
 
-        assert tending.sweep(now=now, go_on=lambda: next(asked, False))
+        assert tending.sweep(now=now, go_on=lambda: states()["held"] < 2)
         assert states() == {"held": 2, "pending": 3}
 
         assert not tending.sweep(now=now)
         assert states() == {"held": 5}
+
+    def test_that_one_job_needs_is_not_always_that_of_the_same(
+        self, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whichever comes first takes all there is."""
+        began: list[list[bool]] = []
+
+        def take_all(*, now: datetime, go_on: Any) -> bool:
+            began[-1].append(go_on())
+            return False
+
+        monkeypatch.setattr("deliveries.services.pausing.hold_types", take_all)
+        for _ in range(200):
+            began.append([])
+            left = iter([True])
+            tending.sweep(now=now, go_on=lambda left=left: next(left, False))  # type: ignore[misc]
+
+        assert {tuple(each) for each in began} == {(True,), (False,)}
 
     def test_that_is_up_leaves_the_rest_for_the_next_look(self, now: datetime) -> None:
         for _ in range(5):
