@@ -7,10 +7,11 @@ from typing import Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Subquery
 
 from deliveries import circuits
 from deliveries.models.delivery import Delivery
+from deliveries.models.pause import Pause
 from deliveries.models.webhook import Webhook
 
 _COUNTED = (
@@ -78,9 +79,17 @@ class WebhookHealthQuerySet(models.QuerySet["WebhookHealth"]):
         return set(rows.values_list("pk", flat=True))
 
     def holding_back(self, now: datetime) -> Self:
-        """Keep those of webhooks for which something is held that no pause keeps back."""
+        """Keep those of webhooks for which something is held, unless a pause keeps back all of it."""
         held = Delivery.objects.filter(webhook=OuterRef("pk"), status=Delivery.Status.HELD)
-        return self.filter(Exists(held.unpaused(now)))
+        pauses = Pause.objects.in_force(now).of_webhook(OuterRef("pk"), account=OuterRef("webhook__account"))
+        # The first in the order of an index: any, a planner may look for by reading all there is.
+        first = Subquery(held.order_by("due_at").values("pk")[:1])
+        return self.alias(held=first).filter(~Exists(pauses), held__isnull=False)
+
+    def with_paused_types(self, now: datetime) -> Self:
+        """Keep those of accounts an event type of which is paused."""
+        pauses = Pause.objects.in_force(now).exclude(event_type="")
+        return self.filter(webhook__account__in=pauses.values("account"))
 
     def stepping(self, now: datetime) -> Self:
         """Keep those whose circuit has a step to take: a probe, or the next stretch of a ramp."""
@@ -126,6 +135,10 @@ class WebhookHealth(models.Model):
     )
     let_go = models.PositiveIntegerField(
         default=0, db_default=0, help_text="Held deliveries let go since it began to recover."
+    )
+    looked_up_to = models.UUIDField(
+        null=True,
+        help_text="The held delivery the last look ended with, where a paused type may keep back any.",
     )
 
     objects = WebhookHealthQuerySet.as_manager()

@@ -39,20 +39,44 @@ def resume(webhook_ids: Collection[UUID], *, now: datetime) -> int:
     """Begin to let go what is held for these webhooks and need not be any more; return how many begin.
 
     The first of it goes when a worker next looks, within a second; where a receiver was down, as a probe.
-    Webhooks that are disabled, whose circuit is open, or for which nothing is held but what
-    a pause keeps back, stay as they are.
+    Webhooks that are disabled, whose circuit is open, or for which nothing is held but what a pause keeps
+    back, stay as they are. Where a paused type keeps back all that one look takes in, the ramp sees the rest.
     """
     with transaction.atomic():
-        waiting = WebhookHealth.objects.filter(circuit__in=[Circuit.CLOSED, Circuit.PROBING])
-        rows = waiting.filter(webhook__enabled=True).holding_back(now).taken(webhook_ids)
-        ready: dict[str, list[UUID]] = defaultdict(list)
-        for pk, circuit in rows.values_list("pk", "circuit"):
-            ready[circuit].append(pk)
-        # One that is under way meanwhile is no harm: the claim lets out one at a time.
-        WebhookHealth.objects.filter(pk__in=ready[Circuit.PROBING]).update(next_step_at=now)
-        return WebhookHealth.objects.filter(pk__in=ready[Circuit.CLOSED]).update(
-            circuit=Circuit.RECOVERING, circuit_since=now, next_step_at=now, let_go=0
-        )
+        waiting = WebhookHealth.objects.exclude(circuit=Circuit.OPEN).filter(webhook__enabled=True)
+        found = dict(waiting.holding_back(now).taken(webhook_ids).values_list("pk", "circuit"))
+        of_types = WebhookHealth.objects.filter(pk__in=found).with_paused_types(now)
+        for pk in of_types.values_list("pk", flat=True):
+            ready = holding.ready(pk, behind=None, now=now)
+            if ready.behind is None and not ready.deliveries.exists():
+                del found[pk]
+        closed = [pk for pk, circuit in found.items() if circuit == Circuit.CLOSED]
+        # These begin with the first again. One that is under way meanwhile is no harm: the claim lets out one
+        # at a time.
+        under_way = WebhookHealth.objects.filter(pk__in=found.keys() - closed)
+        under_way.update(next_step_at=now, looked_up_to=None)
+        return _begin(closed, now=now)
+
+
+def resume_next(webhook_id: UUID, *, now: datetime) -> None:
+    """Do as `resume` does, unless a paused event type keeps back all that is looked at.
+
+    Each time it looks at what comes after that, and so comes round to all that is held.
+    """
+    with transaction.atomic():
+        closed = WebhookHealth.objects.filter(circuit=Circuit.CLOSED, webhook__enabled=True)
+        for health in closed.holding_back(now).taken([webhook_id]):
+            ready = holding.ready(webhook_id, behind=health.looked_up_to, now=now)
+            if ready.deliveries.exists():
+                _begin([webhook_id], now=now)
+            else:
+                WebhookHealth.objects.filter(pk=webhook_id).update(looked_up_to=ready.behind)
+
+
+def _begin(closed: Collection[UUID], *, now: datetime) -> int:
+    return WebhookHealth.objects.filter(pk__in=closed).update(
+        circuit=Circuit.RECOVERING, circuit_since=now, next_step_at=now, let_go=0, looked_up_to=None
+    )
 
 
 def follow(
@@ -220,12 +244,18 @@ def _probe(health: WebhookHealth, *, now: datetime, **changes: Any) -> int:
     :param changes: what else to save of the circuit.
     """
     holding.hold(Delivery.objects.filter(webhook=health.pk), now=now)
-    held = holding.held(health.pk, now=now)
-    gone = holding.let_go(held.filter(due_at__lte=now), most=1)
+    ready = holding.ready(health.pk, behind=health.looked_up_to, now=now)
+    gone = holding.let_go(ready.deliveries.filter(due_at__lte=now), most=1)
     again = now + _lease(health)
     if not gone:
-        next_due = held.filter(due_at__gt=now).order_by("due_at").values_list("due_at", flat=True).first()
-        again = min(again, next_due or again)
+        changes["looked_up_to"] = ready.behind
+        next_due = (
+            ready.deliveries.filter(due_at__gt=now)
+            .order_by("due_at")
+            .values_list("due_at", flat=True)
+            .first()
+        )
+        again = min(again, next_due or again, again if ready.behind is None else now + STEP)
     _move(health, Circuit.PROBING, now=now, next_step_at=again, **changes)
     return gone
 
@@ -246,14 +276,17 @@ def _recover(health: WebhookHealth, *, now: datetime) -> int:
 def _ramp(health: WebhookHealth, *, now: datetime) -> int:
     """Let go as many more as may have gone by now; close the circuit when nothing is left."""
     assert health.circuit_since is not None  # noqa: S101 - the CHECK on circuits that are not closed says so
-    held = holding.held(health.pk, now=now)
+    ready = holding.ready(health.pk, behind=health.looked_up_to, now=now)
     room = policy.allowed(now - health.circuit_since) - health.let_go
-    gone = holding.let_go(held, most=room) if room > 0 else 0
+    gone = holding.let_go(ready.deliveries, most=room) if room > 0 else 0
     health.let_go += gone
-    if gone < room and not held.exists():
-        _move(health, Circuit.CLOSED, now=now)
-    else:
-        _move(health, Circuit.RECOVERING, now=now, next_step_at=now + STEP)
+    looked_up_to = health.looked_up_to
+    if gone < room and not ready.deliveries.exists():
+        if ready.behind is None:
+            _move(health, Circuit.CLOSED, now=now)
+            return gone
+        looked_up_to = ready.behind
+    _move(health, Circuit.RECOVERING, now=now, next_step_at=now + STEP, looked_up_to=looked_up_to)
     return gone
 
 
@@ -261,7 +294,7 @@ def _move(health: WebhookHealth, circuit: WebhookHealth.Circuit, *, now: datetim
     """Save what a circuit is now, with the columns that follow from it, and say where it changed."""
     before = health.circuit
     if circuit != before:
-        changes["circuit_since"] = now
+        changes = {"looked_up_to": None, **changes, "circuit_since": now}
     if circuit == Circuit.CLOSED:
         changes |= {"next_step_at": None, "openings": 0, "unavailable_in_a_row": 0}
     for name, value in {"circuit": circuit, **changes}.items():

@@ -5,15 +5,19 @@ for it. So rows somebody else has locked are passed over here, and found by the 
 """
 
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from deliveries import doorbell
-from deliveries.models import Delivery, Failure
+from deliveries.models import Delivery, Failure, Pause
 from deliveries.models.delivery import DeliveryQuerySet
 
 BATCH = 5000
+# How many held deliveries are looked at in one step, where the pause of an event type may keep them back.
+AHEAD = 1000
 
 
 def hold(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
@@ -26,9 +30,36 @@ def hold(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
         return Delivery.objects.filter(pk__in=_take(waiting, most=BATCH)).hold(now=now)
 
 
-def held(webhook_id: UUID, *, now: datetime) -> DeliveryQuerySet:
-    """Return what is held for a webhook, but for what a pause keeps back."""
-    return Delivery.objects.filter(webhook=webhook_id, status=Delivery.Status.HELD).unpaused(now)
+class Ready(NamedTuple):
+    """What of a webhook's held deliveries may go, of as many as were looked at.
+
+    :param behind: the one behind which to look next; None when all the rest has been looked at.
+    """
+
+    deliveries: DeliveryQuerySet
+    behind: UUID | None = None
+
+
+def ready(webhook_id: UUID, *, behind: UUID | None, now: datetime) -> Ready:
+    """Return what is held for a webhook and kept back by no pause.
+
+    No index knows the type of an event. Where one is paused, no more than the next `AHEAD` are looked at.
+
+    :param behind: the delivery the last look ended with; None to begin with the first.
+    """
+    held = Delivery.objects.filter(webhook=webhook_id, status=Delivery.Status.HELD)
+    of_account = Pause.objects.in_force(now).filter(account__webhooks=webhook_id)
+    pauses = of_account.filter(Q(webhook=webhook_id) | Q(webhook=None))
+    types = set(pauses.values_list("event_type", flat=True))
+    if "" in types:
+        return Ready(held.none())
+    if not types:
+        return Ready(held)
+    rest = held if behind is None else held.filter(pk__gt=behind)
+    looked_at = list(rest.order_by("pk").values_list("pk", "event__type")[:AHEAD])
+    free = [pk for pk, event_type in looked_at if event_type not in types]
+    of_these = Delivery.objects.filter(pk__in=free, status=Delivery.Status.HELD)
+    return Ready(of_these, looked_at[-1][0] if len(looked_at) == AHEAD else None)
 
 
 def let_go(deliveries: DeliveryQuerySet, *, most: int) -> int:

@@ -59,8 +59,16 @@ def _cancel_what_was_deleted(*, now: datetime, go_on: Callable[[], bool]) -> boo
 
 def _let_go_what_was_forgotten(*, now: datetime, go_on: Callable[[], bool]) -> bool:
     closed = WebhookHealth.objects.filter(circuit=WebhookHealth.Circuit.CLOSED, webhook__enabled=True)
+    holding_back = closed.holding_back(now)
+    of_types = holding_back.with_paused_types(now)
     if go_on():
-        circuits.resume(list(closed.holding_back(now).values_list("pk", flat=True)[:MOST]), now=now)
+        others = holding_back.exclude(pk__in=WebhookHealth.objects.with_paused_types(now))
+        circuits.resume(list(others.values_list("pk", flat=True)[:MOST]), now=now)
+    for pk in list(of_types.order_by("?").values_list("pk", flat=True)[:MOST]):
+        if not go_on():
+            break
+        with guarding.going_on("resume", webhook_id=pk):
+            circuits.resume_next(pk, now=now)
     return False
 
 

@@ -1,12 +1,15 @@
 """Pauses by an operator: what makes one, what ends one, and what goes on meanwhile."""
 
+import random
 import re
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -14,7 +17,8 @@ from django.test.utils import CaptureQueriesContext
 
 from deliveries.identifiers import new_id
 from deliveries.models import Account, AuditEntry, Delivery, Failure, Pause, Webhook, WebhookHealth
-from deliveries.services import holding, pausing, redelivery, tending, webhooks
+from deliveries.models.health import Tally
+from deliveries.services import circuits, holding, pausing, redelivery, tending, webhooks
 from tests import builders
 from tests.waiting import wait_until
 
@@ -311,21 +315,166 @@ class TestSweepOfTypes:
         webhook = builders.a_webhook()
         # So many that reading all of them costs more than finding those taken by their ids, for any planner.
         builders.a_backlog(webhook, 10_000)
-        with connection.cursor() as cursor:
-            for table in ("delivery", "event", "webhook"):
-                cursor.execute(f"ANALYZE deliveries_{table}")
+        analyze()
         builders.a_pause(webhook.account, event_type=event_type)
 
         with CaptureQueriesContext(connection) as queries:
             held = pausing.hold_types(now=now)
 
         assert held == (50 if event_type == "call.ended" else 0)
-        with connection.cursor() as cursor:
-            for query in (each["sql"] for each in queries if each["sql"].startswith("SELECT")):
-                cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF) {query}")
-                plan = "\n".join(line for (line,) in cursor.fetchall())
-                read = re.findall(r"actual rows=(\d+)|Removed by [^:]*: (\d+)", plan)
-                assert sum(int(rows or removed) for rows, removed in read) <= 500, plan
+        for query in (each["sql"] for each in queries if each["sql"].startswith("SELECT")):
+            reads_at_most(500, query)
+
+
+@pytest.mark.django_db
+class TestALongQueueOfAPausedType:
+    @pytest.fixture
+    def webhook(self, monkeypatch: pytest.MonkeyPatch) -> Webhook:
+        """Everything held in front is of the paused type, and more than one look takes in."""
+        monkeypatch.setattr(holding, "AHEAD", 4)
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 10, status=Delivery.Status.HELD)
+        builders.a_pause(webhook.account, event_type="call.ended")
+        return webhook
+
+    @staticmethod
+    def behind(webhook: Webhook, **changes: Any) -> Delivery:
+        event = builders.an_event(webhook.account, type="message.sent")
+        return builders.a_delivery(webhook, event=event, status=Delivery.Status.HELD, **changes)
+
+    def test_hides_nothing_from_the_sweep(self, webhook: Webhook, now: datetime) -> None:
+        other = self.behind(webhook)
+
+        for _ in range(3):
+            tending.sweep(now=now)
+        go_on(now, seconds=9)
+
+        assert Delivery.objects.get(status=Delivery.Status.PENDING) == other
+
+    def test_hides_nothing_that_comes_late_and_in_front(self, webhook: Webhook, now: datetime) -> None:
+        """Held late, like a retry, it stands before what was looked at."""
+        for _ in range(2):
+            tending.sweep(now=now)
+        front = self.behind(webhook, pk=UUID(int=1))
+
+        for _ in range(2):
+            tending.sweep(now=now)
+        go_on(now, seconds=9)
+
+        assert Delivery.objects.get(status=Delivery.Status.PENDING) == front
+
+    def test_has_no_circuit_move_back_and_forth(self, webhook: Webhook, now: datetime) -> None:
+        for _ in range(5):
+            tending.sweep(now=now)
+            assert WebhookHealth.objects.get(webhook=webhook).circuit == WebhookHealth.Circuit.CLOSED
+
+    def test_hides_nothing_from_the_ramp(self, webhook: Webhook, now: datetime) -> None:
+        other = self.behind(webhook)
+        WebhookHealth.objects.filter(webhook=webhook).update(
+            circuit="recovering", circuit_since=now, next_step_at=now
+        )
+
+        go_on(now, seconds=9)
+
+        assert Delivery.objects.get(status=Delivery.Status.PENDING) == other
+        assert WebhookHealth.objects.get(webhook=webhook).circuit == WebhookHealth.Circuit.CLOSED
+
+    def test_hides_nothing_from_a_probe(self, webhook: Webhook, now: datetime) -> None:
+        other = self.behind(webhook)
+        WebhookHealth.objects.filter(webhook=webhook).update(
+            circuit="open", circuit_since=now, next_step_at=now
+        )
+
+        go_on(now, seconds=9)
+
+        assert Delivery.objects.get(status=Delivery.Status.PENDING) == other
+
+    def test_goes_from_the_first_on_when_the_pause_ends_under_a_ramp(
+        self, webhook: Webhook, now: datetime
+    ) -> None:
+        first = Delivery.objects.earliest("pk")
+        WebhookHealth.objects.filter(webhook=webhook).update(
+            circuit="recovering", circuit_since=now, next_step_at=now
+        )
+        tending.tend(now=now)
+        builders.a_pause(webhook.account, event_type="of.another")
+
+        pausing.resume(Pause.objects.get(event_type="call.ended"), by="grace", now=now)
+        go_on(now, seconds=9)
+
+        first.refresh_from_db()
+        assert first.status == "pending"
+
+    def test_goes_from_the_first_on_when_a_probe_that_looked_far_is_answered(
+        self, webhook: Webhook, now: datetime
+    ) -> None:
+        health = WebhookHealth.objects.filter(webhook=webhook)
+        health.update(circuit="open", circuit_since=now, next_step_at=now)
+        go_on(now, seconds=1)
+        front = self.behind(webhook, pk=UUID(int=1))
+        far = health.get()
+
+        answered = Tally(succeeded=1, answered_at=now)
+        circuits.follow(far, answered, recent=circuits.Recent(), now=now, jitter=random.Random(1))
+
+        assert far.looked_up_to is not None
+        assert Delivery.objects.get(status=Delivery.Status.PENDING) == front
+
+    @pytest.mark.postgresql
+    def test_is_not_read_to_see_whether_anything_is_held(self, now: datetime) -> None:
+        """Of many webhooks, where one plan for all of them may look cheaper."""
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 20_000, status=Delivery.Status.HELD)
+        for _ in range(200):
+            builders.a_webhook(webhook.account)
+        analyze()
+        builders.a_pause(webhook.account, event_type="call.ended")
+
+        with CaptureQueriesContext(connection) as queries:
+            assert list(WebhookHealth.objects.holding_back(now)) == [webhook.health]
+
+        (query,) = queries
+        reads_at_most(2_000, query["sql"])
+
+    @pytest.mark.postgresql
+    @pytest.mark.parametrize("act", ["sweep", "resume", "ramp", "probe"])
+    def test_is_read_no_further_than_it_may(
+        self, act: str, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(holding, "AHEAD", 50)
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 10_000, status=Delivery.Status.HELD)
+        analyze()
+        builders.a_pause(webhook.account, event_type="call.ended")
+        health = WebhookHealth.objects.filter(webhook=webhook)
+        if act in ("ramp", "probe"):
+            circuit = "recovering" if act == "ramp" else "open"
+            health.update(circuit=circuit, circuit_since=now, next_step_at=now)
+        acts: dict[str, Callable[[], object]] = {
+            "sweep": lambda: tending.sweep(now=now),
+            "resume": lambda: circuits.resume([webhook.pk], now=now),
+        }
+
+        with CaptureQueriesContext(connection) as queries:
+            acts.get(act, lambda: tending.tend(now=now))()
+
+        for query in (each["sql"] for each in queries if each["sql"].startswith("SELECT")):
+            reads_at_most(500, query)
+
+
+def analyze() -> None:
+    """Tell the planner what there is."""
+    with connection.cursor() as cursor:
+        for table in ("delivery", "event", "webhook", "webhookhealth"):
+            cursor.execute(f"ANALYZE deliveries_{table}")
+
+
+def reads_at_most(most: int, query: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF) {query}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    read = re.findall(r"actual rows=(\d+)|Removed by [^:]*: (\d+)", plan)
+    assert sum(int(rows or removed) for rows, removed in read) <= most, plan
 
 
 @pytest.mark.django_db
