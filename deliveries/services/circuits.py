@@ -162,9 +162,11 @@ def step(webhook_id: UUID, *, now: datetime) -> int:
 def step_all(*, now: datetime, go_on: Callable[[], bool] = lambda: True) -> int:
     """Take the steps that are due by now, but for those other processes take; return how many went."""
     gone = 0
-    # Those that have waited longest first, so that none waits for ever where there are more than so many.
     stepping = WebhookHealth.objects.stepping(now).order_by("next_step_at")
-    for webhook_id in list(stepping.values_list("pk", flat=True)[:MOST]):
+    longest = list(stepping.values_list("pk", flat=True)[:MOST])
+    # Those that wait longest, so that none waits for ever, but not always the same first: that would be one
+    # that takes all the time in vain, because somebody holds its rows.
+    for webhook_id in random.sample(longest, len(longest)):
         if not go_on():
             break
         with guarding.going_on("step", webhook_id=webhook_id):

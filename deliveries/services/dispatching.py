@@ -40,7 +40,7 @@ SHARE = 0.25
 # How often to look for circuits with a step to take, and for what a race has left behind, in seconds.
 TEND_EVERY = 1.0
 SWEEP_EVERY = 30.0
-# How long each of the two goes on at most, but for what it is at: claims wait meanwhile.
+# How long a sweep goes on at most, and each part of the tending, but for what it is at: claims wait then.
 TENDING = 0.2
 # How long to leave a database alone that has failed us, in seconds: the first time, and at most. An outage of
 # an hour is a thousand failures, and no float holds 2 to that power.
@@ -344,7 +344,7 @@ class Dispatcher:
         """Look after what is held, and claim at once what was let go."""
         now, moment = self._clock(), time.monotonic()
         self._tend_at = moment + TEND_EVERY * self._jitter.uniform(0.8, 1.2)
-        if tending.tend(now=now, go_on=_for(TENDING)):
+        if tending.tend(now=now, budget=partial(_for, TENDING)):
             self._claim_at = 0.0
         if moment >= self._sweep_at:
             self._sweep_at = moment + SWEEP_EVERY * self._jitter.uniform(0.8, 1.2)

@@ -119,7 +119,8 @@ def resume(pause: Pause, *, by: str, now: datetime) -> Pause:
 def expire(*, now: datetime, go_on: Callable[[], bool] = lambda: True) -> int:
     """End the pauses that have run out, and return how many. What others are ending is theirs."""
     count = 0
-    for pk in list(Pause.objects.run_out(now).values_list("pk", flat=True)):
+    # In any order, so that one that takes all the time in vain keeps no other from ending.
+    for pk in list(Pause.objects.run_out(now).order_by("?").values_list("pk", flat=True)):
         if not go_on():
             break
         with guarding.going_on("expire", pause_id=pk):

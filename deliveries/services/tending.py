@@ -20,19 +20,20 @@ from deliveries.services import circuits, guarding, holding, pausing
 MOST = 500
 
 
-def tend(*, now: datetime, go_on: Callable[[], bool] = lambda: True) -> int:
+def tend(*, now: datetime, budget: Callable[[], Callable[[], bool]] = lambda: lambda: True) -> int:
     """End pauses that have run out, and take the steps that are due; once a second.
 
     Return how many deliveries were let go.
 
-    :param go_on: asked before each piece of the work; what is left when it says no is for the next time.
+    :param budget: asked for the time each of the two has. What it returns is asked before each piece of the
+        work; what is left when that says no is for the next time.
     """
     # One question for both: most seconds there is neither.
     run_out, stepping = Pause.objects.run_out(now), WebhookHealth.objects.stepping(now)
     if not run_out.values_list("pk").union(stepping.values_list("pk"), all=True).exists():
         return 0
-    pausing.expire(now=now, go_on=go_on)
-    return circuits.step_all(now=now, go_on=go_on)
+    pausing.expire(now=now, go_on=budget())
+    return circuits.step_all(now=now, go_on=budget())
 
 
 def sweep(*, now: datetime, go_on: Callable[[], bool] = lambda: True) -> bool:

@@ -726,7 +726,10 @@ class TestTroubleOfTheTending:
     """What it looks after now and then must not cost what it is there for."""
 
     @pytest.fixture
-    def dispatcher(self, quick_poll: None) -> Dispatcher:
+    def dispatcher(self, quick_poll: None, monkeypatch: pytest.MonkeyPatch) -> Dispatcher:
+        """One that looks again soon, and whose time for that is up when it has waited for a lock."""
+        monkeypatch.setattr(dispatching, "TEND_EVERY", 0.05)
+        monkeypatch.setattr(dispatching, "TENDING", 0.1)
         return Dispatcher(transport=FakeTransport(), clock=timezone.now)
 
     @staticmethod
@@ -775,6 +778,23 @@ class TestTroubleOfTheTending:
             arrived = set(Attempt.objects.values_list("delivery", flat=True))
             assert arrived == {delivery.pk, other.pk}
         self.goes_on(dispatcher, lambda: Attempt.objects.count() == 3, what="the circuit")
+
+    @pytest.mark.postgresql
+    def test_with_a_row_the_end_of_a_pause_meets_keeps_nothing_else_back(
+        self, dispatcher: Dispatcher, impatient: None
+    ) -> None:
+        now = timezone.now()
+        stuck, other = (builders.a_delivery(status=Delivery.Status.HELD) for _ in range(2))
+        builders.a_pause(stuck.account, created_at=now - SECONDS, until=now)
+        WebhookHealth.objects.filter(webhook=other.webhook).update(
+            circuit="recovering", circuit_since=now, next_step_at=now
+        )
+
+        with holding(stuck.webhook.health):
+            self.goes_on(dispatcher, Attempt.objects.exists, what="the other")
+
+            assert Attempt.objects.get().delivery == other
+        self.goes_on(dispatcher, lambda: Attempt.objects.count() == 2, what="the end of the pause")
 
     @pytest.mark.parametrize("act", [(tending, "tend"), (recovering, "take_up"), (recovering, "advance")])
     @pytest.mark.parametrize("error", [OperationalError, ProgrammingError, RuntimeError])

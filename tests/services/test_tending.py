@@ -254,7 +254,7 @@ class TestTime:
             builders.a_pause(until=now)
         asked = iter([True, True, False])
 
-        tending.tend(now=now, go_on=lambda: next(asked, False))
+        tending.tend(now=now, budget=lambda: lambda: next(asked, False))
         assert Pause.objects.run_out(now).count() == 3
 
 
