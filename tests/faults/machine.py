@@ -28,9 +28,18 @@ def describe() -> str:
 
 def commit() -> str:
     """Return which commit the code is of, and whether it is changed; empty outside a repository."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return said.stdout.strip() if said.returncode == 0 else ""
+    found = _git("rev-parse", "--short", "HEAD")
+    if found.returncode != 0:
+        return ""
+    # The figures themselves change while they are measured.
+    changed = _git(
+        "diff", "--quiet", "HEAD", "--", ".", *(f":!docs/reliability.{kind}" for kind in ("json", "md"))
+    )
+    return found.stdout.strip() + ("-dirty" if changed.returncode else "")
+
+
+def _git(*command: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def _processor() -> str:
