@@ -1,9 +1,10 @@
 """Opening a connection: look the name up, check every address, connect to one that was checked."""
 
 import socket
+from collections.abc import Sequence
 
 from deliveries import addresses
-from deliveries.addresses import AddressBlocked
+from deliveries.addresses import AddressBlocked, AddressPolicy
 from deliveries.reasons import Reason
 from deliveries.transport.base import TransportError
 from deliveries.transport.calls import Call
@@ -15,7 +16,7 @@ CONNECT_LIMIT = 3.0
 MAX_TRIED = 4
 
 # With these no other address need be tried.
-_FINAL = (Reason.BLOCKED_ADDRESS, Reason.NO_RESOURCES)
+FINAL = (Reason.BLOCKED_ADDRESS, Reason.NO_RESOURCES)
 
 
 def dial(host: str, port: int, call: Call) -> DeadlineSocket:
@@ -24,53 +25,52 @@ def dial(host: str, port: int, call: Call) -> DeadlineSocket:
     :raises TransportError: NO_RESOURCES, DNS_FAILED, BLOCKED_ADDRESS, CONNECTION_REFUSED (also for no route)
         or CONNECTION_TIMEOUT; of several addresses that fail, the preferred one gives the reason.
     """
-    failure = None
-    for address in _checked_addresses(host, call)[:MAX_TRIED]:
+    first = None
+    found = (host,) if addresses.as_address(host) else call.resolver.addresses(host, within=_time_left(call))
+    check_all(found, call.policy)
+    for address in found[:MAX_TRIED]:
         try:
             return _connect(address, port, call)
         except TransportError as error:
-            if error.reason in _FINAL:
+            if error.reason in FINAL:
                 raise
-            failure = failure or error
-    raise failure or TransportError(Reason.DNS_FAILED)
+            first = first or error
+    raise first or TransportError(Reason.DNS_FAILED)
 
 
-def _checked_addresses(host: str, call: Call) -> tuple[str, ...]:
-    if addresses.as_address(host) is not None:
-        found: tuple[str, ...] = (host,)
-    else:
-        found = call.resolver.addresses(host, within=_time_left(call))
+def check_all(found: Sequence[str], policy: AddressPolicy) -> None:
+    """Check every address before the first connect: a name that mixes public and private ones is an attack.
+
+    :raises TransportError: BLOCKED_ADDRESS.
+    """
     try:
-        # Every one, before the first connect: a name that mixes public and private addresses is an attack.
         for address in found:
-            addresses.check_address(address, call.policy)
+            addresses.check_address(address, policy)
     except AddressBlocked as error:
         raise TransportError(Reason.BLOCKED_ADDRESS) from error
-    return found
 
 
 def _connect(address: str, port: int, call: Call) -> DeadlineSocket:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    _check_route(family, address, port, call)
+    check_route(address, port, call.policy)
     try:
-        connection = DeadlineSocket(family)
+        connection = DeadlineSocket(family(address))
     except OSError as error:
-        raise _failure(error) from error
+        raise failure(error) from error
     try:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(min(CONNECT_LIMIT, _time_left(call)))
         connection.connect((address, port))
-        _check_ends(connection, address, call)
+        check_ends(connection, address, call.policy)
     except OSError as error:
         connection.close()
-        raise _failure(error) from error
+        raise failure(error) from error
     except TransportError:
         connection.close()
         raise
     return connection
 
 
-def _check_route(family: int, address: str, port: int, call: Call) -> None:
+def check_route(address: str, port: int, policy: AddressPolicy) -> None:
     """Make sure, before anything is sent, that the address does not lead to this very machine.
 
     Once connected it is too late: an open port would be told from a closed one by its reason.
@@ -78,28 +78,28 @@ def _check_route(family: int, address: str, port: int, call: Call) -> None:
     :raises TransportError: BLOCKED_ADDRESS, or NO_RESOURCES to find that out.
     """
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        with socket.socket(family(address), socket.SOCK_DGRAM) as probe:
             # Over UDP this sends no packet: the kernel settles which address it would send from.
             probe.connect((address, port))
             source = probe.getsockname()[0]
     except OSError as error:
         if is_shortage(error):
-            raise _failure(error) from error
-        return  # no route, perhaps: connecting will tell, and `_check_ends` looks again
-    _check_source(source, address, call)
+            raise failure(error) from error
+        return  # no route, perhaps: connecting will tell, and `check_ends` looks again
+    _check_source(source, address, policy)
 
 
-def _check_ends(connection: socket.socket, address: str, call: Call) -> None:
+def check_ends(connection: socket.socket, address: str, policy: AddressPolicy) -> None:
     """Make sure that we are connected to the address that was checked, and not to this very machine.
 
     :raises TransportError: BLOCKED_ADDRESS.
     """
     if addresses.as_address(connection.getpeername()[0]) != addresses.as_address(address):
         raise TransportError(Reason.BLOCKED_ADDRESS)
-    _check_source(connection.getsockname()[0], address, call)
+    _check_source(connection.getsockname()[0], address, policy)
 
 
-def _check_source(source: str, address: str, call: Call) -> None:
+def _check_source(source: str, address: str, policy: AddressPolicy) -> None:
     """Make sure that what leads to an address does not begin there.
 
     A public address of our own is let pass by any table, and leads behind our own firewall.
@@ -107,10 +107,13 @@ def _check_source(source: str, address: str, call: Call) -> None:
     :raises TransportError: BLOCKED_ADDRESS.
     """
     target = addresses.as_address(address)
-    if target is None or (
-        target == addresses.as_address(source) and not call.policy.allows_expressly(target)
-    ):
+    if target is None or (target == addresses.as_address(source) and not policy.allows_expressly(target)):
         raise TransportError(Reason.BLOCKED_ADDRESS)
+
+
+def family(address: str) -> socket.AddressFamily:
+    """Return the family of an address that has been checked."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def _time_left(call: Call) -> float:
@@ -120,7 +123,8 @@ def _time_left(call: Call) -> float:
         raise TransportError(Reason.CONNECTION_TIMEOUT) from error
 
 
-def _failure(error: OSError) -> TransportError:
+def failure(error: OSError) -> TransportError:
+    """Return why there is no connection, after an error of one of its calls."""
     if is_shortage(error):
         return TransportError(Reason.NO_RESOURCES)
     timed_out = isinstance(error, TimeoutError)

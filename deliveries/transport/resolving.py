@@ -67,15 +67,22 @@ class Resolver:
 
         :raises TransportError: NO_RESOURCES, or DNS_FAILED for whatever reason; also when the time is up.
         """
+        future = self.ask(name)
+        try:
+            return future.result(timeout=min(within, LOOKUP_LIMIT))
+        except Exception as error:
+            raise TransportError(reason(error)) from error
+
+    def ask(self, name: str) -> "Future[tuple[str, ...]]":
+        """Return what will be the addresses of a name, without waiting; of its exceptions, see `reason`.
+
+        :raises TransportError: NO_RESOURCES, or DNS_FAILED where too many lookups are under way.
+        """
         with self._lock:
             answer = self._answers.get(name)
             if answer is None or answer.expires_at <= time.monotonic():
                 answer = self._ask(name)
-        try:
-            return answer.future.result(timeout=min(within, LOOKUP_LIMIT))
-        except Exception as error:
-            reason = error.reason if isinstance(error, TransportError) else Reason.DNS_FAILED
-            raise TransportError(reason) from error
+        return answer.future
 
     def _ask(self, name: str) -> _Answer:
         """Start a lookup of a name that has no current answer; the caller holds the lock."""
@@ -120,6 +127,11 @@ class Resolver:
             answer.future.set_result(found)
         finally:
             threads.release()
+
+
+def reason(error: BaseException) -> Reason:
+    """Return why a lookup failed."""
+    return error.reason if isinstance(error, TransportError) else Reason.DNS_FAILED
 
 
 def _distinct(found: Sequence[str]) -> tuple[str, ...]:
