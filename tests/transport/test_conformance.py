@@ -395,7 +395,7 @@ class TestRedirects:
         assert reply.headers["location"] == another.url()
         assert another.accepted == 0
 
-    @pytest.mark.parametrize("location", [b"http://[::1", b"file:///etc/passwd", b"//\xff\xfe", b"", b"\x00"])
+    @pytest.mark.parametrize("location", [b"http://[::1", b"file:///etc/passwd", b"//\xff\xfe", b"", b"\x07"])
     def test_may_point_nowhere(self, sender: Sender, start: Start, location: bytes) -> None:
         answer = REDIRECT % location + b"Content-Length: 0\r\n\r\n"
 
@@ -479,18 +479,28 @@ class TestTheBody:
 
 class TestHeaders:
     def test_are_safe_to_store(self, sender: Sender, start: Start) -> None:
-        nasty = b"X-Nul: a\x00b\r\nX-Bytes: \xff\xfe\r\nX-Surrogate: \xed\xa0\x80\r\nX-Bell: \x07\r\n"
+        nasty = b"X-Bytes: \xff\xfe\r\nX-Surrogate: \xed\xa0\x80\r\nX-Bell: \x07\r\n"
         nice = "X-Utf8:  caf\u00e9 \u00c5 \r\nX-Twice: 1\r\nx-twice: 2\r\n".encode()
         target = start(hostile.answering(OK_HEAD + nasty + nice + b"Content-Length: 0\r\n\r\n"))
 
         headers = sender.send(a_request(target.url())).headers
 
-        assert headers["x-nul"] == "a\ufffdb"
         assert headers["x-utf8"] == "caf\u00e9 \u00c5"
         assert headers["x-twice"] == "1, 2"
         stored = "".join([*headers.keys(), *headers.values()])
         assert stored.isprintable()
         assert stored.encode()
+
+    def test_with_a_nul_are_refused_or_made_safe(self, sender: Sender, start: Start) -> None:
+        target = start(hostile.answering(OK_HEAD + b"X-Nul: a\x00b\r\nContent-Length: 0\r\n\r\n"))
+
+        (exchange,) = sender.send_all([a_request(target.url())])
+
+        # RFC 9110 section 5.5 has a recipient do either.
+        if isinstance(exchange.outcome, Reply):
+            assert exchange.outcome.headers["x-nul"] == "a\ufffdb"
+        else:
+            assert exchange.outcome.reason is Reason.INVALID_RESPONSE
 
     def test_are_kept_up_to_a_number_and_a_size(self, sender: Sender, start: Start) -> None:
         many = b"".join(b"X-%d: %b\r\n" % (number, b"v" * 10) for number in range(90))
@@ -685,13 +695,18 @@ def no_files_left() -> Iterator[None]:
     """Let this process open no more files than it has open."""
     gc.collect()  # it may close some
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    first_free = os.dup(0)
-    os.close(first_free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, hard))
+    last = max(int(name) for name in os.listdir("/proc/self/fd"))
+    # The limit is one of numbers: a free one below those in use would be one to open a file with, and one
+    # that is given up would be none.
+    gaps = list(iter(lambda: os.dup(0), last + 1))
+    os.close(last + 1)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (last + 1, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for gap in gaps:
+            os.close(gap)
 
 
 class TestAMachineWithoutResources:
@@ -875,7 +890,13 @@ class TestCollecting:
         target = start(hostile.silent)
         for _ in range(4):
             transport.submit(uuid4(), a_request(target.url(), timeout=PLENTY))
-        wait_until(lambda: len(target.requests) == 2, what="as many as there are slots")
+
+        def begun() -> bool:
+            # An engine without threads of its own does nothing unless somebody collects.
+            assert transport.collect(timedelta(seconds=0.1)) == []
+            return len(target.requests) >= 2
+
+        wait_until(begun, what="as many as there are slots")
 
         started_at = time.monotonic()
         transport.close()

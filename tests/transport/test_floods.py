@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from deliveries.reasons import Reason
-from deliveries.transport import KEEP_LIMIT, READ_LIMIT, Reply, calls, requests_engine
+from deliveries.transport import KEEP_LIMIT, READ_LIMIT, Reply, RequestsTransport, calls, requests_engine
 from tests.transport import elsewhere, kinds
 from tests.transport.conftest import (
     PLENTY,
     Certificates,
+    Engine,
     MakeSender,
     Start,
     a_request,
@@ -86,6 +87,12 @@ class TestAFlood:
 
 
 class TestTheCount:
+    """Of the one engine that keeps one where a test can see it."""
+
+    @pytest.fixture
+    def engine(self) -> Engine:
+        return RequestsTransport
+
     def test_of_what_was_read_agrees(
         self,
         make_sender: MakeSender,
