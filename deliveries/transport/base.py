@@ -60,12 +60,32 @@ class TransportError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Timings:
+    """Where the time of an exchange went; None for what it did without, or did not come to.
+
+    Of the last try: what a stale connection took before it is part of the duration alone.
+    """
+
+    dns: timedelta | None = None
+    """Until the name had its addresses, ours to remember included."""
+    connect: timedelta | None = None
+    """For connecting, all addresses that were tried included."""
+    tls: timedelta | None = None
+    """For the handshake."""
+    first_byte: timedelta | None = None
+    """From the request until the first of the answer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Exchange:
     """A finished request: the key it was submitted under, and its outcome."""
 
     key: UUID
     outcome: Reply | TransportError
     duration: timedelta
+    timings: Timings = Timings()
+    remote_address: str | None = None
+    """What the request was sent to, or would have been had it answered the call."""
 
 
 class Transport(Protocol):

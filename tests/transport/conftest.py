@@ -18,6 +18,7 @@ import trustme
 from deliveries.addresses import AddressPolicy
 from deliveries.reasons import Reason
 from deliveries.transport import Exchange, Reply, Request, RequestsTransport, Transport
+from deliveries.transport.curl_engine import CurlTransport
 from tests.transport.hostile import Receiver, receiver
 
 Lookup = Callable[[str], Sequence[str]]
@@ -50,7 +51,7 @@ class Engine(Protocol):
     ) -> Transport: ...
 
 
-ENGINES: Mapping[str, Engine] = {"requests": RequestsTransport}
+ENGINES: Mapping[str, Engine] = {"requests": RequestsTransport, "curl": CurlTransport}
 
 
 def no_names(name: str) -> Sequence[str]:

@@ -1,0 +1,189 @@
+"""libcurl's multi interface and the epoll that drives it, with whatever else one thread waits for."""
+
+import logging
+import select
+import socket
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import pycurl
+
+from deliveries.transport.curl_connections import Connections
+from deliveries.transport.curl_handles import Handle
+
+logger = logging.getLogger(__name__)
+
+# Connections kept when they are idle, whatever their hosts.
+MAX_KEPT = 2560
+
+_WATCHED = {
+    pycurl.POLL_IN: select.EPOLLIN,
+    pycurl.POLL_OUT: select.EPOLLOUT,
+    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+}
+
+
+@dataclass(kw_only=True, slots=True)
+class Turn:
+    """What one turn brought."""
+
+    ended: list[tuple[Handle, int]] = field(default_factory=list)
+    """Handles that are out of libcurl, with its code; 0 where it saw nothing wrong."""
+    connected: list[int] = field(default_factory=list)
+    """Descriptors of connections that stand, or have failed; they are watched no longer."""
+
+
+class Multi:
+    """All handles of a transport, those under way and those that wait for the next exchange."""
+
+    def __init__(self, ca_file: str | None) -> None:
+        self._ca_file = ca_file
+        self._epoll = select.epoll()
+        self._bell, self._ringer = socket.socketpair()
+        for end in (self._bell, self._ringer):
+            end.setblocking(False)
+        self._epoll.register(self._bell.fileno(), select.EPOLLIN)
+        self._open()
+
+    def _open(self) -> None:
+        self._connections = Connections()
+        self._all: list[Handle] = []
+        self._idle: list[Handle] = []
+        self._under_way: dict[pycurl.Curl, Handle] = {}
+        self._dialling: set[int] = set()
+        self._due_at: float | None = None
+        self._limited = False
+        self.used_at = time.monotonic()
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, MAX_KEPT)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
+
+    def close(self) -> None:
+        """Drop everything."""
+        self._close()
+        for each in (self._epoll, self._bell, self._ringer):
+            each.close()
+
+    def close_connections(self) -> None:
+        """Close all that is kept, while nothing is under way; libcurl closes old ones only when used."""
+        if self._all:
+            self._close()
+            self._open()
+
+    def _close(self) -> None:
+        for handle in list(self._under_way.values()):
+            self.remove(handle)
+        self._multi.close()
+        # Not before: connections remember the handles that opened them.
+        for handle in self._all:
+            handle.easy.close()
+
+    def wake(self) -> None:
+        """Have the turn that waits, or else the next one, wait no longer. Safe from any thread."""
+        with suppress(OSError):  # so full that it rings already; or closed
+            self._ringer.send(b"!")
+
+    def take_handle(self) -> Handle:
+        """Return a handle that nobody uses, until it is given back."""
+        if self._idle:
+            return self._idle.pop()
+        handle = Handle(self._ca_file, self._connections)
+        self._all.append(handle)
+        return handle
+
+    def give_back(self, handle: Handle) -> None:
+        """Keep a handle for the next exchange."""
+        handle.unload()
+        self._idle.append(handle)
+
+    def add(self, handle: Handle, *, without_idle: bool = False) -> None:
+        """Have libcurl begin with a handle.
+
+        :param without_idle: close all idle connections to begin with.
+        """
+        self._under_way[handle.easy] = handle
+        if without_idle or self._limited:
+            # A new connection beyond this number has idle ones closed first, the oldest before all others.
+            self._limited = without_idle
+            limit = len(self._under_way) if without_idle else 0
+            self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, limit)
+        self._multi.add_handle(handle.easy)
+
+    def remove(self, handle: Handle) -> None:
+        """Take a handle out of libcurl; its connection is closed, unless its exchange had come to an end."""
+        if self._under_way.pop(handle.easy, None) is not None:
+            self._multi.remove_handle(handle.easy)
+            handle.conclude()
+
+    def watch(self, connection: socket.socket) -> None:
+        """Tell when a connection on its way stands or has failed."""
+        self._epoll.register(connection.fileno(), select.EPOLLOUT)
+        self._dialling.add(connection.fileno())
+
+    def unwatch(self, connection: socket.socket) -> None:
+        """Forget a connection on its way."""
+        if connection.fileno() in self._dialling:
+            self._dialling.discard(connection.fileno())
+            self._epoll.unregister(connection.fileno())
+
+    def turn(self, *, until: float) -> Turn:
+        """Do what is to be done, waiting until that moment at most for something to do."""
+        now = self.used_at = time.monotonic()
+        if self._due_at is not None:
+            until = min(until, self._due_at)
+        turn = Turn()
+        for fd, events in self._epoll.poll(max(0.0, until - now)):
+            if fd == self._bell.fileno():
+                with suppress(OSError):
+                    self._bell.recv(4096)
+            elif fd in self._dialling:
+                self._dialling.discard(fd)
+                self._epoll.unregister(fd)
+                turn.connected.append(fd)
+            else:
+                self._multi.socket_action(fd, _actions(events))
+        if self._due_at is not None and time.monotonic() >= self._due_at:
+            self._due_at = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        self._note_ended(turn)
+        return turn
+
+    def _note_ended(self, turn: Turn) -> None:
+        more = True
+        while more:
+            left, well, badly = self._multi.info_read()
+            more = bool(left)
+            for easy, code in [(easy, 0) for easy in well] + [(easy, code) for easy, code, _ in badly]:
+                handle = self._under_way[easy]
+                self.remove(handle)
+                turn.ended.append((handle, code))
+
+    def _on_watch(self, event: int, fd: int, multi: object, data: object) -> None:
+        try:
+            if event == pycurl.POLL_REMOVE:
+                with suppress(OSError):  # closed already, or never watched
+                    self._epoll.unregister(fd)
+                return
+            try:
+                self._epoll.register(fd, _WATCHED[event])
+            except FileExistsError:
+                self._epoll.modify(fd, _WATCHED[event])
+        except Exception:  # pycurl would print it
+            logger.exception("A connection cannot be watched", extra={"event": "exchange.failed"})
+
+    def _on_timer(self, milliseconds: int) -> None:
+        self._due_at = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+
+
+def _actions(events: int) -> int:
+    """Return what libcurl calls what the kernel says of a connection."""
+    actions = 0
+    if events & select.EPOLLIN:
+        actions |= pycurl.CSELECT_IN
+    if events & select.EPOLLOUT:
+        actions |= pycurl.CSELECT_OUT
+    if events & ~(select.EPOLLIN | select.EPOLLOUT):
+        actions |= pycurl.CSELECT_ERR
+    return actions

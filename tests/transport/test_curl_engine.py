@@ -1,0 +1,340 @@
+"""What is particular to the engine on libcurl: its connections, its callbacks, and its one thread."""
+
+import logging
+import re
+import socket
+import threading
+import time
+from datetime import timedelta
+from uuid import uuid4
+
+import pycurl
+import pytest
+
+from deliveries.reasons import Reason
+from deliveries.transport import (
+    Exchange,
+    Reply,
+    TransportError,
+    curl_engine,
+    curl_handles,
+    dialling,
+)
+from deliveries.transport.curl_connections import Connections
+from deliveries.transport.curl_engine import CurlTransport
+from deliveries.transport.curl_handles import Handle
+from tests.transport import hostile
+from tests.transport.conftest import (
+    LARGE,
+    LOOPBACK,
+    PLENTY,
+    SHORT,
+    Certificates,
+    Engine,
+    MakeSender,
+    Sender,
+    Start,
+    a_request,
+)
+from tests.transport.hostile import CHUNKED, OK, OK_HEAD
+
+NAME = "hooks.example.com"
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return CurlTransport
+
+
+def head_of(request: bytes) -> str:
+    return request.partition(b"\r\n\r\n")[0].decode()
+
+
+class TestAConnection:
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+    def test_is_never_opened_by_libcurl(self, start: Start, scheme: str, host: str) -> None:
+        target = start(hostile.answering(OK))
+        handle = Handle(None, Connections())
+        handle.load(a_request(f"{scheme}://{host}:{target.port}/"), LOOPBACK, 0)
+
+        with pytest.raises(pycurl.error) as refused:
+            handle.easy.perform()
+
+        assert refused.value.args[0] == pycurl.E_COULDNT_CONNECT
+        assert (handle.needs_connection, target.accepted) == (True, 0)
+
+    def test_that_nobody_has_checked_for_it_brings_no_request(
+        self, sender: Sender, start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        target = start(hostile.answering(OK))
+        monkeypatch.setattr(Connections, "at_end", lambda self, end: None)
+
+        with caplog.at_level(logging.ERROR):
+            assert sender.fail(a_request(target.url())) is Reason.INVALID_RESPONSE
+
+        assert target.requests == []
+        assert "nobody has checked" in caplog.text
+
+    def test_of_a_name_is_not_used_for_another_name(self, make_sender: MakeSender, start: Start) -> None:
+        sender = make_sender(slots=1, lookup=lambda name: ["127.0.0.1"])
+        target = start(hostile.answering(OK))
+
+        for host in (NAME, "other.example.com", "127.0.0.1", NAME):
+            sender.send(a_request(target.url(host)))
+
+        assert target.accepted == 3
+
+    def test_has_a_limit_to_the_time_for_one_address(
+        self, make_sender: MakeSender, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(dialling, "CONNECT_LIMIT", 0.2)
+        target = start(hostile.answering(OK))
+        listener = socket.create_server(("127.0.0.9", target.port), backlog=0)
+        # A listener whose queue is full drops whoever comes next.
+        queued = [socket.socket() for _ in range(4)]
+        for client in queued:
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.9", target.port))
+        sender = make_sender(lookup=lambda name: ["127.0.0.9", "127.0.0.1"])
+
+        reason = sender.fail(a_request(f"http://127.0.0.9:{target.port}/"))
+        reply = sender.send(a_request(target.url(NAME)))
+
+        assert (reason, reply.body) == (Reason.CONNECTION_TIMEOUT, b"ok")
+        for each in (listener, *queued):
+            each.close()
+
+    @pytest.mark.parametrize("limit", ["IDLE_LIMIT", "AGE_LIMIT"])
+    def test_is_not_reused_when_it_is_old(
+        self, make_sender: MakeSender, start: Start, monkeypatch: pytest.MonkeyPatch, limit: str
+    ) -> None:
+        monkeypatch.setattr(curl_handles, limit, 1.0)
+        sender = make_sender(slots=1)
+        target = start(hostile.answering(OK))
+
+        sender.send(a_request(target.url()))
+        time.sleep(2.1)  # libcurl's own clock, in whole seconds
+        sender.send(a_request(target.url()))
+
+        assert target.accepted == 2
+
+    def test_is_closed_when_nothing_happens_for_too_long(
+        self, sender: Sender, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        target = start(hostile.answering(OK))
+        sender.send(a_request(target.url()))
+        (conversation,) = target.conversations
+        sender.transport.collect(timedelta(0))
+        assert not conversation.over.is_set()
+
+        monkeypatch.setattr(curl_engine, "IDLE_LIMIT", 0.0)
+        sender.transport.collect(timedelta(0))
+
+        assert conversation.over.wait(PLENTY.total_seconds())
+        assert sender.send(a_request(target.url())).body == b"ok"
+
+
+class TestARequest:
+    def test_has_no_header_that_nobody_asked_for(self, sender: Sender, start: Start) -> None:
+        target = start(hostile.answering(OK))
+
+        sender.send(a_request(target.url(), body=LARGE[: 2 * 1024 * 1024]))
+
+        names = re.findall(r"^([^:\r\n]+):", head_of(target.requests[0]), re.MULTILINE)
+        assert names == ["Host", "Accept-Encoding", "Content-Length"]
+
+    def test_keeps_headers_that_libcurl_knows(self, sender: Sender, start: Start) -> None:
+        target = start(hostile.answering(OK))
+        headers = {
+            "accept": "*/*",
+            "Content-Type": "application/json",
+            "User-Agent": "us/1",
+            "Authorization": "Basic eA==",
+            "Cookie": "a=b",
+            "X-Empty": "",
+            "X-Semicolon": "a;",
+        }
+
+        sender.send(a_request(target.url(), headers=headers))
+
+        lines = head_of(target.requests[0]).split("\r\n")
+        assert {f"{name}: {value}".rstrip() for name, value in headers.items()} <= {
+            line.rstrip() for line in lines
+        }
+
+    def test_keeps_its_url(self, sender: Sender, start: Start) -> None:
+        target = start(hostile.answering(OK))
+        path = "/-._~!$&'()*+,;=:@//%2F%2E%2e/..a/?-._~!$&'()*+,;=:@/?%20&=..".replace("%2e", "%2E")
+
+        sender.send(a_request(target.url(path=path)))
+
+        assert head_of(target.requests[0]).split("\r\n")[0] == f"POST {path} HTTP/1.1"
+
+    def test_leaves_nothing_of_itself_to_the_next(self, make_sender: MakeSender, start: Start) -> None:
+        sender = make_sender(slots=1)
+        target = start(hostile.answering(OK))
+        plain = a_request(target.url(), method="GET", body=b"")
+
+        sender.send(plain)
+        sender.send(a_request(target.url(), method="PATCH", headers={"X-Secret": "s"}, body=b"secret"))
+        sender.send(plain)
+
+        first, _, last = target.requests
+        assert first == last
+
+
+class TestAnAnswer:
+    def test_counts_that_came_in_time_when_nobody_collected(self, sender: Sender, start: Start) -> None:
+        target = start(hostile.answering(OK))
+        key = uuid4()
+        sender.transport.submit(key, a_request(target.url(), timeout=SHORT))
+        found: list[Exchange] = []
+        while not target.requests:
+            found += sender.transport.collect(timedelta(0))
+
+        # The caller has something else to do, for longer than the deadline.
+        time.sleep(SHORT.total_seconds() + 0.1)
+        found += [] if found else sender.transport.collect(PLENTY)
+
+        (exchange,) = found
+        assert isinstance(exchange.outcome, Reply)
+
+    @pytest.mark.parametrize("beginning", [b"H", OK_HEAD + b"X: y\r\n\r\n", CHUNKED + b"1\r\n"])
+    def test_that_has_begun_is_not_asked_for_again_over_plain_http(
+        self, make_sender: MakeSender, start: Start, beginning: bytes
+    ) -> None:
+        sender = make_sender(slots=1)
+        target = start(hostile.serving_once_then(hostile.answering_once(beginning)))
+        sender.send(a_request(target.url()))
+
+        sender.send_all([a_request(target.url())])
+
+        assert len(target.requests) == 2
+
+
+class TestOneThread:
+    def test_has_many_exchanges_under_way(self, make_sender: MakeSender, start: Start) -> None:
+        together = threading.Barrier(60)
+
+        def behave(conversation: hostile.Conversation) -> None:
+            conversation.read_request()
+            together.wait(timeout=PLENTY.total_seconds())
+            conversation.send(OK)
+
+        sender = make_sender(slots=60)
+        target = start(behave)
+
+        assert sender.reasons([a_request(target.url())] * 60) == [200] * 60
+
+    def test_is_the_caller_s(self, sender: Sender, start: Start) -> None:
+        target = start(hostile.silent)
+        before = {thread.name for thread in threading.enumerate()}
+
+        sender.transport.submit(uuid4(), a_request(target.url()))
+        while not target.requests:
+            sender.transport.collect(timedelta(0))
+
+        others = {thread.name for thread in threading.enumerate()} - before
+        assert {name for name in others if "_converse" not in name} == set()
+
+    def test_keeps_no_more_under_way_than_it_has_slots_for(
+        self, make_sender: MakeSender, start: Start
+    ) -> None:
+        sender = make_sender(slots=2)
+        target = start(hostile.silent)
+
+        exchanges = sender.send_all([a_request(target.url(), timeout=timedelta(seconds=0.2))] * 4)
+
+        durations = [exchange.duration for exchange in exchanges]
+        assert min(durations) >= timedelta(seconds=0.2)
+        assert target.accepted == 4
+
+
+class TestABadDay:
+    @pytest.mark.parametrize("method", ["_on_open", "_on_socket", "_on_ready", "_on_header", "_on_body"])
+    def test_of_our_own_code_is_logged_and_comes_back(
+        self,
+        make_sender: MakeSender,
+        start: Start,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        capfd: pytest.CaptureFixture[str],
+        method: str,
+    ) -> None:
+        def break_down(*args: object) -> None:
+            raise RuntimeError("a bug")
+
+        refusal = 0 if method in ("_on_header", "_on_body") else -1
+        monkeypatch.setattr(Handle, method, curl_handles._guarded(refusal)(break_down))
+        target = start(hostile.answering(OK))
+        sender = make_sender(slots=1)
+
+        with caplog.at_level(logging.ERROR):
+            reasons = [sender.fail(a_request(target.url())) for _ in range(3)]
+
+        assert reasons == [Reason.INVALID_RESPONSE] * 3
+        assert [record.__dict__["event"] for record in caplog.records] == ["exchange.failed"] * 3
+        # pycurl would print a traceback; ours are lines of JSON.
+        assert {line[0] for line in capfd.readouterr().err.splitlines()} <= {"{"}
+
+    def test_before_anything_was_sent_is_an_invalid_request(
+        self, sender: Sender, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        no_mapping = a_request("http://127.0.0.1:8000/", headers={"X": 1})  # type: ignore[dict-item]
+
+        assert sender.fail(no_mapping) is Reason.INVALID_REQUEST
+        assert len(caplog.records) == 1
+
+    def test_without_threads_is_nobody_s_fault(
+        self, make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch, start: Start
+    ) -> None:
+        def no_thread(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        target = start(hostile.answering(OK))
+        sender = make_sender(lookup=lambda name: ["127.0.0.1"])
+        with monkeypatch.context() as patches:
+            patches.setattr(threading.Thread, "start", no_thread)
+            assert sender.fail(a_request(target.url(NAME))) is Reason.NO_RESOURCES
+
+        sender.send(a_request(target.url(NAME)))
+
+    def test_leaves_no_traceback_in_the_outcome(self, sender: Sender) -> None:
+        (exchange,) = sender.send_all([a_request("http://10.0.0.1/")])
+
+        assert isinstance(exchange.outcome, TransportError)
+        assert exchange.outcome.__traceback__ is None
+        assert exchange.outcome.__context__ is None
+
+    def test_after_closing_says_so(self, sender: Sender) -> None:
+        sender.transport.close()
+
+        with pytest.raises(RuntimeError, match="closed"):
+            sender.transport.submit(uuid4(), a_request("http://127.0.0.1:8000/", timeout=PLENTY))
+
+
+class TestTheLog:
+    def test_does_not_hear_of_receivers_and_their_urls(
+        self, sender: Sender, start: Start, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        target = start(hostile.answering_once(b"no HTTP at all\r\n\r\n"))
+        with caplog.at_level(logging.DEBUG):
+            sender.fail(a_request(target.url(path="/?token=secret")))
+            sender.fail(a_request("http://127.0.0.1:1025/?token=secret"))
+
+        assert caplog.records == []
+
+
+class TestTLS:
+    def test_needs_no_certificate_again_for_a_kept_connection(
+        self, make_sender: MakeSender, start: Start, certificates: Certificates
+    ) -> None:
+        target = start(hostile.answering(OK), tls=certificates.valid(NAME))
+        sender = make_sender(ca_file=certificates.ca_file, lookup=lambda name: ["127.0.0.1"])
+
+        first, second = (sender.send_all([a_request(target.url(NAME))])[0] for _ in range(2))
+
+        assert first.timings.tls is not None
+        assert second.timings.tls is None
+        assert target.accepted == 1
