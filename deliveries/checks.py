@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,20 @@ def built_in_receiver_is_for_trying(**kwargs: Any) -> list[CheckMessage]:
     words = "WEBHOOKS_DEMO_RECEIVER is set, which is for `manage.py up` alone."
     hint = "Take it out; for a receiver of your own in a private network set WEBHOOKS_ALLOWED_NETWORKS."
     return [Error(words, hint=hint, id="deliveries.E009")]
+
+
+@register()
+def transport_can_be_had(**kwargs: Any) -> list[CheckMessage]:
+    """The engine on libcurl is not to be had everywhere, and no delivery should find that out."""
+    if settings.WEBHOOKS_TRANSPORT != "curl":
+        return []
+    try:
+        import_module("deliveries.transport.curl_engine")
+    except (ImportError, AttributeError) as error:
+        words = f"WEBHOOKS_TRANSPORT=curl cannot be used here: {error}."
+        hint = "Install pycurl as requirements.txt pins it, on Linux, or set WEBHOOKS_TRANSPORT=requests."
+        return [Error(words, hint=hint, id="deliveries.E012")]
+    return []
 
 
 @register()

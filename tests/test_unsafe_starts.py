@@ -54,6 +54,7 @@ RULES: list[tuple[str, dict[str, Any], set[str]]] = [
     ("no token for the metrics", {"WEBHOOKS_METRICS_TOKEN": ""}, set()),
     ("short token for the metrics", {"WEBHOOKS_METRICS_TOKEN": "x" * 15}, {"E011"}),
     ("token for the metrics", {"WEBHOOKS_METRICS_TOKEN": secrets.token_urlsafe(12)}, set()),
+    ("curl to send with", {"WEBHOOKS_TRANSPORT": "curl"}, set()),
     ("no encryption key", {"ENCRYPTION_KEYS": []}, {"E001"}),
     ("example to encrypt with", {"ENCRYPTION_KEYS": [OLD_EXAMPLE]}, {"E005"}),
     (
@@ -109,6 +110,20 @@ class TestRules:
 
         assert {str(message.id).removeprefix("deliveries.") for message in found} == ids
         assert all(message.hint and str(message.msg).endswith((".", ",")) for message in found)
+
+    def test_ask_for_pycurl_where_curl_is_to_send(
+        self, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.WEBHOOKS_TRANSPORT = "curl"
+        for name in [name for name in sys.modules if name.startswith("deliveries.transport.curl")]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, "pycurl", None)
+
+        (message,) = said()
+
+        assert message.id == "deliveries.E012"
+        assert "pycurl" in message.msg
+        assert "WEBHOOKS_TRANSPORT=requests" in str(message.hint)
 
     @pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy", "ALL_PROXY"])
     def test_mention_a_proxy_nobody_asks(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -258,6 +258,8 @@ WEBHOOKS_CA_BUNDLE = env.authorities("WEBHOOKS_CA_BUNDLE")
 # The one local address the sender may reach besides: the built-in receiver, "http://127.0.0.1:8000/demo/".
 # Set by `manage.py up`, and by nobody else.
 WEBHOOKS_DEMO_RECEIVER = env.text("WEBHOOKS_DEMO_RECEIVER")
+# The engine that sends: see deliveries/transport.
+WEBHOOKS_TRANSPORT = env.choice("WEBHOOKS_TRANSPORT", ["requests", "curl"], "requests")
 # Exchanges one process keeps under way at once.
 WEBHOOKS_SLOTS = env.count("WEBHOOKS_SLOTS", 32)
 # How long an idle process waits before it looks for due deliveries by itself.

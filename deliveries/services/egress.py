@@ -2,12 +2,16 @@
 
 import resource
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from django.conf import settings
 
 from deliveries.addresses import AddressPolicy, Network, Origin
 from deliveries.transport import RequestsTransport, Transport
+
+if TYPE_CHECKING:
+    from deliveries.transport.curl_engine import CurlTransport
 
 # With more than anybody needs, whatever goes through all files there may be would take long.
 MOST_FILES = 65536
@@ -22,7 +26,16 @@ def policy() -> AddressPolicy:
 
 def transport(*, slots: int) -> Transport:
     """Return an engine for the caller's thread, with room for so many exchanges at once."""
-    return RequestsTransport(policy=policy(), slots=slots, ca_file=settings.WEBHOOKS_CA_BUNDLE or None)
+    engine: type[RequestsTransport] | type[CurlTransport]
+    engine = RequestsTransport if settings.WEBHOOKS_TRANSPORT == "requests" else _curl()
+    return engine(policy=policy(), slots=slots, ca_file=settings.WEBHOOKS_CA_BUNDLE or None)
+
+
+def _curl() -> "type[CurlTransport]":
+    # Only where it is wanted: pycurl is not to be had everywhere. Without it nothing starts: see `checks`.
+    from deliveries.transport.curl_engine import CurlTransport
+
+    return CurlTransport
 
 
 def allow_many_files() -> None:
