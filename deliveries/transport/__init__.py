@@ -6,6 +6,7 @@ from deliveries.transport.base import (
     Exchange,
     Reply,
     Request,
+    Timings,
     Transport,
     TransportError,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "Reply",
     "Request",
     "RequestsTransport",
+    "Timings",
     "Transport",
     "TransportError",
 ]

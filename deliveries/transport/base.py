@@ -67,13 +67,13 @@ class Timings:
     """
 
     dns: timedelta | None = None
-    """Until the name had its addresses, ours to remember included."""
+    """Until the name had its addresses, remembered ones included."""
     connect: timedelta | None = None
-    """For connecting, all addresses that were tried included."""
+    """Until there was a connection, all addresses included that were tried in vain."""
     tls: timedelta | None = None
-    """For the handshake."""
+    """The handshake."""
     first_byte: timedelta | None = None
-    """From the request until the first of the answer."""
+    """From the request to the first byte of the answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +85,7 @@ class Exchange:
     duration: timedelta
     timings: Timings = Timings()
     remote_address: str | None = None
-    """What the request was sent to, or would have been had it answered the call."""
+    """What the request was sent to, or the address that was tried last."""
 
 
 class Transport(Protocol):

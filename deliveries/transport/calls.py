@@ -7,16 +7,46 @@ thread. Without one it does not connect at all.
 
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Self
 
 from deliveries.addresses import AddressPolicy
-from deliveries.transport.base import READ_LIMIT
+from deliveries.transport.base import READ_LIMIT, Timings
 from deliveries.transport.resolving import Resolver
 
 
 class Enough(Exception):
     """The receiver has sent as many bytes as we are willing to read."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Trace:
+    """Where the time of a try went, in seconds, and what it was sent to: see `Exchange`."""
+
+    dns: float | None = None
+    connect: float | None = None
+    tls: float | None = None
+    sent_at: float = 0.0
+    first_byte: float | None = None
+    remote_address: str | None = None
+
+    def restart(self) -> None:
+        """Forget the try before."""
+        self.dns = self.connect = self.tls = self.first_byte = self.remote_address = None
+
+    def timings(self) -> Timings:
+        """Return them as an exchange has them."""
+        return Timings(
+            dns=_span(self.dns),
+            connect=_span(self.connect),
+            tls=_span(self.tls),
+            first_byte=_span(self.first_byte),
+        )
+
+
+def _span(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -39,6 +69,7 @@ class Call:
     """How many more bytes may be read: first of the status line and the headers, then of the body."""
     hung_up: bool = False
     """The receiver has closed its side."""
+    trace: Trace = field(default_factory=Trace)
 
     def remaining(self) -> float:
         """Return the seconds that are left.
@@ -52,12 +83,19 @@ class Call:
 
     def again(self) -> Self:
         """Return the call for a second try on a new connection, within the same deadline."""
+        self.trace.restart()
         return type(self)(
-            policy=self.policy, resolver=self.resolver, ends_at=self.ends_at, insists_on_fresh=True
+            policy=self.policy,
+            resolver=self.resolver,
+            ends_at=self.ends_at,
+            insists_on_fresh=True,
+            trace=self.trace,
         )
 
     def took(self, count: int) -> None:
         """Note that so many bytes have been read; none means that the receiver has closed its side."""
+        if not self.received and count:
+            self.trace.first_byte = time.monotonic() - self.trace.sent_at
         self.received += count
         self.allowance -= count
         if count == 0:

@@ -84,6 +84,7 @@ class GuardedHTTPConnection(HTTPConnection):
     checked_by: AddressPolicy
     opened_at: float
     idle_since: float
+    remote_address: str | None
 
     def may_serve(self, call: Call) -> bool:
         """Whether the open connection is young enough, and was let pass by the very policy of this call."""
@@ -127,7 +128,10 @@ class GuardedHTTPConnection(HTTPConnection):
         call = current.get()
         self.checked_by = call.policy
         self.opened_at = self.idle_since = time.monotonic()
-        return dialling.dial(self.host, self.port, call)
+        connection = dialling.dial(self.host, self.port, call)
+        self.remote_address = call.trace.remote_address
+        call.trace.sent_at = time.monotonic()
+        return connection
 
 
 class GuardedHTTPSConnection(GuardedHTTPConnection, HTTPSConnection):
@@ -144,6 +148,9 @@ class GuardedHTTPSConnection(GuardedHTTPConnection, HTTPSConnection):
             raise TransportError(Reason.CONNECTION_TIMEOUT) from error
         except OSError as error:  # ssl.SSLError is one, and a reset during the handshake is no better
             raise TransportError(Reason.TLS_FAILED) from error
+        trace, connected_at = current.get().trace, current.get().trace.sent_at
+        trace.sent_at = time.monotonic()
+        trace.tls = trace.sent_at - connected_at
 
 
 class GuardedHTTPPool(HTTPConnectionPool):
@@ -157,6 +164,9 @@ class GuardedHTTPPool(HTTPConnectionPool):
         if not connection.is_closed and not connection.may_serve(call):
             connection.close()  # and it connects anew
         call.reused = not connection.is_closed
+        if call.reused:
+            call.trace.remote_address = connection.remote_address
+            call.trace.sent_at = time.monotonic()
         return connection
 
     def _put_conn(self, conn: Any) -> None:

@@ -1,6 +1,7 @@
 """Opening a connection: look the name up, check every address, connect to one that was checked."""
 
 import socket
+import time
 from collections.abc import Sequence
 
 from deliveries import addresses
@@ -26,16 +27,27 @@ def dial(host: str, port: int, call: Call) -> DeadlineSocket:
         or CONNECTION_TIMEOUT; of several addresses that fail, the preferred one gives the reason.
     """
     first = None
-    found = (host,) if addresses.as_address(host) else call.resolver.addresses(host, within=_time_left(call))
+    found = (host,) if addresses.as_address(host) else _look_up(host, call)
     check_all(found, call.policy)
+    began_at = time.monotonic()
     for address in found[:MAX_TRIED]:
+        call.trace.remote_address = address
         try:
-            return _connect(address, port, call)
+            connection = _connect(address, port, call)
+            call.trace.connect = time.monotonic() - began_at
+            return connection
         except TransportError as error:
             if error.reason in FINAL:
                 raise
             first = first or error
     raise first or TransportError(Reason.DNS_FAILED)
+
+
+def _look_up(name: str, call: Call) -> tuple[str, ...]:
+    began_at = time.monotonic()
+    found = call.resolver.addresses(name, within=_time_left(call))
+    call.trace.dns = time.monotonic() - began_at
+    return found
 
 
 def check_all(found: Sequence[str], policy: AddressPolicy) -> None:

@@ -28,7 +28,7 @@ from deliveries.addresses import AddressPolicy
 from deliveries.reasons import Reason
 from deliveries.transport import incoming, outgoing
 from deliveries.transport.base import KEEP_LIMIT, Exchange, Reply, Request, TransportError
-from deliveries.transport.calls import Call, current
+from deliveries.transport.calls import Call, Trace, current
 from deliveries.transport.connections import (
     GuardedHTTPConnection,
     GuardedHTTPPool,
@@ -158,12 +158,17 @@ class RequestsTransport:
             self._finished.put(exchange)
 
     def _exchange(self, submission: "_Submission") -> Exchange:
-        started_at = time.monotonic()
-        outcome = self._outcome(submission.request, started_at)
-        duration = timedelta(seconds=time.monotonic() - started_at)
-        return Exchange(key=submission.key, outcome=outcome, duration=duration)
+        started_at, trace = time.monotonic(), Trace()
+        outcome = self._outcome(submission.request, started_at, trace)
+        return Exchange(
+            key=submission.key,
+            outcome=outcome,
+            duration=timedelta(seconds=time.monotonic() - started_at),
+            timings=trace.timings(),
+            remote_address=trace.remote_address,
+        )
 
-    def _outcome(self, request: Request, started_at: float) -> Reply | TransportError:
+    def _outcome(self, request: Request, started_at: float, trace: Trace) -> Reply | TransportError:
         """Return what came of the request; whatever happens, something does."""
         fault = Reason.INVALID_REQUEST
         try:
@@ -171,6 +176,7 @@ class RequestsTransport:
                 policy=outgoing.check(request, self._policy),
                 resolver=self._resolver,
                 ends_at=started_at + request.timeout.total_seconds(),
+                trace=trace,
             )
             prepared = _prepare(request)
             fault = Reason.INVALID_RESPONSE
