@@ -1,26 +1,37 @@
-"""The connections libcurl holds, known by what it tells of them: their descriptor and their own end."""
+"""The connections libcurl holds, known by what it tells of them."""
 
 import os
 import socket
 import struct
 from dataclasses import dataclass
-
-from deliveries.addresses import AddressPolicy
+from typing import NamedTuple
 
 # Where the kernel's `struct tcp_info` counts the bytes that have come (Linux 4.1).
 _BYTES_RECEIVED = struct.Struct("=128xQ")
 
 
-@dataclass(kw_only=True, slots=True)
+class End(NamedTuple):
+    """What libcurl tells of a connection when it is about to send: our side's address and port.
+
+    They say which one it is together with whom it was opened for. Connections to different addresses may
+    have the same port on our side.
+    """
+
+    group: int
+    """The policy it was opened under, by number."""
+    origin: str
+    """Scheme, host and port of the URL."""
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Connection:
     """One that was dialled by us, and checked, before libcurl got it."""
 
     fd: int
-    end: tuple[str, int]
-    """The address and the port on our side: what libcurl names it by when it is about to send."""
+    end: End
     remote_address: str
-    policy: AddressPolicy
-    """The policy that let its address pass."""
 
 
 class Arrivals:
@@ -48,7 +59,7 @@ class Connections:
 
     def __init__(self) -> None:
         self._by_fd: dict[int, Connection] = {}
-        self._by_end: dict[tuple[str, int], Connection] = {}
+        self._by_end: dict[End, Connection] = {}
 
     def add(self, connection: Connection) -> None:
         old = self._by_fd.get(connection.fd)
@@ -57,5 +68,5 @@ class Connections:
         self._by_fd[connection.fd] = connection
         self._by_end[connection.end] = connection
 
-    def at_end(self, end: tuple[str, int]) -> Connection | None:
+    def at_end(self, end: End) -> Connection | None:
         return self._by_end.get(end)

@@ -164,7 +164,7 @@ class CurlTransport:
             policy = outgoing.check(request, self._policy)
             handle = self._multi.take_handle()
             try:
-                handle.load(request, policy, self._groups.setdefault(policy, len(self._groups)))
+                handle.load(request, self._groups.setdefault(policy, len(self._groups)))
             except Exception:
                 self._multi.give_back(handle)
                 raise

@@ -6,6 +6,7 @@ path cannot exist, and asks for that socket by the open-socket callback. What it
 of ours, leads libcurl anywhere else.
 """
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,10 +16,9 @@ from typing import Any
 import certifi
 import pycurl
 
-from deliveries.addresses import AddressPolicy
 from deliveries.transport.base import KEEP_LIMIT, READ_LIMIT, Request
 from deliveries.transport.connections import AGE_LIMIT, IDLE_LIMIT
-from deliveries.transport.curl_connections import Arrivals, Connection, Connections
+from deliveries.transport.curl_connections import Arrivals, Connection, Connections, End
 from deliveries.transport.curl_dialling import Dial
 
 # Nothing is below a device, so nobody can put a socket there. libcurl keeps connections of different paths
@@ -31,6 +31,7 @@ _STOP = 0
 _WITHOUT_BODY = frozenset((204, 304))
 _WITHOUT_REQUEST_BODY = frozenset(("GET", "HEAD"))
 _SWITCHING_PROTOCOLS = 101
+_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] +([1-9][0-9]{2})(?!\S)")
 # Header fields that libcurl would add by itself.
 _NOT_ADDED = ("Accept:", "Content-Type:", "Expect:", "User-Agent:")
 
@@ -91,11 +92,14 @@ class Handle:
             easy.setopt(option, value)
         easy.unsetopt(pycurl.CAPATH)  # the directory libcurl was built with: other authorities than asked for
 
-    def load(self, request: Request, policy: AddressPolicy, group: int) -> None:
-        """Set what holds for one exchange: its request, and which connections will do."""
+    def load(self, request: Request, group: int) -> None:
+        """Set what holds for one exchange.
+
+        :param group: of connections that will do, and no others: those that its policy let pass.
+        """
         easy = self.easy
-        self._policy = policy
-        self._plain = request.url.startswith("http:")
+        self._group = group
+        self._origin = request.url[: request.url.index("/", len("https://"))]
         easy.setopt(pycurl.URL, request.url)
         easy.setopt(pycurl.UNIX_SOCKET_PATH, _NOWHERE.format(group))
         easy.setopt(pycurl.HTTPHEADER, _fields(request))
@@ -173,9 +177,7 @@ class Handle:
         if dial is None or dial.connection is None:
             return pycurl.SOCKOPT_ERROR
         host, port = dial.connection.getsockname()[:2]
-        self._connections.add(
-            Connection(fd=fd, end=(host, port), remote_address=dial.address, policy=self._policy)
-        )
+        self._connections.add(Connection(fd=fd, end=self._end(host, port), remote_address=dial.address))
         dial.close()
         return pycurl.SOCKOPT_ALREADY_CONNECTED
 
@@ -185,18 +187,21 @@ class Handle:
         if self.connection is not None:
             self.tried_again = True
             return pycurl.PREREQFUNC_ABORT
-        connection = self._connections.at_end((host, port))
-        if connection is None or connection.policy != self._policy:
+        connection = self._connections.at_end(self._end(host, port))
+        if connection is None:
             raise RuntimeError("libcurl would send on a connection that nobody has checked for it")
         self.connection = connection
         self.reused = self._dial is None or self._dial.connection is not None
         self._sent_at = time.monotonic()
-        if self.reused and self._plain:
+        if self.reused and self._origin.startswith("http:"):
             with suppress(OSError):  # no descriptor is left: then whole lines must do
                 self._arrivals = Arrivals(connection)
         if not self.reused:
             self.tls = self._sent_at - self._begun_at
         return pycurl.PREREQFUNC_OK
+
+    def _end(self, host: str, port: int) -> End:
+        return End(self._group, self._origin, host, port)
 
     @_guarded(_STOP)
     def _on_header(self, line: bytes) -> int | None:
@@ -208,8 +213,9 @@ class Handle:
             return _STOP
         if not self._in_headers:
             self._in_headers = True
-            self.status = int(line.split(None, 2)[1])
-            self.invalid = self.status == _SWITCHING_PROTOCOLS or not line.startswith(b"HTTP/1.")
+            status_line = _STATUS_LINE.match(line)
+            self.status = int(status_line[1]) if status_line else 0
+            self.invalid = self.status in (0, _SWITCHING_PROTOCOLS)
         elif line in (b"\r\n", b"\n"):
             return self._end_of_headers()
         elif self.status >= 200:  # noqa: PLR2004

@@ -145,8 +145,9 @@ class Multi:
             else:
                 self._multi.socket_action(fd, _actions(events))
         if self._due_at is not None and time.monotonic() >= self._due_at:
-            self._due_at = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+            # It tells of changes only, and may not have been done with all that was due.
+            self._on_timer(self._multi.timeout())
         self._note_ended(turn)
         return turn
 

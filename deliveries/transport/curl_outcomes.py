@@ -10,6 +10,8 @@ from deliveries.transport.curl_handles import Handle
 # No answer, or not all of it: the receiver hung up. libcurl says so of a reset, too, that is why `_broken`
 # looks for garbage first.
 _CLOSED = frozenset((pycurl.E_GOT_NOTHING, pycurl.E_PARTIAL_FILE, pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR))
+# The connection stood, and libcurl could not take it, or not open the file of authorities.
+_SHORT = frozenset((pycurl.E_COULDNT_CONNECT, pycurl.E_OUT_OF_MEMORY, pycurl.E_SSL_CACERT_BADFILE))
 _WITHOUT_BODY = frozenset((204, 304))
 
 
@@ -36,8 +38,7 @@ def late(handle: Handle | None) -> TransportError:
 
 
 def _never_sent(handle: Handle, code: int, *, encrypted: bool) -> Reason:
-    if code in (pycurl.E_COULDNT_CONNECT, pycurl.E_OUT_OF_MEMORY):
-        # The connection stood, and libcurl could not even take it.
+    if code in _SHORT:
         return Reason.NO_RESOURCES
     if code == pycurl.E_URL_MALFORMAT:
         return Reason.INVALID_REQUEST

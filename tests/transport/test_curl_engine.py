@@ -20,13 +20,12 @@ from deliveries.transport import (
     curl_handles,
     dialling,
 )
-from deliveries.transport.curl_connections import Connections
+from deliveries.transport.curl_connections import Connection, Connections, End
 from deliveries.transport.curl_engine import CurlTransport
 from deliveries.transport.curl_handles import Handle
 from tests.transport import hostile
 from tests.transport.conftest import (
     LARGE,
-    LOOPBACK,
     PLENTY,
     SHORT,
     Certificates,
@@ -56,7 +55,7 @@ class TestAConnection:
     def test_is_never_opened_by_libcurl(self, start: Start, scheme: str, host: str) -> None:
         target = start(hostile.answering(OK))
         handle = Handle(None, Connections())
-        handle.load(a_request(f"{scheme}://{host}:{target.port}/"), LOOPBACK, 0)
+        handle.load(a_request(f"{scheme}://{host}:{target.port}/"), 0)
 
         with pytest.raises(pycurl.error) as refused:
             handle.easy.perform()
@@ -133,6 +132,27 @@ class TestAConnection:
 
         assert conversation.over.wait(PLENTY.total_seconds())
         assert sender.send(a_request(target.url())).body == b"ok"
+
+
+class TestConnections:
+    def test_with_the_same_port_on_our_side_are_told_apart(self) -> None:
+        connections = Connections()
+        ends = [End(0, f"http://{name}.example.com", "192.0.2.1", 40000) for name in ("first", "second")]
+        for fd, end in enumerate(ends, start=7):
+            connections.add(Connection(fd=fd, end=end, remote_address=end.origin))
+
+        assert [getattr(connections.at_end(end), "remote_address", None) for end in ends] == [
+            end.origin for end in ends
+        ]
+
+    def test_are_forgotten_when_their_descriptor_comes_up_again(self) -> None:
+        connections = Connections()
+        old, new = (End(0, "http://example.com", "192.0.2.1", port) for port in (40000, 40001))
+        for end in (old, new):
+            connections.add(Connection(fd=7, end=end, remote_address="203.0.113.1"))
+
+        assert connections.at_end(old) is None
+        assert connections.at_end(new) is not None
 
 
 class TestARequest:
