@@ -27,7 +27,7 @@ from deliveries.transport.base import Exchange, Reply, Request, Timings, Transpo
 from deliveries.transport.connections import IDLE_LIMIT
 from deliveries.transport.curl_dialling import Dial
 from deliveries.transport.curl_handles import Handle
-from deliveries.transport.curl_multi import Multi
+from deliveries.transport.curl_multi import Multi, News
 from deliveries.transport.resolving import Lookup, Resolver, system_lookup
 
 logger = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ class CurlTransport:
         self._by_fd: dict[int, _Running] = {}
         self._deadlines: list[tuple[float, UUID]] = []
         self._answers: deque[tuple[UUID, Future[tuple[str, ...]]]] = deque()
+        self._news = News()
         self._finished: list[Exchange] = []
         self._groups: dict[AddressPolicy, int] = {}
         self._woken = False
@@ -130,12 +131,13 @@ class CurlTransport:
         """Wait for something to happen, and do what follows from it."""
         if self._deadlines:
             until = min(until, self._deadlines[0][0])
-        turn = self._multi.turn(until=until)
-        for handle, code in turn.ended:
-            running = self._by_handle[handle]
-            self._step(running, self._leave_curl, code)
-        for fd in turn.connected:
-            running = self._by_fd.pop(fd)
+        self._multi.turn(self._news, until=until)
+        # One by one: whatever interrupts this, none is lost.
+        while self._news.ended:
+            handle, code = self._news.ended.popleft()
+            self._step(self._by_handle[handle], self._leave_curl, code)
+        while self._news.connected:
+            running = self._by_fd.pop(self._news.connected.popleft())
             self._step(running, self._connected)
         while self._answers:
             key, future = self._answers.popleft()
@@ -155,6 +157,9 @@ class CurlTransport:
         except Exception as error:
             _log(error)
             self._finish(running, TransportError(Reason.INVALID_RESPONSE))
+        except BaseException:
+            self._finish(running, TransportError(Reason.INVALID_RESPONSE))
+            raise
 
     # An exchange begins ...
 

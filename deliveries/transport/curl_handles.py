@@ -44,7 +44,7 @@ def _guarded(refusal: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]
         def guarded(handle: "Handle", *args: Any) -> Any:
             try:
                 return method(handle, *args)
-            except Exception as error:
+            except BaseException as error:  # a keyboard's interrupt, too, is swallowed by pycurl
                 handle.trouble = error
                 return refusal
 
@@ -142,7 +142,8 @@ class Handle:
         """We hung up, and have all of the answer we want."""
         self.invalid = False
         """We hung up, because the answer is none."""
-        self.trouble: Exception | None = None
+        self.trouble: BaseException | None = None
+        """What a callback raised."""
         self.tls: float | None = None
         self.first_byte: float | None = None
         self._sent_at = 0.0

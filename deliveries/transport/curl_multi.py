@@ -4,6 +4,7 @@ import logging
 import select
 import socket
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -25,12 +26,12 @@ _WATCHED = {
 
 
 @dataclass(kw_only=True, slots=True)
-class Turn:
-    """What one turn brought."""
+class News:
+    """What turns have brought."""
 
-    ended: list[tuple[Handle, int]] = field(default_factory=list)
+    ended: deque[tuple[Handle, int]] = field(default_factory=deque)
     """Handles that are out of libcurl, with its code; 0 where it saw nothing wrong."""
-    connected: list[int] = field(default_factory=list)
+    connected: deque[int] = field(default_factory=deque)
     """Descriptors of connections that stand, or have failed; they are watched no longer."""
 
 
@@ -54,6 +55,7 @@ class Multi:
         self._dialling: set[int] = set()
         self._due_at: float | None = None
         self._limited = False
+        self._trouble: BaseException | None = None
         self.used_at = time.monotonic()
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, MAX_KEPT)
@@ -128,12 +130,12 @@ class Multi:
             self._dialling.discard(connection.fileno())
             self._epoll.unregister(connection.fileno())
 
-    def turn(self, *, until: float) -> Turn:
+    def turn(self, news: News, *, until: float) -> None:
         """Do what is to be done, waiting until that moment at most for something to do."""
+        self._raise_trouble()
         now = self.used_at = time.monotonic()
         if self._due_at is not None:
             until = min(until, self._due_at)
-        turn = Turn()
         for fd, events in self._epoll.poll(max(0.0, until - now)):
             if fd == self._bell.fileno():
                 with suppress(OSError):
@@ -141,17 +143,16 @@ class Multi:
             elif fd in self._dialling:
                 self._dialling.discard(fd)
                 self._epoll.unregister(fd)
-                turn.connected.append(fd)
+                news.connected.append(fd)
             else:
                 self._multi.socket_action(fd, _actions(events))
         if self._due_at is not None and time.monotonic() >= self._due_at:
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
             # It tells of changes only, and may not have been done with all that was due.
             self._on_timer(self._multi.timeout())
-        self._note_ended(turn)
-        return turn
+        self._note_ended(news)
 
-    def _note_ended(self, turn: Turn) -> None:
+    def _note_ended(self, news: News) -> None:
         more = True
         while more:
             left, well, badly = self._multi.info_read()
@@ -159,7 +160,7 @@ class Multi:
             for easy, code in [(easy, 0) for easy in well] + [(easy, code) for easy, code, _ in badly]:
                 handle = self._under_way[easy]
                 self.remove(handle)
-                turn.ended.append((handle, code))
+                news.ended.append((handle, code))
 
     def _on_watch(self, event: int, fd: int, multi: object, data: object) -> None:
         try:
@@ -171,11 +172,25 @@ class Multi:
                 self._epoll.register(fd, _WATCHED[event])
             except FileExistsError:
                 self._epoll.modify(fd, _WATCHED[event])
-        except Exception:  # pycurl would print it
-            logger.exception("A connection cannot be watched", extra={"event": "exchange.failed"})
+        except BaseException as error:
+            self._trouble = error
 
     def _on_timer(self, milliseconds: int) -> None:
-        self._due_at = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+        try:
+            self._due_at = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+        except BaseException as error:
+            self._trouble = error
+
+    def _raise_trouble(self) -> None:
+        """Raise what one of our callbacks raised, which pycurl would print, and forget."""
+        trouble, self._trouble = self._trouble, None
+        if isinstance(trouble, Exception):
+            # Only its own exchange comes too late for it.
+            logger.error(
+                "A connection cannot be watched", extra={"event": "exchange.failed"}, exc_info=trouble
+            )
+        elif trouble is not None:
+            raise trouble
 
 
 def _actions(events: int) -> int:

@@ -18,6 +18,7 @@ from deliveries.transport import (
     TransportError,
     curl_engine,
     curl_handles,
+    curl_multi,
     dialling,
 )
 from deliveries.transport.curl_connections import Connection, Connections, End
@@ -297,6 +298,40 @@ class TestABadDay:
         assert [record.__dict__["event"] for record in caplog.records] == ["exchange.failed"] * 3
         # pycurl would print a traceback; ours are lines of JSON.
         assert {line[0] for line in capfd.readouterr().err.splitlines()} <= {"{"}
+
+    def test_leaves_an_interrupt_to_the_caller_and_loses_no_exchange(
+        self, sender: Sender, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupt(*args: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Handle, "_end_of_headers", interrupt)
+        target = start(hostile.answering(OK))
+        keys = {uuid4() for _ in range(3)}
+        for key in keys:
+            sender.transport.submit(key, a_request(target.url()))
+
+        for _ in keys:
+            with pytest.raises(KeyboardInterrupt):
+                sender.transport.collect(PLENTY)
+
+        assert {exchange.key for exchange in sender.transport.collect(PLENTY)} == keys
+
+    def test_that_cannot_watch_a_connection_costs_its_exchange_alone(
+        self,
+        sender: Sender,
+        start: Start,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        target = start(hostile.answering(OK))
+        with monkeypatch.context() as patches:
+            patches.setattr(curl_multi, "_WATCHED", {})
+            reason = sender.fail(a_request(target.url(), timeout=SHORT))
+
+        assert reason in {Reason.RESPONSE_TOO_SLOW, Reason.CONNECTION_TIMEOUT}
+        assert "cannot be watched" in caplog.text
+        assert sender.send(a_request(target.url())).body == b"ok"
 
     def test_before_anything_was_sent_is_an_invalid_request(
         self, sender: Sender, caplog: pytest.LogCaptureFixture
