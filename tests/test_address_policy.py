@@ -200,6 +200,10 @@ class TestSaving:
 class TestSending:
     """Rows that were written past every check: by hand, from a fixture or a backup."""
 
+    @pytest.fixture(autouse=True, params=["requests", "curl"])
+    def transport(self, request: pytest.FixtureRequest, settings: Any) -> None:
+        settings.WEBHOOKS_TRANSPORT = request.param
+
     def test_connects_to_no_address_of_the_table(self, account: Account, listener: Listener) -> None:
         urls = literals(listener.port)
         for webhook in rows(urls, account):
