@@ -12,7 +12,6 @@ from deliveries.transport.curl_handles import Handle
 _CLOSED = frozenset((pycurl.E_GOT_NOTHING, pycurl.E_PARTIAL_FILE, pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR))
 # The connection stood, and libcurl could not take it, or not open the file of authorities.
 _SHORT = frozenset((pycurl.E_COULDNT_CONNECT, pycurl.E_OUT_OF_MEMORY, pycurl.E_SSL_CACERT_BADFILE))
-_WITHOUT_BODY = frozenset((204, 304))
 
 
 def outcome(handle: Handle, code: int, *, encrypted: bool) -> Reply | TransportError:
@@ -22,9 +21,6 @@ def outcome(handle: Handle, code: int, *, encrypted: bool) -> Reply | TransportE
     if handle.invalid:
         return TransportError(Reason.INVALID_RESPONSE)
     if handle.enough or (code == 0 and handle.complete):
-        return _reply(handle)
-    # Where the status allows no body, a header that would describe one does not matter.
-    if handle.status in _WITHOUT_BODY and code not in _CLOSED and code != 0:
         return _reply(handle)
     if code == 0 or (code in _CLOSED and not _is_garbage(handle)):
         return TransportError(Reason.CONNECTION_CLOSED)
