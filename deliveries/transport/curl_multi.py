@@ -57,6 +57,7 @@ class Multi:
         self._limited = False
         self._trouble: BaseException | None = None
         self.used_at = time.monotonic()
+        """When an exchange last began or ended."""
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, MAX_KEPT)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_watch)
@@ -105,6 +106,7 @@ class Multi:
 
         :param without_idle: close all idle connections to begin with.
         """
+        self.used_at = time.monotonic()
         self._under_way[handle.easy] = handle
         if without_idle or self._limited:
             # A new connection beyond this number has idle ones closed first, the oldest before all others.
@@ -116,6 +118,7 @@ class Multi:
     def remove(self, handle: Handle) -> None:
         """Take a handle out of libcurl; its connection is closed, unless its exchange had come to an end."""
         if self._under_way.pop(handle.easy, None) is not None:
+            self.used_at = time.monotonic()
             self._multi.remove_handle(handle.easy)
             handle.conclude()
 
@@ -133,7 +136,7 @@ class Multi:
     def turn(self, news: News, *, until: float) -> None:
         """Do what is to be done, waiting until that moment at most for something to do."""
         self._raise_trouble()
-        now = self.used_at = time.monotonic()
+        now = time.monotonic()
         if self._due_at is not None:
             until = min(until, self._due_at)
         for fd, events in self._epoll.poll(max(0.0, until - now)):
