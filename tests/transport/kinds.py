@@ -7,9 +7,9 @@ from tests.transport.hostile import CHUNKED, HUGE, OK_HEAD, REDIRECT, Behaviour
 
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-# Seconds between two headers, or two digits of a chunk's size: a hundred of the ones would be too many, and
-# sixteen of the others, and no longer slow.
-_HEADER = 0.1
+# Seconds between two headers, and between two digits of a chunk's size: a hundred of the ones and sixteen of
+# the others would be too many, and no longer slow.
+_HEADER, _DIGIT = 0.1, 0.4
 
 # What ends at the deadline, and with nothing else.
 SLOW: dict[str, Behaviour] = {
@@ -26,7 +26,7 @@ SLOW: dict[str, Behaviour] = {
     "body until close": hostile.trickling(OK_HEAD + b"\r\n", b"a"),
     "one long chunk": hostile.trickling(CHUNKED + b"ffff\r\n", b"a"),
     "chunks": hostile.trickling(CHUNKED, b"1\r\na\r\n"),
-    "chunk size": hostile.trickling(CHUNKED, b"0", every=_HEADER),
+    "chunk size": hostile.trickling(CHUNKED, b"0", every=_DIGIT),
     "chunk extension": hostile.trickling(CHUNKED + b"1;", b"a"),
     "trailers": hostile.trickling(CHUNKED + b"2\r\nok\r\n0\r\n", b"x: y\r\n"),
     "redirect body": hostile.trickling(REDIRECT % b"/" + b"Content-Length: 1000000\r\n\r\n", b"a"),
