@@ -233,7 +233,7 @@ class WebhookHealthAdmin(History[WebhookHealth]):
     list_filter = ("circuit",)
     list_select_related = ("webhook",)
     search_fields = ("webhook",)
-    fields = readonly_fields = ("webhook", *_HEALTH, *_CIRCUIT)
+    fields = readonly_fields = ("webhook", *_HEALTH, *_CIRCUIT, "looked_up_to")
 
 
 @admin.register(WebhookRevision)
