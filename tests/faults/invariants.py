@@ -45,8 +45,7 @@ def check(scene: Scene) -> None:
 
 def _one_delivery_for_each_event_and_webhook(scene: Scene) -> Iterator[str]:
     """I1: every acknowledged event is there, with exactly one delivery for each of its webhooks."""
-    stored = {_id(event_id) for (event_id,) in scene.stack.rows("SELECT id FROM deliveries_event")}
-    missing = scene.acknowledged().keys() - stored
+    missing = scene.acknowledged().keys() - scene.stored()
     yield from (f"acknowledged event {event_id} is not in the database" for event_id in missing)
     rows = scene.stack.rows("SELECT event_id, webhook_id FROM deliveries_delivery")
     paths = {each.webhook_id: each.path for each in scene.subscriptions}
@@ -64,9 +63,8 @@ def _nothing_came_of_nothing(scene: Scene) -> Iterator[str]:
     for number, published in enumerate(scene.published):
         if not published.acknowledged:
             yield f"nothing was acknowledged of order {number}: {published}"
-    stored = {_id(event_id) for (event_id,) in scene.stack.rows("SELECT id FROM deliveries_event")}
     given_up = sum(published.given_up for published in scene.published)
-    more = len(stored - scene.acknowledged().keys())
+    more = len(scene.stored() - scene.acknowledged().keys())
     if more > given_up + scene.unannounced:
         yield f"{more} events are stored that were not acknowledged, and {given_up} were given up"
     rows = scene.stack.rows("SELECT DISTINCT event_id FROM deliveries_delivery")

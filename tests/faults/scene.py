@@ -354,6 +354,11 @@ class Scene:
         """Return every event that was acknowledged, by its id."""
         return {each.event_id: each for published in self.published for each in published.acknowledged}
 
+    def stored(self) -> set[str]:
+        """Return every event that is in the database, by its id."""
+        rows = self.stack.rows("SELECT id FROM deliveries_event")
+        return {str(UUID(str(event_id))) for (event_id,) in rows}
+
     def duplicates(self) -> int:
         """Return how many requests arrived that no recorded attempt accounts for."""
         return sum(self.repeated().values())

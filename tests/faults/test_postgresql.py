@@ -289,7 +289,7 @@ def connections(session: psycopg.Connection) -> int:
 
 def forget_what_was_not_replicated(scene: Scene) -> int:
     """Take off the list of what was acknowledged what the promoted database lacks; return how many."""
-    stored = {str(event_id) for (event_id,) in scene.stack.rows("SELECT id FROM deliveries_event")}
+    stored = scene.stored()
     before = len(scene.acknowledged())
     for published in scene.published:
         published.acknowledged = [each for each in published.acknowledged if each.event_id in stored]

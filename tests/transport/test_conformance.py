@@ -25,7 +25,7 @@ import pytest
 import deliveries.addresses
 from deliveries.addresses import AddressPolicy, Origin
 from deliveries.reasons import Reason
-from deliveries.transport import KEEP_LIMIT, Reply, Request, Transport
+from deliveries.transport import KEEP_LIMIT, Reply, Request, Transport, TransportError
 from deliveries.transport.resolving import system_lookup
 from tests.transport import elsewhere, hostile
 from tests.transport.conftest import (
@@ -850,6 +850,19 @@ class TestTheEnvironment:
 
 
 class TestCollecting:
+    def test_leaves_no_traceback_in_the_outcome(self, sender: Sender) -> None:
+        (exchange,) = sender.send_all([a_request("http://10.0.0.1/")])
+
+        assert isinstance(exchange.outcome, TransportError)
+        assert exchange.outcome.__traceback__ is None
+        assert exchange.outcome.__context__ is None
+
+    def test_after_closing_says_so(self, sender: Sender) -> None:
+        sender.transport.close()
+
+        with pytest.raises(RuntimeError, match="closed"):
+            sender.transport.submit(uuid4(), a_request("http://127.0.0.1:8000/", timeout=PLENTY))
+
     def test_returns_every_key_once(self, make_sender: MakeSender, start: Start) -> None:
         transport = make_sender(slots=8).transport
         urls = [start(hostile.answering(OK)).url(), start(hostile.resetting).url(), "nonsense"]

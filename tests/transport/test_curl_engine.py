@@ -15,7 +15,6 @@ from deliveries.reasons import Reason
 from deliveries.transport import (
     Exchange,
     Reply,
-    TransportError,
     curl_engine,
     curl_handles,
     curl_multi,
@@ -365,19 +364,6 @@ class TestABadDay:
             assert sender.fail(a_request(target.url(NAME))) is Reason.NO_RESOURCES
 
         sender.send(a_request(target.url(NAME)))
-
-    def test_leaves_no_traceback_in_the_outcome(self, sender: Sender) -> None:
-        (exchange,) = sender.send_all([a_request("http://10.0.0.1/")])
-
-        assert isinstance(exchange.outcome, TransportError)
-        assert exchange.outcome.__traceback__ is None
-        assert exchange.outcome.__context__ is None
-
-    def test_after_closing_says_so(self, sender: Sender) -> None:
-        sender.transport.close()
-
-        with pytest.raises(RuntimeError, match="closed"):
-            sender.transport.submit(uuid4(), a_request("http://127.0.0.1:8000/", timeout=PLENTY))
 
 
 class TestTheLog:

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
-from uuid import uuid4
 
 import pytest
 import urllib3.connection
@@ -308,19 +307,6 @@ class TestABadDay:
             patches.undo()
 
             sender.send(a_request(target.url("hooks.example.com")))
-
-    def test_leaves_no_traceback_in_the_outcome(self, sender: Sender) -> None:
-        (exchange,) = sender.send_all([a_request("http://10.0.0.1/")])
-
-        assert isinstance(exchange.outcome, TransportError)
-        assert exchange.outcome.__traceback__ is None
-        assert exchange.outcome.__context__ is None
-
-    def test_after_closing_says_so(self, sender: Sender) -> None:
-        sender.transport.close()
-
-        with pytest.raises(RuntimeError, match="closed"):
-            sender.transport.submit(uuid4(), a_request("http://127.0.0.1:8000/", timeout=PLENTY))
 
 
 class TestTheResolver:
