@@ -13,10 +13,10 @@ production = env -i PATH="$$PATH" HOME="$$HOME" DEBUG=false HTTPS=true ALLOWED_H
 	SECRET_KEY=$(call random,48) ENCRYPTION_KEYS=$(call random,32) \
 	DATABASE_URL=postgres://nobody@database.example.com/webhooks REDIS_URL=redis://redis.example.com/0
 
-.PHONY: help run hello test fuzz faults soak check fix schema clean lock product tools
+.PHONY: help run hello test fuzz faults soak bench bench-quick bench-lists check fix schema clean lock product tools
 
 help: ## list these words
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: product ## install what is missing and start the service (PORT=8010 HOST=0.0.0.0 DATA=folder)
 	@exec $(python) manage.py up $(call option,PORT,port) $(call option,HOST,host) $(call option,DATA,data-dir)
@@ -42,6 +42,15 @@ soak: tools ## watch for an hour what the service holds on to, and write docs/re
 	@$(python) -m tests.run tests/faults/test_soak.py -n 0 -s --database postgresql \
 		--soak-minutes $${MINUTES:-60} --faults-figures docs/reliability.json; \
 	outcome=$$?; $(python) -m tests.faults.report && exit $$outcome
+
+bench: tools ## measure what a delivery costs, beside others, in ten minutes; write docs/performance.md (ONLY="idle")
+	@exec $(python) -m benchmarks $${ONLY:+--only $$ONLY}
+
+bench-quick: tools ## the most important of it in a minute; writes nothing
+	@exec $(python) -m benchmarks --quick
+
+bench-lists: tools ## the lists with ten million attempts, which takes longer than all the rest
+	@exec $(python) -m benchmarks --only lists-full
 
 check: tools ## format, lint, types, import contracts, migrations, production settings
 	$(python) -m ruff format --check .

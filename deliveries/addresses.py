@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import idna
 
@@ -228,6 +228,12 @@ def origin(url: str) -> str:
     except UrlRefused:
         return ""
     return f"{found.scheme}://{found.host_in_brackets}:{found.port}"
+
+
+def endpoint(url: str) -> tuple[str, int]:
+    """Return host and port of a URL that has been normalised."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
 
 
 def check_address(address: str, policy: AddressPolicy) -> None:

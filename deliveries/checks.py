@@ -230,8 +230,11 @@ def transport_can_be_had(**kwargs: Any) -> list[CheckMessage]:
         return []
     try:
         import_module("deliveries.transport.curl_engine")
+        trouble = import_module("deliveries.transport.curl_build").trouble()
     except (ImportError, AttributeError) as error:
-        words = f"WEBHOOKS_TRANSPORT=curl cannot be used here: {error}."
+        trouble = str(error)
+    if trouble:
+        words = f"WEBHOOKS_TRANSPORT is curl, which cannot be used here: {trouble}."
         hint = "Install pycurl as requirements.txt pins it, on Linux, or set WEBHOOKS_TRANSPORT=requests."
         return [Error(words, hint=hint, id="deliveries.E012")]
     return []

@@ -20,8 +20,9 @@ logger = logging.getLogger(__name__)
 
 TASK = "deliveries.deliver_due"
 
-# At most one message in this many seconds from one process.
-_COALESCE = 0.05
+# For how many seconds one message stands for all rings of a process: the least where they are few, and twice
+# as long each time it was rung meanwhile.
+_COALESCE = (0.005, 0.02)
 # After an error the broker is left alone for this many seconds.
 _BREAKER = 5.0
 # A message nobody has heard after this many seconds is worth nothing.
@@ -89,6 +90,8 @@ class _Ringer:
         self._rung.set()
 
     def _run(self) -> None:
+        least, most = _COALESCE
+        coalesce = least
         while True:
             self._rung.wait()
             self._rung.clear()
@@ -104,7 +107,8 @@ class _Ringer:
                 )
                 time.sleep(_BREAKER)
             else:
-                time.sleep(_COALESCE)
+                time.sleep(coalesce)
+                coalesce = min(2 * coalesce, most) if self._rung.is_set() else least
 
     def _send(self) -> None:
         url = str(current_app.conf.broker_url)

@@ -15,12 +15,9 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
 MAX_DIGITS = 300
 
-# A string is one token, so that the brackets in it do not count as nesting. The closing quote is optional:
-# an unfinished string runs to the end in one step instead of being tried from each of its quotes.
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?+', re.DOTALL)
-# A bracket as the byte that, with a sign, is what it adds to the depth.
+# A bracket as the byte that, with a sign, is what it adds to the depth; and what is neither that nor a quote.
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+_NO_STEPS = bytes(set(range(256)) - set(b'[{]}"'))
 # A first half without a second, and a second without a first. It begins with letters, quickly found.
 _HALF = re.compile(r"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|[c-fC-F](?<!\\u[dD][89abAB]..\\u[dD][c-fC-F]))")
 _NOT_ZERO = re.compile(r"[-.0]*[1-9]")
@@ -71,12 +68,21 @@ def _parse(raw: bytes, levels: int, decoder: json.JSONDecoder) -> object:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A payload out of a text that `parse` has read: of the rules only the one about its size is left."""
+
+    value: dict[str, object]
+
+
 def serialise(payload: object) -> bytes:
     """Return the bytes to store, sign and send for a payload.
 
     :raises InvalidJSON: when the payload is not a JSON object, breaks a rule of `parse`, or takes more than
         256 KiB.
     """
+    if isinstance(payload, Parsed):
+        return _within_limit(_text(payload.value).encode())
     if not isinstance(payload, dict):
         raise InvalidJSON("The payload must be a JSON object.")
     try:
@@ -87,10 +93,7 @@ def serialise(payload: object) -> bytes:
         raise InvalidJSON(_TOO_DEEP) from error
     except (TypeError, ValueError) as error:
         raise InvalidJSON(f"The payload has no JSON form: {error}.") from error
-    if len(body) > MAX_BYTES:
-        raise InvalidJSON(f"The payload takes {len(body):,} bytes; {MAX_BYTES:,} are allowed.")
-    # What came through the API was parsed by these rules already; a caller from Python was not.
-    parse(body)
+    parse(_within_limit(body))
     return body
 
 
@@ -110,6 +113,12 @@ def readable(body: bytes | memoryview) -> str:
     return bytes(body).decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
+def _within_limit(body: bytes) -> bytes:
+    if len(body) > MAX_BYTES:
+        raise InvalidJSON(f"The payload takes {len(body):,} bytes; {MAX_BYTES:,} are allowed.")
+    return body
+
+
 def _text(payload: dict[str, object]) -> str:
     """Return the compact form.
 
@@ -125,6 +134,8 @@ def _text(payload: dict[str, object]) -> str:
         return _PLACE
 
     text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=keep)
+    if not literals:
+        return text
     around = text.split(json.dumps(_PLACE))
     if len(around) != len(literals) + 1:
         return text  # with a NUL of the caller's in it, for which it will be refused
@@ -137,7 +148,13 @@ def _text(payload: dict[str, object]) -> str:
 
 def _check_depth(raw: bytes, levels: int) -> None:
     """Refuse deep nesting before the recursive parser meets it."""
-    steps = array("b", _STRING.sub(b"", raw).translate(_STEPS, _NO_BRACKETS))
+    if raw.count(b"{") + raw.count(b"[") <= levels:
+        return
+    # Every second piece between quotes is a string, and brackets in it are no nesting. Escaped quotes go, and
+    # before them escaped backslashes, behind which a quote does end its string. Outside of a string
+    # either is an error, and the parser gets no further.
+    quoted = raw.replace(rb"\\", b"").replace(rb"\"", b"").translate(_STEPS, _NO_STEPS)
+    steps = array("b", b"".join(quoted.split(b'"')[::2]))
     if max(accumulate(steps), default=0) > levels:
         raise InvalidJSON(_TOO_DEEP)
 

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
+from functools import lru_cache
 
 _PREFIX = "whsec_"
 
@@ -31,6 +32,7 @@ def verify(*, message_id: str, timestamp: int, body: bytes, key: str, signature:
     return any(hmac.compare_digest(expected.encode(), part.encode()) for part in signature.split())
 
 
+@lru_cache(maxsize=4096)  # as many as `models.fields` keeps opened
 def key_bytes(key: str) -> bytes:
     """Return what a secret stands for: base64 behind `whsec_`, the UTF-8 bytes of anything else.
 

@@ -29,14 +29,15 @@ from django.conf import settings
 
 from deliveries import clock, doorbell
 from deliveries.models import Chore
-from deliveries.services import dispatching, retention, watchdog
+from deliveries.models.databases import InUse
+from deliveries.services import dispatching, recounting, retention, watchdog
 
 logger = logging.getLogger(__name__)
 
 # How long a ring occupies its worker before it rings for the next.
 BUDGET = timedelta(seconds=20)
-# How long pruning goes on at a time; the rest waits for the next.
-PRUNING = timedelta(minutes=10)
+# How long pruning goes on at a time, and recounting; the rest waits for the next.
+PRUNING = RECOUNTING = timedelta(minutes=10)
 # What a worker takes to end beside its drain; then it ends whatever its broker does.
 CLOSING = timedelta(seconds=3)
 # How often a child gives a sign of life, in seconds; and how often in a row its parent looks in vain for one
@@ -49,9 +50,7 @@ LOOKS = 30
 def deliver_due() -> None:
     """Wake this process's dispatcher, and return when it has caught up with what was due."""
     doorbell.heard()
-    dispatcher = dispatching.start(clock=clock.now)
-    dispatcher.wake()
-    if not dispatcher.wait_until_caught_up(timeout=BUDGET):
+    if not dispatching.start(clock=clock.now).catch_up(timeout=BUDGET):
         doorbell.ring()
 
 
@@ -78,12 +77,26 @@ def prune_logs() -> None:
     deadline = time.monotonic() + PRUNING.total_seconds()
     try:
         retention.prune(
-            before=clock.now() - settings.WEBHOOKS_RETENTION,
+            before=retention.past(settings.WEBHOOKS_RETENTION, now=clock.now()),
             go_on=lambda: time.monotonic() < deadline and not dispatching.stopping(),
         )
     except retention.AlreadyPruning:
         return
+    except InUse:
+        logger.warning("Attempts are in use and could not be dropped", extra={"event": "retention.postponed"})
+        return
     Chore.objects.note(Chore.Name.PRUNE_LOGS, now=clock.now())
+
+
+@shared_task(name="deliveries.recount_logs", ignore_result=True, soft_time_limit=1200, time_limit=1500)
+def recount_logs() -> None:
+    """See whether the totals of logs are what there is, unless another process is at it."""
+    deadline = time.monotonic() + RECOUNTING.total_seconds()
+    try:
+        recounting.recount(go_on=lambda: time.monotonic() < deadline and not dispatching.stopping())
+    except recounting.AlreadyRecounting:
+        return
+    Chore.objects.note(Chore.Name.RECOUNT_LOGS, now=clock.now())
 
 
 def start_dispatcher(**kwargs: Any) -> None:

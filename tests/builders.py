@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Unpack
 from uuid import UUID
 
-from deliveries.identifiers import new_id
+from django.db.models import F
+
+from deliveries.identifiers import first_id_at, new_id, new_id_at
 from deliveries.models import (
     Account,
     Agent,
@@ -20,6 +22,7 @@ from deliveries.models import (
     Scope,
     TrafficMinute,
     Webhook,
+    WebhookHealth,
     Worker,
 )
 from deliveries.reasons import Reason, describe
@@ -28,6 +31,11 @@ from deliveries.services import webhooks
 NOW = datetime(2026, 3, 15, 10, 0, tzinfo=UTC)
 # Every webhook of the tests points here unless it says otherwise: nobody listens.
 URL = "https://example.com/webhook"
+
+
+def is_id_of(moment: datetime, made: UUID | None) -> bool:
+    """Tell whether an id was made at a moment, to the millisecond."""
+    return made is not None and first_id_at(moment) <= made < first_id_at(moment + timedelta(milliseconds=1))
 
 
 def an_account(**changes: Any) -> Account:
@@ -81,6 +89,7 @@ def an_event(account: Account | None = None, **changes: Any) -> Event:
 def a_delivery(webhook: Webhook | None = None, *, event: Event | None = None, **changes: Any) -> Delivery:
     """Return a delivery that has just been queued."""
     webhook = webhook or a_webhook()
+    scheduled_at = changes.get("scheduled_at", NOW)
     return Delivery.objects.create(
         **{
             "account": webhook.account,
@@ -89,7 +98,8 @@ def a_delivery(webhook: Webhook | None = None, *, event: Event | None = None, **
             "retries_left": webhook.max_retries,
             "created_at": NOW,
             "due_at": NOW,
-            "scheduled_at": NOW,
+            "scheduled_at": scheduled_at,
+            "next_attempt_id": new_id_at(scheduled_at) if scheduled_at else None,
             **changes,
         }
     )
@@ -105,7 +115,15 @@ def a_backlog(webhook: Webhook, size: int, **changes: Any) -> None:
     Event.objects.bulk_create(events)
     columns = {"due_at": NOW, "scheduled_at": NOW, "retries_left": 3, **changes}
     Delivery.objects.bulk_create(
-        Delivery(account=account, event=event, webhook=webhook, created_at=NOW, **columns) for event in events
+        Delivery(
+            account=account,
+            event=event,
+            webhook=webhook,
+            created_at=NOW,
+            next_attempt_id=new_id_at(NOW),
+            **columns,
+        )
+        for event in events
     )
 
 
@@ -134,14 +152,16 @@ def an_attempt(delivery: Delivery, **changes: Any) -> Attempt:
     succeeded = http_status is not None and 200 <= http_status < 300
     reason = changes.get("reason_code") or ("" if succeeded else Reason.HTTP_STATUS)
     number = changes.get("number", 1)
+    created_at = changes.get("created_at", delivery.created_at)
+    WebhookHealth.objects.filter(pk=delivery.webhook_id).update(attempts_kept=F("attempts_kept") + 1)
     return Attempt.objects.create(
         **{
-            "id": new_id(),
+            "id": new_id_at(created_at),
             "delivery": delivery,
             "webhook": delivery.webhook,
             "number": number,
             "round": delivery.round,
-            "created_at": NOW,
+            "created_at": created_at,
             "started_at": NOW,
             "duration": timedelta(milliseconds=142),
             "succeeded": succeeded,
@@ -193,7 +213,7 @@ def a_failed_delivery(webhook: Webhook | None = None, **changes: Any) -> Deliver
             **changes,
         },
     )
-    an_attempt(delivery)
+    an_attempt(delivery, created_at=delivery.created_at)
     a_failure(delivery, created_at=delivery.created_at)
     return delivery
 

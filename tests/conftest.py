@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.test import Client
 
 from deliveries import clock, counting
 from deliveries.models import Account
+from deliveries.services import matching
 from tests import builders
+from webhooks_project import redaction
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,6 +70,19 @@ def pytest_sessionstart() -> None:
 def fresh_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """No request asks the database for the time: a test may count its queries."""
     monkeypatch.setattr("deliveries.clock._asked_at", time.monotonic())
+
+
+@receiver(setting_changed)
+def forget_own_secrets(**_: object) -> None:
+    """No test's password is a word that later lines leave out."""
+    redaction._own.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def no_copies() -> None:
+    """No test goes by rules of another's, whose accounts may have had the same ids."""
+    for kept in (matching.rules_kept, matching.types_kept, matching.agents_kept):
+        kept.clear()
 
 
 @pytest.fixture

@@ -44,6 +44,7 @@ KEPT = {
     "TERM",
     "TMPDIR",
     "USER",
+    "WEBHOOKS_TRANSPORT",
 }
 # The settings want keys that nobody knows.
 KEYS = {

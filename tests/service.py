@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import requests
 
 from tests.servers.process import ending_with_parent, free_port
 from tests.waiting import wait_until
@@ -153,6 +154,39 @@ class Service:
         finally:
             connection.close()
 
+    def sign_in(self) -> requests.Session:
+        """Return a session in the console, opened with its own form, of a person made for it."""
+        self.environment["DJANGO_SUPERUSER_PASSWORD"] = "kite-harbour-42-tests"
+        self.manage(
+            "createsuperuser", "--noinput", "--username", "operator", "--email", "operator@example.com"
+        )
+        session = requests.Session()
+        session.trust_env = False
+        url = f"http://127.0.0.1:{self.port}/admin/login/"
+        session.get(url)
+        form = {
+            "username": "operator",
+            "password": self.environment["DJANGO_SUPERUSER_PASSWORD"],
+            "csrfmiddlewaretoken": session.cookies["csrftoken"],
+            "next": "/admin/",
+        }
+        assert "Log out" in session.post(url, data=form, headers={"Referer": url}).text
+        return session
+
+    def make_webhook(
+        self, url: str, *, name: str, agent_id: str | None = None, **fields: Any
+    ) -> tuple[str, str]:
+        """Make a webhook through the API, and return its id and its agent's.
+
+        :param agent_id: whose it is; by default it gets an agent of its own.
+        :param fields: in the words of the logs API.
+        """
+        agent = agent_id or self.call("POST", "/api/v1/agents", {"name": name}).json["id"]
+        body = {"name": name, "webhook_url": url, "events": ["*"], **fields}
+        answer = self.call("POST", f"/api/v1/agents/{agent}/webhooks", body)
+        assert answer.status == 201, answer
+        return answer.json["data"]["id"], agent
+
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
         kind, _, place = self.database_url.partition(":///")
@@ -195,5 +229,7 @@ def environment(folder: Path, database_url: str, redis_url: str, **settings: str
         "WEBHOOKS_ALLOW_PRIVATE_NETWORKS": "true",
         "WEBHOOKS_REQUIRE_HTTPS": "false",
         "CELERY_BEAT_SCHEDULE_FILENAME": str(folder / "beat"),
+        # Whoever runs the tests may choose another engine for all of them.
+        **{name: value for name, value in os.environ.items() if name == "WEBHOOKS_TRANSPORT"},
         **settings,
     }

@@ -6,8 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from django.db import OperationalError, connection, connections, transaction
 from django.db.models import Model
+
+
+def session() -> psycopg.Connection:
+    """Return a connection of somebody else's to the same database of PostgreSQL; it opens a transaction."""
+    parameters = connection.get_connection_params()
+    return psycopg.connect(**{name: parameters[name] for name in ("dbname", "user", "host", "port")})
 
 
 @contextmanager

@@ -1,4 +1,5 @@
 import socket
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,8 +28,16 @@ def broker() -> Iterator[Callable[[str], doorbell._Ringer]]:
     current_app.conf.update(original)
 
 
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The moments at which something would have been sent."""
+    moments: list[float] = []
+    monkeypatch.setattr(doorbell._Ringer, "_send", lambda self: moments.append(time.monotonic()))
+    return moments
+
+
 def queued(client: Client) -> int:
-    return cast(int, client.llen("celery"))
+    return cast(int, client.llen("webhooks"))
 
 
 @contextmanager
@@ -65,6 +74,29 @@ class TestRing:
         time.sleep(0.3)
         assert ringer.errors == 1
         wait_until(lambda: ringer.errors == 2, what="the error")
+
+    def test_is_sent_at_once_where_rings_are_few(
+        self, broker: Callable[[str], doorbell._Ringer], sent: list[float]
+    ) -> None:
+        ringer, rung = broker("redis://127.0.0.1:1/0"), []
+        for _ in range(20):
+            rung.append(time.monotonic())
+            ringer.ring()
+            time.sleep(0.02)
+
+        assert len(sent) == len(rung)
+        waited = [at - asked for at, asked in zip(sent, rung, strict=True)]
+        assert statistics.median(waited) < 0.004
+
+    def test_is_sent_for_many_where_they_are_many(
+        self, broker: Callable[[str], doorbell._Ringer], sent: list[float]
+    ) -> None:
+        ringer, began = broker("redis://127.0.0.1:1/0"), time.monotonic()
+        while time.monotonic() < began + 1:
+            ringer.ring()
+            time.sleep(0.001)
+
+        assert len(sent) < 60
 
     def test_is_not_sent_into_a_memory_nobody_listens_to(
         self, broker: Callable[[str], doorbell._Ringer]

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psycopg
 import pytest
 from django.db import connection, models
 from django.db.migrations import (
@@ -19,11 +18,18 @@ from django.db.migrations import (
     RemoveConstraint,
     RemoveIndex,
     RunPython,
+    SeparateDatabaseAndState,
 )
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 
-from deliveries.migrations._online import AddIndexOnline, RemoveIndexOnline
+from deliveries.migrations._online import (
+    AddIndexOnline,
+    AlterFieldOnline,
+    RemoveIndexOnline,
+    RunOnPostgreSQL,
+)
+from tests import somebody_else
 
 # Everything until then was laid before anybody ran it.
 FIRST = "0003_audit_recoveries_traffic"
@@ -31,7 +37,9 @@ FIRST = "0003_audit_recoveries_traffic"
 BIG = {"attempt", "delivery", "event", "failure", "idempotencykey", "trafficminute"}
 # What the version before does not notice, where it is done to a table that is not big.
 HARMLESS = (AddConstraint, RemoveConstraint, AddIndex, RemoveIndex)
-# Looked at by somebody: they touch no table that is big or busy, or only the words Django knows of a column.
+# Looked at by somebody: they touch no table that is big or busy, or only the words Django knows of a column,
+# or how PostgreSQL keeps a table, which keeps nobody waiting; or a row at a time; or the names of tables, as
+# `locks.patiently` does it.
 LOOKED_AT = {
     ("0006_groups", RunPython),
     ("0008_encryption_rotated", AlterField),
@@ -39,6 +47,11 @@ LOOKED_AT = {
     ("0010_chores", RunPython),
     ("0012_acts_by_hand", AlterField),
     ("0013_reason_no_resources", AlterField),
+    ("0018_tables_that_change_all_the_time", RunOnPostgreSQL),
+    ("0020_attempts_counted", RunPython),
+    ("0021_attempts_by_day", SeparateDatabaseAndState),
+    ("0021_attempts_by_day", AlterFieldOnline),
+    ("0021_attempts_by_day", RunPython),
 }
 
 
@@ -87,14 +100,12 @@ class TestLaterMigrations:
 @contextmanager
 def long_transaction(*, seconds: float) -> Iterator[None]:
     """Somebody else's, a dump for example, that began before and ends so much later."""
-    url = connection.get_connection_params()
-    where = {name: url[name] for name in ("dbname", "user", "host", "port")}
     began = threading.Event()
 
     def hold() -> None:
-        with psycopg.connect(**where) as session:
-            session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            session.execute("SELECT count(*) FROM deliveries_agent")
+        with somebody_else.session() as other:
+            other.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            other.execute("SELECT count(*) FROM deliveries_agent")
             began.set()
             time.sleep(seconds)
 

@@ -34,6 +34,16 @@ ESCAPES = [
 ]
 
 
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXTS,
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(TEXTS, values, max_size=3),
+    max_leaves=20,
+)
+OBJECTS = st.dictionaries(TEXTS, VALUES, max_size=4)
+
+
 def is_half(character: str) -> bool:
     """Tell whether it is half of a surrogate pair."""
     return "\ud800" <= character <= "\udfff"
@@ -129,6 +139,15 @@ class TestParse:
     def test_does_not_count_brackets_inside_strings(self) -> None:
         assert payloads.parse(json.dumps(["[" * 100 + '"\\' + "{" * 100]).encode())
 
+    @given(st.lists(st.text('"\\[]{}a'), min_size=1), st.integers(30, 34))
+    def test_counts_every_bracket_outside_of_strings(self, texts: list[str], levels: int) -> None:
+        raw = ("[" * (levels - 1) + json.dumps(texts) + "]" * (levels - 1)).encode()
+        if levels <= payloads.MAX_DEPTH:
+            assert payloads.parse(raw)
+        else:
+            with pytest.raises(InvalidJSON, match="deeper than 32"):
+                payloads.parse(raw)
+
     def test_takes_thirty_two_levels(self) -> None:
         assert payloads.parse(b"[" * 32 + b"]" * 32)
 
@@ -201,6 +220,28 @@ class TestSerialise:
 
         with pytest.raises(InvalidJSON, match="deeper than 32"):
             payloads.serialise(payload)
+
+
+class TestParsed:
+    """Of a payload that came through `parse`, the rules need no second look."""
+
+    @given(OBJECTS)
+    def test_is_written_as_any_other(self, payload: dict[str, object]) -> None:
+        text = payloads.parse(json.dumps({"payload": payload}).encode(), levels=payloads.MAX_DEPTH + 1)
+        assert isinstance(text, dict)
+
+        assert payloads.serialise(payloads.Parsed(text["payload"])) == payloads.serialise(text["payload"])
+
+    @pytest.mark.parametrize("literal", NO_FLOATS)
+    def test_keeps_a_number_as_it_was_written(self, literal: str) -> None:
+        text = payloads.parse(f'{{"a":{literal}}}'.encode())
+        assert isinstance(text, dict)
+
+        assert payloads.serialise(payloads.Parsed(text)) == f'{{"a":{literal}}}'.encode()
+
+    def test_is_still_measured(self) -> None:
+        with pytest.raises(InvalidJSON, match="262,144 are allowed"):
+            payloads.serialise(payloads.Parsed({"a": "x" * payloads.MAX_BYTES}))
 
 
 class TestReadBack:

@@ -2,10 +2,15 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import DataError, OperationalError, connection, connections
+from django.db.backends.postgresql.psycopg_any import BaseTzLoader
 
+from deliveries.models import databases
+from tests.waiting import wait_until
+from webhooks_project.postgresql import base
 from webhooks_project.postgresql.base import DatabaseWrapper
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db]
@@ -58,7 +63,30 @@ class TestSilence:
             cursor.execute("SELECT 1")
 
     def test_is_noticed_when_asked_for_health(self, silent: DatabaseWrapper) -> None:
+        time.sleep(1)
+
         assert not silent.is_usable()
+
+
+class TestHealth:
+    def test_is_not_asked_for_right_after_an_answer(self, silent: DatabaseWrapper) -> None:
+        assert silent.is_usable()
+
+    def test_is_asked_for_after_an_error(self, silent: DatabaseWrapper) -> None:
+        silent.errors_occurred = True
+
+        assert not silent.is_usable()
+
+    def test_is_over_when_the_server_ends_the_connection(
+        self, database: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(base, "_STILL_THERE", 3600.0)
+        with database.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            (backend,) = cursor.fetchone()
+        os.kill(backend, signal.SIGTERM)
+
+        wait_until(lambda: not database.is_usable(), what="the end of the connection")
 
 
 class TestStandStill:
@@ -95,3 +123,43 @@ class TestPatience:
                 cursor.execute("SELECT pg_sleep(0.5)")
 
         assert database.is_usable()
+
+
+class TestUnhurried:
+    def test_has_the_time_it_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with connection.cursor() as cursor:
+            monkeypatch.setattr(connection.connection, "patience", 1)
+            cursor.execute("SET LOCAL statement_timeout = '300ms'")
+
+            with databases.unhurried():
+                cursor.execute("SELECT pg_sleep(1.2)")
+
+            assert connection.connection.patience == 1
+
+
+class TestMoments:
+    @pytest.mark.parametrize(
+        "written",
+        ["2026-11-29 13:05:07.020434+00", "2026-11-29 13:05:07+00", "1999-12-31 23:59:59.9+00"]
+        + ["0001-01-01 00:00:00+00", "9999-12-31 23:59:59.999999+00", "2026-03-29 02:30:00.1+02:30"],
+    )
+    def test_are_read_as_django_reads_them(self, written: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT %s::timestamptz", [written])
+            (ours,) = cursor.fetchone()
+            cursor.cursor.adapters.register_loader("timestamptz", Theirs)
+            cursor.execute("SELECT %s::timestamptz", [written])
+            (theirs,) = cursor.fetchone()
+
+        assert (ours, ours.tzinfo) == (theirs, UTC)
+
+    @pytest.mark.parametrize("written", ["infinity", "0044-03-15 12:00:00+00 BC", "10000-01-01 00:00:00+00"])
+    def test_that_python_has_no_word_for_are_refused(self, written: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT %s::timestamptz", [written])
+            with pytest.raises(DataError):
+                cursor.fetchone()
+
+
+class Theirs(BaseTzLoader):  # type: ignore[misc]  # not in its stubs
+    timezone = UTC

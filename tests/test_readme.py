@@ -9,7 +9,7 @@ def settings_in_the_code() -> dict[str, str | None]:
     """Return every variable `settings.py` reads, with its default; None where that depends on the folder."""
     found = {}
     for node in ast.walk(ast.parse((ROOT / "webhooks_project" / "settings.py").read_text())):
-        if isinstance(node, ast.Call) and re.match(r"env\.\w+$", ast.unparse(node.func)):
+        if isinstance(node, ast.Call) and node.args and re.match(r"env\.\w+$", ast.unparse(node.func)):
             name, *more = node.args
             found[str(ast.literal_eval(name))] = _default(more)
     return found

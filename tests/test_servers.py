@@ -73,7 +73,7 @@ class TestPostgreSQL:
             assert ask(server, "SELECT 1") == [(1,)]
 
     def test_forgoes_what_only_makes_it_safe(self) -> None:
-        with PostgreSQL(synchronous_commit=False) as server:
+        with PostgreSQL(settings={"synchronous_commit": "off"}) as server:
             assert ask(server, "SHOW fsync") == [("off",)]
             assert ask(server, "SHOW synchronous_commit") == [("off",)]
 

@@ -148,6 +148,36 @@ class TestChecks:
         assert "deliveries.E001" in served.stderr
 
 
+class TestTransport:
+    def test_is_the_quick_one_where_it_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.platform", "linux")
+        assert env.has_pycurl()
+
+        monkeypatch.setattr("sys.platform", "darwin")
+        assert not env.has_pycurl()
+
+        monkeypatch.setattr("sys.platform", "linux")
+        monkeypatch.setitem(sys.modules, "pycurl", None)
+        assert not env.has_pycurl()
+
+    @pytest.mark.parametrize(
+        ("before", "engine", "slots"),
+        [("pass", "curl", 256), ("import sys; sys.modules['pycurl'] = None", "requests", 32)],
+    )
+    def test_decides_how_many_slots_there_are(self, before: str, engine: str, slots: int) -> None:
+        show = "print(settings.WEBHOOKS_TRANSPORT, settings.WEBHOOKS_SLOTS)"
+        shown = subprocess.run(
+            [sys.executable, "-c", f"{before}; from webhooks_project import settings; {show}"],
+            cwd=ROOT,
+            env={name: value for name, value in os.environ.items() if name != "WEBHOOKS_TRANSPORT"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+        assert shown.stdout.split() == [engine, str(slots)]
+
+
 class TestStatementTimeout:
     @pytest.mark.parametrize(
         ("start", "seconds"),

@@ -125,6 +125,40 @@ class TestRules:
         assert "pycurl" in message.msg
         assert "WEBHOOKS_TRANSPORT=requests" in str(message.hint)
 
+    def test_ask_for_a_libcurl_whose_certificates_can_be_read(
+        self, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.WEBHOOKS_TRANSPORT = "curl"
+        monkeypatch.setattr("pycurl.version", "PycURL/7.45.2 libcurl/7.88.1 GnuTLS/3.7.9 zlib/1.2.13")
+
+        (message,) = said()
+
+        assert message.id == "deliveries.E012"
+        assert "GnuTLS" in message.msg
+
+    def test_ask_for_a_libcurl_that_knows_our_options(
+        self, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.WEBHOOKS_TRANSPORT = "curl"
+        monkeypatch.delattr("pycurl.PREREQFUNCTION")
+
+        (message,) = said()
+
+        assert message.id == "deliveries.E012"
+        assert "PREREQFUNCTION" in message.msg
+
+    def test_ask_for_a_libcurl_that_asks_us_for_connections(
+        self, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.WEBHOOKS_TRANSPORT = "curl"
+        # It is the one that refuses; so this one finds nobody who does.
+        monkeypatch.setattr("deliveries.transport.curl_handles.Handle._on_open", lambda *args: -1)
+
+        (message,) = said()
+
+        assert message.id == "deliveries.E012"
+        assert "by itself" in message.msg
+
     @pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy", "ALL_PROXY"])
     def test_mention_a_proxy_nobody_asks(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "http://user:canary@proxy.example.com:3128")

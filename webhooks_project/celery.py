@@ -10,10 +10,11 @@ from celery import Celery
 from celery.signals import beat_init, celeryd_init, setup_logging
 from django.core.exceptions import ImproperlyConfigured
 
-from webhooks_project import logs
+from webhooks_project import broker, logs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webhooks_project.settings")
 
+broker.use()
 app = Celery("webhooks")
 _usual = sys.excepthook
 

@@ -7,8 +7,10 @@ import ipaddress
 import os
 import re
 import ssl
+import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -48,6 +50,11 @@ def texts(name: str, default: Sequence[str] = ()) -> list[str]:
 def choice(name: str, choices: Sequence[str], default: str) -> str:
     """Return one of the choices."""
     return _read(name, default, lambda raw: choices[choices.index(raw)], f"one of {', '.join(choices)}")
+
+
+def has_pycurl() -> bool:
+    """Tell whether pycurl is there, on a system where our engine runs. Whether it will do, a check tells."""
+    return sys.platform == "linux" and find_spec("pycurl") is not None
 
 
 def boolean(name: str, default: bool) -> bool:

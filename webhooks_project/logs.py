@@ -43,7 +43,7 @@ class JsonFormatter(logging.Formatter):
             "message": redact(record.getMessage()),
         }
         if request_id := request_ids.current():
-            line["request_id"] = request_id
+            line["request_id"] = redact(request_id)  # a client may have chosen it
         line.update(
             (name, redact_value(name, value))
             for name, value in record.__dict__.items()
@@ -64,7 +64,7 @@ class PlainFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging calls it so
         """Return the line, with the request's id at its end."""
         line, request_id = super().formatMessage(record), request_ids.current()
-        return f"{line} [{request_id}]" if request_id else line
+        return f"{line} [{redact(request_id)}]" if request_id else line
 
 
 def take_over_gunicorn() -> None:

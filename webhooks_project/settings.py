@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import django_stubs_ext
+from celery.schedules import crontab
 
 from webhooks_project import env
 
@@ -201,6 +202,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# A Redis that answers with errors, read-only after a failover or with a full disk, is one that is away.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
+# Not the name everybody begins with: whoever shares a database takes no message from others.
+CELERY_TASK_DEFAULT_QUEUE = "webhooks"
 CELERY_TASK_IGNORE_RESULT = True
 # A message has no value once a worker has heard it: acknowledged early, never delivered again.
 CELERY_TASK_ACKS_LATE = False
@@ -227,6 +232,12 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 600},
     },
     "prune-logs": {"task": "deliveries.prune_logs", "schedule": 3600.0, "options": {"expires": 3600}},
+    # At night, UTC: it reads the index of all attempts there are.
+    "recount-logs": {
+        "task": "deliveries.recount_logs",
+        "schedule": crontab(hour="3", minute="20"),
+        "options": {"expires": 3600},
+    },
 }
 CELERY_BEAT_SCHEDULE_FILENAME = env.text("CELERY_BEAT_SCHEDULE_FILENAME", "celerybeat-schedule")
 
@@ -258,10 +269,12 @@ WEBHOOKS_CA_BUNDLE = env.authorities("WEBHOOKS_CA_BUNDLE")
 # The one local address the sender may reach besides: the built-in receiver, "http://127.0.0.1:8000/demo/".
 # Set by `manage.py up`, and by nobody else.
 WEBHOOKS_DEMO_RECEIVER = env.text("WEBHOOKS_DEMO_RECEIVER")
-# The engine that sends: see deliveries/transport.
-WEBHOOKS_TRANSPORT = env.choice("WEBHOOKS_TRANSPORT", ["requests", "curl"], "requests")
-# Exchanges one process keeps under way at once.
-WEBHOOKS_SLOTS = env.count("WEBHOOKS_SLOTS", 32)
+# The engine that sends: see deliveries/transport. libcurl's takes a fraction of the CPU.
+WEBHOOKS_TRANSPORT = env.choice(
+    "WEBHOOKS_TRANSPORT", ["requests", "curl"], "curl" if env.has_pycurl() else "requests"
+)
+# Exchanges one process keeps under way at once. With `requests` each is a thread.
+WEBHOOKS_SLOTS = env.count("WEBHOOKS_SLOTS", 256 if WEBHOOKS_TRANSPORT == "curl" else 32)
 # How long an idle process waits before it looks for due deliveries by itself.
 WEBHOOKS_POLL_INTERVAL = env.seconds("WEBHOOKS_POLL_INTERVAL", 1)
 # A claimed delivery belongs to its worker for the webhook's timeout and this much longer.

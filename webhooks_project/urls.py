@@ -1,7 +1,10 @@
 """All paths: the APIs, their documents, the console, and under `manage.py up` the built-in receiver."""
 
+from typing import NoReturn
+
 from django.conf import settings
 from django.contrib import admin
+from django.http import Http404, HttpRequest
 from django.urls import include, path
 from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
@@ -13,6 +16,11 @@ _console = require_safe(RedirectView.as_view(pattern_name="admin:index"))
 _docs = require_safe(RedirectView.as_view(pattern_name="docs"))
 _receiver = require_safe(RedirectView.as_view(pattern_name="demo:page"))
 
+
+def _nowhere(request: HttpRequest, **where: str) -> NoReturn:
+    raise Http404
+
+
 handler400 = "deliveries.api.fallback.bad_request"
 handler404 = "deliveries.api.fallback.not_found"
 handler500 = "deliveries.api.fallback.internal_error"
@@ -21,6 +29,8 @@ urlpatterns = [
     path("docs/", docs.page, name="docs"),
     path("docs", _docs),
     path("schema/<slug:contract>.yaml", docs.document, name="document"),
+    # Django's way from a row to its page on a public site: ours have none, and it fails on their ids.
+    path("admin/r/<path:row>", _nowhere),
     path("admin/", admin.site.urls),
     path("admin", _console),
 ]

@@ -59,6 +59,8 @@ class AttemptAdmin(bodies.WithBodies, Told, History[Attempt]):
         "created_at",
         "started_at",
         "duration_ms",
+        "spent",
+        "remote_address",
         "succeeded",
         "http_status",
         "reason_code",
@@ -73,6 +75,17 @@ class AttemptAdmin(bodies.WithBodies, Told, History[Attempt]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
         """Leave what is large in the database until a page shows it."""
         return super().get_queryset(request).defer(*LARGE, "delivery__event__body")
+
+    @admin.display(description="of which")
+    def spent(self, attempt: Attempt) -> str:
+        """Where its time went."""
+        parts = {
+            "DNS": attempt.dns_us,
+            "connect": attempt.connect_us,
+            "TLS": attempt.tls_us,
+            "first byte": attempt.first_byte_us,
+        }
+        return ", ".join(f"{name} {us / 1000:.1f} ms" for name, us in parts.items() if us is not None)
 
     @admin.display(description="request headers")
     def request_headers_text(self, attempt: Attempt) -> SafeString:

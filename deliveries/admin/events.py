@@ -10,6 +10,7 @@ from deliveries.admin.audited import Audited
 from deliveries.admin.pauses import Pausable
 from deliveries.admin.tables import History
 from deliveries.models import Event, EventType, IdempotencyKey
+from deliveries.services import matching
 
 
 @admin.register(EventType)
@@ -25,6 +26,16 @@ class EventTypeAdmin(Audited[EventType], Pausable[EventType]):
     def get_readonly_fields(self, request: HttpRequest, obj: EventType | None = None) -> tuple[str, ...]:
         """Fix the code once it is there: webhooks and events mention it."""
         return () if obj is None else ("code",)
+
+    def delete_model(self, request: HttpRequest, obj: EventType) -> None:
+        """Delete one; nothing of it is published any more."""
+        super().delete_model(request, obj)
+        matching.types_changed()
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[EventType]) -> None:
+        """Delete some; nothing of them is published any more."""
+        super().delete_queryset(request, queryset)
+        matching.types_changed()
 
 
 @admin.register(Event)

@@ -233,7 +233,7 @@ class WebhookHealthAdmin(History[WebhookHealth]):
     list_filter = ("circuit",)
     list_select_related = ("webhook",)
     search_fields = ("webhook",)
-    fields = readonly_fields = ("webhook", *_HEALTH, *_CIRCUIT, "looked_up_to")
+    fields = readonly_fields = ("webhook", *_HEALTH, *_CIRCUIT, "looked_up_to", "attempts_kept")
 
 
 @admin.register(WebhookRevision)

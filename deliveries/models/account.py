@@ -5,10 +5,12 @@ import hmac
 import secrets
 import zlib
 from datetime import datetime, timedelta
-from typing import ClassVar, Self
+from functools import cache
+from typing import Any, ClassVar, NamedTuple
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
+from django.db.models.sql.compiler import SQLCompiler
 
 from deliveries.identifiers import new_id
 
@@ -23,6 +25,12 @@ class Account(models.Model):
         help_text="Accept any event type of the form [a-z0-9_.]{1,100}, not only the catalogue's.",
     )
     created_at = models.DateTimeField(editable=False)
+    rules_version = models.PositiveBigIntegerField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="Counted up after each change of what decides where its events go.",
+    )
 
     def __str__(self) -> str:
         return f"{self.name} ({self.pk})"
@@ -70,17 +78,13 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         )
         return key, f"whk_{prefix}_{secret}{_checksum(prefix, secret)}"
 
-    def usable(self, now: datetime) -> Self:
-        """Keep the keys that are neither revoked nor expired."""
-        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
-
     def find(self, text: str, *, now: datetime) -> "ApiKey | None":
         """Return the usable key with this text, or None. Takes the same time whether the prefix is known."""
         prefix, secret = _parts(text)
-        key = self.usable(now).select_related("account").filter(prefix=prefix).first()
+        key = _with_prefix(prefix)
         known = key.digest if key else _NOBODY
         matches = hmac.compare_digest(known, _digest(secret))
-        return key if matches else None
+        return key if key and matches and key.usable(now) else None
 
 
 class ApiKey(models.Model):
@@ -105,12 +109,53 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return f"{self.name} (whk_{self.prefix}_...)"
 
+    def usable(self, now: datetime) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
     def touch(self, *, now: datetime) -> None:
         """Note the use of the key, to the minute. Of uses that come at once, the first is noted."""
         if self.last_used_at is None or now - self.last_used_at >= self.LAST_USED_PRECISION:
             unnoted = Q(last_used_at=None) | Q(last_used_at__lte=now - self.LAST_USED_PRECISION)
             ApiKey.objects.filter(unnoted, pk=self.pk).update(last_used_at=now)
             self.last_used_at = now
+
+
+class _Search(NamedTuple):
+    statement: str
+    compiler: SQLCompiler
+    converters: Any
+    of_key: list[str]
+    of_account: list[str]
+
+
+@cache
+def _search() -> _Search:
+    """Have the ORM write down once how to find a key: to write it takes most of the time."""
+    keys = ApiKey.objects.select_related("account").filter(prefix="")
+    compiler = keys.query.get_compiler(connection=connection)
+    statement, _ = compiler.as_sql()
+    return _Search(
+        statement=statement,
+        compiler=compiler,
+        converters=compiler.get_converters([column for column, *_ in compiler.select]),
+        of_key=[field.attname for field in ApiKey._meta.concrete_fields],
+        of_account=[field.attname for field in Account._meta.concrete_fields],
+    )
+
+
+def _with_prefix(prefix: str) -> ApiKey | None:
+    """Return the key with this prefix, with its account; None when there is none."""
+    search = _search()
+    with connection.cursor() as cursor:
+        cursor.execute(search.statement, [prefix])
+        rows = cursor.fetchall()
+    for values in search.compiler.apply_converters(rows, search.converters):
+        of_key = len(search.of_key)
+        key = ApiKey.from_db(connection.alias, search.of_key, values[:of_key])
+        key.account = Account.from_db(connection.alias, search.of_account, values[of_key:])
+        return key
+    return None
 
 
 def _digest(secret: str) -> str:

@@ -1,19 +1,51 @@
 """Attempts: the log of every HTTP request and what came back."""
 
+from datetime import timedelta
+from typing import Self
+
 from django.db import models
 from django.db.models import Q
 
+from deliveries.identifiers import first_id_at
 from deliveries.models.delivery import Delivery
 from deliveries.models.webhook import Webhook
 from deliveries.reasons import Reason
 
+# By how much an id may disagree with the moment its attempt was queued at, and be found at once: earlier
+# versions made ids by the clock of the host, and the database's may be set back.
+LEEWAY = timedelta(days=1)
+
+
+class AttemptQuerySet(models.QuerySet["Attempt"]):
+    """Attempts."""
+
+    def of(self, delivery: Delivery) -> Self:
+        """Keep those of a delivery; those of the days it was under way where that is all of them."""
+        its = self.filter(delivery=delivery)
+        lately = its.filter(pk__gte=first_id_at(delivery.created_at - LEEWAY))
+        if delivery.finished_at:
+            lately = lately.filter(pk__lt=first_id_at(delivery.finished_at + LEEWAY))
+        return lately if lately.count() == delivery.attempts_made else its
+
 
 class Attempt(models.Model):
-    """One request. Written once, with the id its delivery had reserved for it, and never changed."""
+    """One request. Written once, with the id its delivery had reserved for it, and never changed.
+
+    Where its time went is in microseconds, and None for what it did without: on a kept connection all but
+    `first_byte_us`.
+
+    PostgreSQL keeps it by days: see `databases.partitions`. It goes by its own age, and before its delivery.
+    There are no foreign keys, which would be looked up in every day for each delivery that goes, and would
+    lock deliveries and webhooks for each day that comes. Whoever records holds the delivery's row.
+    """
 
     id = models.UUIDField(primary_key=True, editable=False)
-    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempts", db_index=False)
-    webhook = models.ForeignKey(Webhook, on_delete=models.PROTECT, related_name="attempts", db_index=False)
+    delivery = models.ForeignKey(
+        Delivery, on_delete=models.DO_NOTHING, db_constraint=False, related_name="attempts", db_index=False
+    )
+    webhook = models.ForeignKey(
+        Webhook, on_delete=models.PROTECT, db_constraint=False, related_name="attempts", db_index=False
+    )
     number = models.PositiveIntegerField()
     round = models.PositiveSmallIntegerField()
     created_at = models.DateTimeField(help_text="When it was put in the queue.")
@@ -30,9 +62,19 @@ class Attempt(models.Model):
     request_headers = models.JSONField(help_text="What was sent, credentials masked.")
     response_headers = models.JSONField(null=True)
     response_body = models.BinaryField(null=True)
+    remote_address = models.GenericIPAddressField(null=True, help_text="What it went to, or tried last.")
+    dns_us = models.IntegerField(null=True, help_text="Until the name had its addresses.")
+    connect_us = models.IntegerField(null=True, help_text="Until there was a connection.")
+    tls_us = models.IntegerField(null=True, help_text="The handshake.")
+    first_byte_us = models.IntegerField(
+        null=True, help_text="From the request to the first byte of the answer."
+    )
+
+    objects = AttemptQuerySet.as_manager()
 
     class Meta:
         constraints = [
+            # PostgreSQL asks it of each day. Over all of them the id is unique, and each number has one.
             models.UniqueConstraint(fields=["delivery", "number"], name="attempts_are_numbered"),
             models.CheckConstraint(
                 condition=Q(succeeded=True, reason_code="") | (Q(succeeded=False) & ~Q(reason_code="")),

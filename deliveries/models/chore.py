@@ -31,11 +31,12 @@ class Chore(models.Model):
     """Something beat has done from time to time: it tells a dead beat from one with nothing to say."""
 
     class Name(StrEnum):
-        """What is done: every second, every ten minutes, every hour."""
+        """What is done: every second, every ten minutes, every hour, every night."""
 
         RECOVER = "recover"
         EXPIRE_IDEMPOTENCY_KEYS = "expire_idempotency_keys"
         PRUNE_LOGS = "prune_logs"
+        RECOUNT_LOGS = "recount_logs"
 
     # How often it is written that one was done that is done all the time.
     NOTED_EVERY: ClassVar = timedelta(seconds=30)

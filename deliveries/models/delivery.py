@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import models
 from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 
-from deliveries.identifiers import new_id
+from deliveries.identifiers import new_id, new_id_at
 from deliveries.models import databases
 from deliveries.models.account import Account
 from deliveries.models.event import Event
@@ -68,22 +68,20 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             return Claimed(deliveries=[], last=after, again=True)
         if not claimed:
             return Claimed(deliveries=[], last=after, again=False)
-        passed = [webhook_id for _, webhook_id in claimed if webhook_id <= after]
-        last = max(passed or (webhook_id for _, webhook_id in claimed))
-        ours = self.filter(pk__in=[pk for pk, _ in claimed], lease_token=token)
-        # An event type may be paused, which no index of the queue knows.
-        paused = Exists(
-            Pause.objects.in_force(now).of_type(OuterRef("event__type"), account=OuterRef("account"))
-        )
-        # And a slow database gives a webhook time to be disabled since the claim looked at it.
-        sendable = ours.filter(webhook__enabled=True).exclude(paused)
-        loaded = list(sendable.select_related("event", "webhook"))
-        if len(loaded) < len(claimed):
-            ours.exclude(pk__in=[delivery.pk for delivery in loaded]).keep_back(now=now)
-        deliveries = [delivery for delivery in loaded if delivery.lasts(now=now, grace=grace)]
-        if len(deliveries) < len(loaded):
-            ours.exclude(pk__in=[delivery.pk for delivery in deliveries]).hand_back(token=token, now=now)
-        return Claimed(deliveries=deliveries, last=last, again=len(deliveries) < len(claimed))
+        deliveries = databases.instances(Delivery, databases.CLAIMED, claimed, using=self.db)
+        webhooks = [delivery.webhook_id for delivery in deliveries]
+        last = max([pk for pk in webhooks if pk <= after] or webhooks)
+        deliveries = _with_what_is_sent(deliveries)
+        sendable = _sendable(deliveries, now=now)
+        lasting = [delivery for delivery in sendable if delivery.lasts(now=now, grace=grace)]
+        ours = self.filter(lease_token=token)
+        if len(sendable) < len(deliveries):
+            kept = {delivery.pk for delivery in deliveries} - {delivery.pk for delivery in sendable}
+            ours.filter(pk__among=kept).keep_back(now=now)
+        if len(lasting) < len(sendable):
+            short = {delivery.pk for delivery in sendable} - {delivery.pk for delivery in lasting}
+            ours.filter(pk__among=short).hand_back(token=token, now=now)
+        return Claimed(deliveries=lasting, last=last, again=len(lasting) < len(deliveries))
 
     def move(
         self, status: "Delivery.Status", *, allowed_from: Sequence["Delivery.Status"], **changes: Any
@@ -119,7 +117,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             retries_left=F("retries_left") - 1,
             claims=0,
             due_at=_per_row({pk: now + delay for pk, delay in delays.items()}, models.DateTimeField()),
-            next_attempt_id=_per_row({pk: new_id() for pk in delays}, models.UUIDField()),
+            next_attempt_id=_per_row({pk: new_id_at(now) for pk in delays}, models.UUIDField()),
             scheduled_at=now,
         )
 
@@ -128,7 +126,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
         :param due_at: the deliveries, with the moment each is to be sent at.
         """
-        ids = {pk: new_id() for pk in due_at}
+        ids = {pk: new_id_at(now) for pk in due_at}
         return self.filter(pk__in=list(ids), webhook__in=Webhook.objects.enabled()).move(
             Delivery.Status.PENDING,
             allowed_from=[Delivery.Status.FAILED],
@@ -214,7 +212,8 @@ class Delivery(models.Model):
     round = models.PositiveSmallIntegerField(default=1, help_text="1, and one more for each redelivery.")
     attempts_made = models.PositiveIntegerField(default=0, help_text="Over all rounds; numbers the attempts.")
     retries_left = models.PositiveSmallIntegerField(help_text="Automatic ones, in this round.")
-    next_attempt_id = models.UUIDField(null=True, default=new_id)
+    # Made at the moment it was put in the queue: days of attempts are told by it.
+    next_attempt_id = models.UUIDField(null=True)
     scheduled_at = models.DateTimeField(null=True, help_text="When the next attempt was put in the queue.")
     finished_at = models.DateTimeField(null=True)
 
@@ -287,6 +286,41 @@ class Delivery(models.Model):
         in_force = Pause.objects.in_force(now)
         of_type = in_force.of_type(self.event.type, account=self.account)
         return of_type | in_force.of_webhook(self.webhook, account=self.account)
+
+
+def _with_what_is_sent(deliveries: Sequence["Delivery"]) -> list["Delivery"]:
+    """Return the deliveries with their events and webhooks, one object for all that share it.
+
+    Without those whose account was removed meanwhile. The webhooks are read after the claim, as they are now.
+    """
+    events = Event.objects.filter(pk__among={delivery.event_id for delivery in deliveries})
+    columns = ("id", "type", "body")
+    rows = databases.instances(Event, columns, events.values_list(*columns), using=events.db)
+    event_of = {event.pk: event for event in rows}
+    webhooks = Webhook.objects.filter(pk__among={delivery.webhook_id for delivery in deliveries})
+    webhook_of = {webhook.pk: webhook for webhook in webhooks}
+    found = []
+    for delivery in deliveries:
+        event, webhook = event_of.get(delivery.event_id), webhook_of.get(delivery.webhook_id)
+        if event and webhook:
+            # As prefetching does; to assign them compares databases and ids, for each.
+            Delivery.event.field.set_cached_value(delivery, event)
+            Delivery.webhook.field.set_cached_value(delivery, webhook)
+            found.append(delivery)
+    return found
+
+
+def _sendable(deliveries: Sequence["Delivery"], *, now: datetime) -> list["Delivery"]:
+    """Leave out what is paused by its event type, which no index of the queue knows, and what was disabled:
+    a slow database gives a webhook time for that since the claim looked at it."""
+    accounts = {delivery.account_id for delivery in deliveries}
+    pauses = Pause.objects.in_force(now).exclude(event_type="").filter(account__in=accounts)
+    paused = set(pauses.values_list("account", "event_type"))
+    return [
+        delivery
+        for delivery in deliveries
+        if delivery.webhook.enabled and (delivery.account_id, delivery.event.type) not in paused
+    ]
 
 
 def _is_paused(now: datetime) -> Q:

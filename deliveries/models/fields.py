@@ -40,7 +40,7 @@ class Sealed:
         return "<Sealed>"
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=4096)
 def _reveal(token: str, keys: tuple[str, ...]) -> str:
     return secrets.decrypt(token, keys=keys)
 

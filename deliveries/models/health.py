@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q, Subquery
 
 from deliveries import circuits
+from deliveries.models import databases
 from deliveries.models.delivery import Delivery
 from deliveries.models.pause import Pause
 from deliveries.models.webhook import Webhook
@@ -20,6 +21,7 @@ _COUNTED = (
     "last_success_at",
     "last_failure_at",
     "unavailable_in_a_row",
+    "attempts_kept",
 )
 
 
@@ -60,14 +62,16 @@ class WebhookHealthQuerySet(models.QuerySet["WebhookHealth"]):
         rows = list(self.taken(tallies))
         for row in rows:
             row.include(tallies[row.pk], at=at)
-        well = [row.pk for row in rows if not tallies[row.pk].failed]
-        if well:
-            self.filter(pk__in=well).update(
-                consecutive_failures=0, unavailable_in_a_row=0, failing_since=None, last_success_at=at
-            )
-        ill = [row for row in rows if tallies[row.pk].failed]
-        self.bulk_update(ill, _COUNTED)
+        databases.rewrite(rows, _COUNTED)
         return rows
+
+    def forget(self, attempts: Mapping[UUID, int]) -> None:
+        """Count attempts as deleted, by webhook, in the transaction that deletes them."""
+        rows = list(self.taken(attempts))
+        for row in rows:
+            # Never less than none, whoever has miscounted: what is past its time must go.
+            row.attempts_kept = max(0, row.attempts_kept - attempts[row.pk])
+        databases.rewrite(rows, ["attempts_kept"])
 
     def taken(self, webhooks: Collection[UUID]) -> Self:
         """Keep those of the webhooks, locked, in the order in which everybody locks them."""
@@ -141,6 +145,12 @@ class WebhookHealth(models.Model):
         help_text="The held delivery the last look ended with, where a paused type may keep back any.",
     )
 
+    attempts_kept = models.PositiveBigIntegerField(
+        default=0,
+        db_default=0,
+        help_text="How many attempts are kept: all that were made, but for those pruned.",
+    )
+
     objects = WebhookHealthQuerySet.as_manager()
 
     class Meta:
@@ -169,8 +179,8 @@ class WebhookHealth(models.Model):
         return self.last_failure_at is not None and at - self.last_failure_at > circuits.QUIET
 
     def include(self, tally: Tally, *, at: datetime) -> None:
-        """Count what came of a batch. An answer ends the row of what could not be taken, a success that of
-        failures, also of those that came in the same batch."""
+        """Count what came of a batch, all of which is kept. An answer ends the row of what could not be
+        taken, a success that of failures, also of those that came in the same batch."""
         if tally.failed:
             self.consecutive_failures += tally.failed
             if self.failing_since is None or self._was_quiet(at):
@@ -181,3 +191,4 @@ class WebhookHealth(models.Model):
             self.failing_since = None
             self.last_success_at = at
         self.unavailable_in_a_row = 0 if tally.answered_at else self.unavailable_in_a_row + tally.unavailable
+        self.attempts_kept += tally.succeeded + tally.failed

@@ -2,57 +2,36 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar
+from functools import cache
+from operator import itemgetter
+from typing import ClassVar
+from uuid import UUID
 
-from django.db import connection, models
+from django.db import models
 
+from deliveries.models import databases
 from deliveries.models.account import Account
 from deliveries.models.webhook import Webhook
 
-# Far below the number of parameters either database takes in one statement.
-BATCH = 500
+# What there is one row of.
+_KEY = ("webhook_id", "event_type", "minute")
 
 
 class TrafficQuerySet(models.QuerySet["TrafficMinute"]):
     """Minutes of traffic."""
 
-    def add(self, counts: Iterable["TrafficMinute"]) -> None:
-        """Add counts to those that are there, in the caller's transaction: one statement for 500 minutes."""
-        sums: dict[Any, TrafficMinute] = {}
-        for count in counts:
-            if count.key in sums:
-                sums[count.key].include(count)
-            else:
-                sums[count.key] = count
-        # In one order for everybody: two workers that each wait for the other's row would stop for good.
-        rows = [sums[key] for key in sorted(sums)]
-        for start in range(0, len(rows), BATCH):
-            self._add(rows[start : start + BATCH])
+    def add(self, traffic: Iterable["Traffic"]) -> None:
+        """Add to the minutes that are there, in the caller's transaction, and make those that are not.
 
-    def _add(self, rows: "Sequence[TrafficMinute]") -> None:
-        fields = [field for field in TrafficMinute._meta.concrete_fields if not field.primary_key]
-        quote = connection.ops.quote_name
-        table, columns = quote(TrafficMinute._meta.db_table), [quote(field.attname) for field in fields]
-        values = ", ".join(f"({', '.join(['%s'] * len(columns))})" for _ in rows)
-        sums = ", ".join(
-            f"{quote(name)} = {table}.{quote(name)} + excluded.{quote(name)}"
-            for name in TrafficMinute.counts()
-        )
-        # Nothing but names of ours is put together here. Both databases understand it.
-        statement = (
-            f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}"  # noqa: S608
-            f" ON CONFLICT (webhook_id, event_type, minute) DO UPDATE SET {sums}"
-        )
-        with connection.cursor() as cursor:
-            cursor.execute(
-                statement,
-                [
-                    field.get_db_prep_save(getattr(row, field.attname), connection)
-                    for row in rows
-                    for field in fields
-                ],
-            )
+        :param traffic: none of the same webhook, type and minute as another.
+        """
+        rows = [(each.account_id, *each.key, *each.counts) for each in traffic]
+        # In one order for everybody: two workers that each wait for the other's row would stop for good.
+        rows.sort(key=itemgetter(slice(1, 4)))
+        counts = TrafficMinute.counts()
+        databases.add_up(TrafficMinute, ("account_id", *_KEY, *counts), rows, of_each=_KEY, counts=counts)
 
 
 class TrafficMinute(models.Model):
@@ -106,18 +85,15 @@ class TrafficMinute(models.Model):
     def __str__(self) -> str:
         return f"{self.webhook_id} {self.event_type} {self.minute}"
 
-    @property
-    def key(self) -> tuple[Any, str, int]:
-        """What there is one row of."""
-        return self.webhook_id, self.event_type, self.minute
-
     @classmethod
-    def histogram(cls) -> list[str]:
+    @cache
+    def histogram(cls) -> tuple[str, ...]:
         """Return the names of the columns that count attempts by their duration, from quick to slow."""
-        return [*(f"upto_{bound}" for bound in cls.BOUNDS), f"over_{cls.BOUNDS[-1]}"]
+        return *(f"upto_{bound}" for bound in cls.BOUNDS), f"over_{cls.BOUNDS[-1]}"
 
     @classmethod
-    def counts(cls) -> list[str]:
+    @cache
+    def counts(cls) -> Sequence[str]:
         """Return the names of all columns that count something."""
         names = [field.name for field in cls._meta.concrete_fields]
         return names[names.index("succeeded") :]
@@ -132,7 +108,28 @@ class TrafficMinute(models.Model):
         """Return the name of the column that counts attempts of this duration."""
         return cls.histogram()[bisect_left(cls.BOUNDS, milliseconds)]
 
-    def include(self, other: "TrafficMinute") -> None:
-        """Count what another has counted."""
-        for name in self.counts():
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+@dataclass(slots=True)
+class Traffic:
+    """What is to be added to a minute of traffic.
+
+    :param counts: as many as `TrafficMinute.counts()` names.
+    """
+
+    account_id: UUID
+    webhook_id: UUID
+    event_type: str
+    minute: int
+    counts: list[int] = field(default_factory=lambda: [0] * len(TrafficMinute.counts()))
+
+    @property
+    def key(self) -> tuple[UUID, str, int]:
+        """What there is one row of."""
+        return self.webhook_id, self.event_type, self.minute
+
+    def count(self, *, failed: bool, given_up: bool, unavailable: bool, milliseconds: int) -> None:
+        """Count an attempt that ended in this minute."""
+        added = not failed, failed, given_up, unavailable, milliseconds
+        for place, number in enumerate(added):
+            self.counts[place] += number
+        self.counts[len(added) + bisect_left(TrafficMinute.BOUNDS, milliseconds)] += 1

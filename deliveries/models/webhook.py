@@ -3,11 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Max, OuterRef, Q, Subquery
+from django.db.models import Count, Max, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Coalesce
 
 from deliveries.identifiers import new_id
 from deliveries.models.account import Account
@@ -200,3 +201,13 @@ def _is_wanted(event_type: str, patterns: Sequence[str]) -> bool:
         or (pattern.endswith(".*") and event_type.startswith(pattern.removesuffix("*")))
         for pattern in patterns
     )
+
+
+def number_of(rows: "models.QuerySet[Any]") -> Coalesce:
+    """Return how many rows there are, as an expression for a query of something else.
+
+    :param rows: of one webhook, which the query around them may name by `OuterRef`.
+    """
+    number = rows.order_by().values("webhook").annotate(number=Count("*")).values("number")
+    # Where there are none, there is no group of them either.
+    return Coalesce(Subquery(number), Value(0))

@@ -27,6 +27,7 @@ class ProbeMiddleware:
         else:
             response = _refusal(405, "Only GET and HEAD are answered here.", Allow="GET, HEAD")
         response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Content-Length"] = str(len(response.content))
         if request.method == "HEAD":
             response.content = b""

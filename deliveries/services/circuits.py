@@ -20,7 +20,7 @@ from django.db.models import F, Sum
 from deliveries import circuits as policy
 from deliveries.models import Delivery, TrafficMinute, WebhookHealth
 from deliveries.models.health import Tally
-from deliveries.services import guarding, holding
+from deliveries.services import guarding, holding, matching
 
 logger = logging.getLogger(__name__)
 
@@ -304,6 +304,8 @@ def _move(health: WebhookHealth, circuit: WebhookHealth.Circuit, *, now: datetim
     health.save(update_fields=["circuit", "let_go", *changes])
     if circuit != before:
         transaction.on_commit(lambda: _log(health, circuit))
+    if (circuit == Circuit.OPEN) != (before == Circuit.OPEN):
+        matching.changed(health.webhook.account_id)
 
 
 def _log(health: WebhookHealth, circuit: WebhookHealth.Circuit) -> None:

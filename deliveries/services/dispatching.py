@@ -20,7 +20,16 @@ from django.db import connection
 from deliveries.identifiers import new_id
 from deliveries.models import Delivery, Recovery, databases
 from deliveries.reasons import Reason
-from deliveries.services import composing, egress, following, recording, recovering, tending, watchdog
+from deliveries.services import (
+    composing,
+    egress,
+    following,
+    guarding,
+    recording,
+    recovering,
+    tending,
+    watchdog,
+)
 from deliveries.services.heartbeats import Heart
 from deliveries.services.recording import Result
 from deliveries.transport import Exchange, Request, Transport, TransportError
@@ -40,6 +49,8 @@ SHARE = 0.25
 # How often to look for circuits with a step to take, and for what a race has left behind, in seconds.
 TEND_EVERY = 1.0
 SWEEP_EVERY = 30.0
+# How often to look whether the days ahead have their place, in seconds: days before it matters.
+MAKE_DAYS_EVERY = 3600.0
 # How long a sweep goes on at most, and each part of the tending, but for what it is at: claims wait then.
 TENDING = 0.2
 # How long to leave a database alone that has failed us, in seconds: the first time, and at most. An outage of
@@ -64,7 +75,7 @@ class _Sent:
 class Dispatcher:
     """Delivers what is due, with as many exchanges under way as its transport has slots.
 
-    All but `wake`, `stop` and `wait_until_caught_up` belong to the one thread that runs it.
+    All but `catch_up` and `stop` belong to the one thread that runs it.
     """
 
     def __init__(self, *, transport: Transport, clock: Clock) -> None:
@@ -92,6 +103,7 @@ class Dispatcher:
         self._recoveries: deque[Recovery] = deque()
         self._recover_at = 0.0
         self._sweep_at = time.monotonic() + SWEEP_EVERY * self._jitter.uniform(0.0, 1.0)
+        self._make_days_at = 0.0
         # Until when results are left alone whose rows somebody else holds.
         self._resume_recording_at = 0.0
         # Until when nothing is claimed, because this machine could not send it.
@@ -131,11 +143,6 @@ class Dispatcher:
                     return True
         return False
 
-    def wake(self) -> None:
-        """Look for due deliveries now instead of at the next poll. Safe from any thread."""
-        self._rung.set()
-        self._transport.wake()
-
     def stop(self) -> None:
         """Claim nothing more; `run` returns when what is under way is done, or its time to drain is over.
 
@@ -154,13 +161,18 @@ class Dispatcher:
         """Whether `stop` was called."""
         return self._stopping.is_set()
 
-    def wait_until_caught_up(self, *, timeout: timedelta) -> bool:
-        """Wait until all that is due at this moment has been claimed, or will not be: `stop` was called.
+    def catch_up(self, *, timeout: timedelta) -> bool:
+        """Look for due deliveries now instead of at the next poll, and wait until all that is due at this
+        moment has been claimed, or will not be: `stop` was called. Safe from any thread.
 
         False after the timeout.
         """
         with self._caught_up:
+            # Before anybody is woken: the claim that follows may be over by the time this thread goes on.
             begun = self._claims_begun
+        self._rung.set()
+        self._transport.wake()
+        with self._caught_up:
             return self._caught_up.wait_for(
                 lambda: self._caught_up_with > begun or self._stopping.is_set(),
                 timeout=timeout.total_seconds(),
@@ -341,7 +353,7 @@ class Dispatcher:
             self._token = None
 
     def _tend(self) -> None:
-        """Look after what is held, and claim at once what was let go."""
+        """Look after what is held and what is to be recorded, and claim at once what was let go."""
         now, moment = self._clock(), time.monotonic()
         self._tend_at = moment + TEND_EVERY * self._jitter.uniform(0.8, 1.2)
         if tending.tend(now=now, budget=partial(_for, TENDING)):
@@ -352,6 +364,10 @@ class Dispatcher:
                 self._sweep_at = 0.0
         kept = [recovery.pk for recovery in self._recoveries]
         self._recoveries += recovering.take_up(but_for=kept, now=now)
+        if moment >= self._make_days_at:
+            self._make_days_at = moment + MAKE_DAYS_EVERY * self._jitter.uniform(0.8, 1.2)
+            with guarding.going_on("make_days"):
+                databases.make_days(now=now)
 
     def _recover(self) -> None:
         """Do a slice of one of the recoveries, and have what it queues claimed each in its moment.
@@ -371,10 +387,12 @@ class Dispatcher:
         One that kills its workers takes along all that is under way beside it. Those come back together and
         would be set aside together: so of those on their last try only one is under way, among all others.
         """
+        last_chances = [delivery for delivery in deliveries if delivery.claims == Delivery.MAX_CLAIMS]
+        if not last_chances:
+            return deliveries
         held = [sent.delivery for sent in self._under_way.values()]
         held += [result.delivery for result in self._results]
         taken = any(delivery.claims == Delivery.MAX_CLAIMS for delivery in held)
-        last_chances = [delivery for delivery in deliveries if delivery.claims == Delivery.MAX_CLAIMS]
         later = {delivery.pk for delivery in last_chances[0 if taken else 1 :]}
         if later:
             Delivery.objects.filter(pk__in=later).hand_back(token=self._token, now=self._clock())
@@ -432,6 +450,8 @@ class Dispatcher:
                     started_at=sent.started_at,
                     duration=exchange.duration,
                     outcome=exchange.outcome,
+                    timings=exchange.timings,
+                    remote_address=exchange.remote_address,
                 )
             )
 

@@ -24,8 +24,8 @@ MOST_PASSES = 5
 class Rotation:
     """What a rotation came to, counted in sealed values.
 
-    :ivar changed: those that somebody else changed at that moment, and that have still another key than the
-        first: whoever writes them has not been restarted with it.
+    :ivar changed: those that somebody else wrote meanwhile, again and again, and with another key than the
+        first: whoever that is has not been restarted with it.
     :ivar unreadable: those that none of the keys opens.
     :ivar named: the first `NAMED` of them, as "Webhook 0198...: secret".
     """
@@ -67,8 +67,11 @@ def rotate(
                     entry.save(update_fields=["details"])
             progress(rotation)
         rotation.fresh -= 0 if dry_run else already
-        if not rotation.changed:
+        # Where there was anything to do, somebody may have written more of it behind our back.
+        if dry_run or (rotation.rotated == already and not rotation.changed):
             break
+    else:
+        rotation.changed += rotation.rotated - already
     return rotation
 
 

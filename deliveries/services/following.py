@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from django.conf import settings
@@ -103,9 +104,7 @@ def _follow(news: News, *, recent: Recent, now: datetime, jitter: random.Random)
     webhook_id = news.health.pk
     circuits.follow(news.health, news.tally, recent=recent, now=now, jitter=jitter)
     for url in news.gone:
-        webhooks.disable(
-            webhook_id, reason="The receiver answered 410 Gone.", url=url, by="The receiver", now=now
-        )
+        _disable(webhook_id, reason="The receiver answered 410 Gone.", url=url, by="The receiver", now=now)
     if _is_dead(news.health, now=now):
         _turn_off(news.health, now=now)
 
@@ -131,4 +130,17 @@ def _turn_off(seen: WebhookHealth, *, now: datetime) -> None:
             f"No success for {settings.WEBHOOKS_DISABLE_AFTER.days} days of trying: "
             f"the last {health.consecutive_failures} attempts failed."
         )
-        webhooks.disable(seen.pk, reason=reason, by="Automatic", now=now)
+        _disable(seen.pk, reason=reason, by="Automatic", now=now)
+
+
+def _disable(webhook_id: UUID, *, reason: str, by: str, now: datetime, url: str | None = None) -> None:
+    """Disable a webhook, and say so: nobody asked for it, unlike what a person turns off."""
+    if webhooks.disable(webhook_id, reason=reason, by=by, now=now, url=url):
+        transaction.on_commit(partial(_log_disabled, webhook_id, reason))
+
+
+def _log_disabled(webhook_id: UUID, reason: str) -> None:
+    logger.warning(
+        "A webhook was disabled",
+        extra={"event": "webhook.disabled", "webhook_id": webhook_id, "reason": reason},
+    )

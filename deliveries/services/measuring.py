@@ -18,11 +18,11 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Coalesce, Least
+from django.db.models.functions import Least
 
 from deliveries.models import Chore, Delivery, Failure, Pause, Webhook, WebhookHealth, Worker
 from deliveries.models.databases import count_of_each
-from deliveries.models.webhook import WebhookQuerySet
+from deliveries.models.webhook import WebhookQuerySet, number_of
 from deliveries.services import dispatching, tending
 
 # No count goes beyond this: it says "as many, or more".
@@ -147,8 +147,7 @@ def _with_room(webhooks: WebhookQuerySet, alive: list[Worker], now: datetime) ->
         shares = sum(dispatching.share(worker.slots) for worker in alive)
         most = Least(most, Value(shares))
     of_webhook = Delivery.objects.under_way(now).filter(webhook=OuterRef("pk"))
-    under_way = of_webhook.order_by().values("webhook").annotate(count=Count("*")).values("count")
-    return webhooks.annotate(under_way=Coalesce(Subquery(under_way), Value(0))).filter(under_way__lt=most)
+    return webhooks.annotate(under_way=number_of(of_webhook)).filter(under_way__lt=most)
 
 
 def _neglected(webhooks: WebhookQuerySet, due: "QuerySet[Delivery]", now: datetime) -> WebhookQuerySet:

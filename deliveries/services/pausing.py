@@ -9,7 +9,7 @@ from django.db.models import OuterRef, Subquery
 
 from deliveries.models import Account, AuditEntry, Delivery, Pause, Webhook, WebhookHealth
 from deliveries.models.event import TYPE_FORM
-from deliveries.services import auditing, circuits, guarding, holding
+from deliveries.services import auditing, circuits, guarding, holding, matching
 
 # Who forgets a pause is reminded by what arrives after it.
 LONGEST = timedelta(days=30)
@@ -62,6 +62,7 @@ def pause(
             created_at=now,
             until=until,
         )
+        matching.changed(account.pk)
         _note(AuditEntry.Action.PAUSE_CREATED, made, by=by, now=now, why=why)
         _hold(made, now=now)
     return made
@@ -155,6 +156,7 @@ def _expire(pk: UUID, *, now: datetime) -> bool:
 
 def _after(pause: Pause, *, by: str, now: datetime) -> None:
     """Note the end of a pause, and let go of what nothing else keeps back."""
+    matching.changed(pause.account_id)
     _note(AuditEntry.Action.PAUSE_ENDED, pause, by=by, now=now)
     webhooks = _webhooks(pause)
     if not pause.event_type:

@@ -2,26 +2,20 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.db.models import Count
 
 from deliveries import doorbell, payloads
-from deliveries.models import (
-    Account,
-    Agent,
-    Delivery,
-    Event,
-    EventType,
-    IdempotencyKey,
-    Pause,
-    Webhook,
-    WebhookHealth,
-)
+from deliveries.identifiers import new_id_at
+from deliveries.models import Account, Agent, Delivery, Event, IdempotencyKey, databases
 from deliveries.models.event import TYPE_FORM
+from deliveries.services import matching
+from deliveries.services.matching import Rules
 
 # What a header can carry: native API contract, "Events".
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
@@ -61,7 +55,7 @@ class Draft:
     """
 
     event_type: str
-    payload: Mapping[str, object]
+    payload: Mapping[str, object] | payloads.Parsed
     agent: Agent | None = None
     occurred_at: datetime | None = None
     idempotency_key: str | None = None
@@ -80,16 +74,18 @@ def publish(
     *,
     account: Account,
     event_type: str,
-    payload: Mapping[str, object],
+    payload: Mapping[str, object] | payloads.Parsed,
     now: datetime,
     agent: Agent | None = None,
     occurred_at: datetime | None = None,
     idempotency_key: str | None = None,
+    rules_version: int | None = None,
 ) -> Publication:
     """Store one event and its deliveries, in the caller's transaction where there is one.
 
     Workers hear of it once that transaction has committed; a rollback leaves nothing.
 
+    :param rules_version: the account's, where the caller has just read it.
     :raises InvalidEvents: when the type is unknown to the account, or the payload breaks a rule.
     :raises IdempotencyConflict: when the key stands for another publication.
     """
@@ -100,25 +96,33 @@ def publish(
         occurred_at=occurred_at,
         idempotency_key=idempotency_key,
     )
-    (publication,) = publish_many(account=account, drafts=[draft], now=now)
+    (publication,) = publish_many(account=account, drafts=[draft], now=now, rules_version=rules_version)
     return publication
 
 
-def publish_many(*, account: Account, drafts: Sequence[Draft], now: datetime) -> list[Publication]:
+def publish_many(
+    *, account: Account, drafts: Sequence[Draft], now: datetime, rules_version: int | None = None
+) -> list[Publication]:
     """Store events and their deliveries, all or none, and return what became of each, in order.
 
+    :param rules_version: the account's, where the caller has just read it.
     :raises InvalidEvents: when any draft is wrong; it says what about which.
     :raises IdempotencyConflict: when the key of any draft stands for another publication.
     """
     bodies = check(account=account, drafts=drafts)
+    called = [_Called.of(draft, body) for draft, body in zip(drafts, bodies, strict=True)]
+    places = _places(called)
+    rules = matching.rules(account.pk, version=rules_version, now=now)
+    before: dict[str, Publication] = {}
     for _ in range(_TRIES - 1):
         try:
-            return _store(account, drafts, bodies, now=now)
+            return _store(account, called, rules, before, now=now)
         except IntegrityError:
-            # Another publication under one of the keys committed a moment ago. It is there to be found now.
-            if not any(draft.idempotency_key for draft in drafts):
+            # Another publication under one of the keys has been committed. It is there to be found now.
+            if not places:
                 raise
-    return _store(account, drafts, bodies, now=now)
+        before = _published_before(account, called, places, now=now)
+    return _store(account, called, rules, before, now=now)
 
 
 def check(*, account: Account, drafts: Sequence[Draft]) -> list[bytes]:
@@ -148,122 +152,114 @@ def check(*, account: Account, drafts: Sequence[Draft]) -> list[bytes]:
     return bodies
 
 
-def _known_types(account: Account, types: set[str]) -> set[str]:
+def _known_types(account: Account, types: Collection[str]) -> Set[str]:
     if account.open_event_types:
         return {code for code in types if TYPE_FORM.fullmatch(code)}
-    return set(EventType.objects.filter(code__in=types).values_list("code", flat=True))
+    return matching.known_types(types)
+
+
+class _Called(NamedTuple):
+    """A draft with the body it makes; of one with a key, what tells it from others under that key."""
+
+    draft: Draft
+    body: bytes
+    fingerprint: str
+
+    @classmethod
+    def of(cls, draft: Draft, body: bytes) -> "_Called":
+        return cls(draft, body, _fingerprint(draft, body) if draft.idempotency_key else "")
 
 
 def _store(
-    account: Account, drafts: Sequence[Draft], bodies: Sequence[bytes], *, now: datetime
+    account: Account,
+    called: Iterable[_Called],
+    rules: Rules,
+    before: Mapping[str, Publication],
+    *,
+    now: datetime,
 ) -> list[Publication]:
-    with transaction.atomic():
-        fingerprints = [_fingerprint(draft, body) for draft, body in zip(drafts, bodies, strict=True)]
-        before = _published_before(account, drafts, fingerprints, now=now)
-        webhooks = list(Webhook.objects.enabled().filter(account=account).select_related("health"))
-        pauses = list(Pause.objects.in_force(now).filter(account=account))
-        publications: list[Publication] = []
-        fresh: list[_Fresh] = []
-        for draft, body, fingerprint in zip(drafts, bodies, fingerprints, strict=True):
-            key = draft.idempotency_key or ""
-            if key in before:
-                publications.append(before[key])
-                continue
-            made = _new(account, draft, body, webhooks, pauses, fingerprint, now=now)
-            fresh.append(made)
-            publications.append(Publication(event=made.event, matched=len(made.deliveries)))
-            if key:
-                before[key] = replace(publications[-1], replayed=True)
-        Event.objects.bulk_create(publication.event for publication in fresh)
-        Delivery.objects.bulk_create(
-            (delivery for publication in fresh for delivery in publication.deliveries), batch_size=500
-        )
-        IdempotencyKey.objects.bulk_create(
-            IdempotencyKey(
-                account=account,
-                key=made.key,
-                fingerprint=made.fingerprint,
-                event=made.event,
-                created_at=now,
-            )
-            # In one order for everybody: two batches that each wait for the other's key would stop for good.
-            for made in sorted(fresh, key=lambda made: made.key)
-            if made.key
-        )
-        if any(delivery.status == Delivery.Status.PENDING for made in fresh for delivery in made.deliveries):
-            doorbell.ring_on_commit()
+    """Write what was not published before.
+
+    :raises IntegrityError: one of its keys is there already.
+    """
+    publications: list[Publication] = []
+    made = _Made()
+    known = dict(before)
+    for each in called:
+        key = each.draft.idempotency_key
+        if key in known:
+            publications.append(known[key])
+            continue
+        publications.append(made.add(account, each, rules, now=now))
+        if key:
+            known[key] = replace(publications[-1], replayed=True)
+    if made.events:
+        databases.store(made.events, made.deliveries, made.keys)
+    if any(delivery.status == Delivery.Status.PENDING for delivery in made.deliveries):
+        doorbell.ring_on_commit()
     return publications
 
 
 @dataclass(frozen=True)
-class _Fresh:
-    key: str
-    fingerprint: str
-    event: Event
-    deliveries: list[Delivery]
+class _Made:
+    events: list[Event] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    keys: list[IdempotencyKey] = field(default_factory=list)
 
-
-def _new(
-    account: Account,
-    draft: Draft,
-    body: bytes,
-    webhooks: Iterable[Webhook],
-    pauses: Collection[Pause],
-    fingerprint: str,
-    *,
-    now: datetime,
-) -> _Fresh:
-    event = Event(
-        account=account,
-        agent=draft.agent,
-        type=draft.event_type,
-        body=body,
-        occurred_at=draft.occurred_at or now,
-        created_at=now,
-    )
-    agents = (None, draft.agent and draft.agent.pk)
-    deliveries = [
-        Delivery(
+    def add(self, account: Account, called: _Called, rules: Rules, *, now: datetime) -> Publication:
+        draft = called.draft
+        event = Event(
             account=account,
-            event=event,
-            webhook=webhook,
-            status=_first_status(webhook, draft.event_type, pauses),
-            retries_left=webhook.max_retries,
+            agent=draft.agent,
+            type=draft.event_type,
+            body=called.body,
+            occurred_at=draft.occurred_at or now,
             created_at=now,
-            due_at=now,
-            scheduled_at=now,
         )
-        for webhook in webhooks
-        if webhook.agent_id in agents and webhook.wants(draft.event_type)
-    ]
-    return _Fresh(draft.idempotency_key or "", fingerprint, event, deliveries)
-
-
-def _first_status(webhook: Webhook, event_type: str, pauses: Iterable[Pause]) -> Delivery.Status:
-    """Return whether a new delivery may go or is kept back. What changes meanwhile, the claim sees."""
-    is_open = webhook.health.circuit == WebhookHealth.Circuit.OPEN
-    if is_open or any(pause.covers(webhook, event_type) for pause in pauses):
-        return Delivery.Status.HELD
-    return Delivery.Status.PENDING
+        webhooks = rules.matching(draft.event_type, agent_id=event.agent_id)
+        self.events.append(event)
+        self.deliveries.extend(
+            Delivery(
+                account_id=account.pk,
+                event_id=event.pk,
+                webhook_id=webhook.pk,
+                status=rules.first_status(webhook, draft.event_type, now=now),
+                retries_left=webhook.max_retries,
+                created_at=now,
+                due_at=now,
+                next_attempt_id=new_id_at(now),
+                scheduled_at=now,
+            )
+            for webhook in webhooks
+        )
+        if draft.idempotency_key:
+            self.keys.append(
+                IdempotencyKey(
+                    account_id=account.pk,
+                    key=draft.idempotency_key,
+                    fingerprint=called.fingerprint,
+                    event_id=event.pk,
+                    created_at=now,
+                )
+            )
+        return Publication(event=event, matched=len(webhooks))
 
 
 def _published_before(
-    account: Account, drafts: Sequence[Draft], fingerprints: Sequence[str], *, now: datetime
+    account: Account, called: Sequence[_Called], places: Mapping[str, int], *, now: datetime
 ) -> dict[str, Publication]:
     """Return, by key, what was published under the drafts' keys in the last 72 hours.
 
-    :raises IdempotencyConflict: when one of them was for something else, or stands for two things now.
+    :raises IdempotencyConflict: when one of them was for something else.
     """
-    places = _places(drafts, fingerprints)
-    if not places:
-        return {}
     keys = IdempotencyKey.objects.filter(account=account, key__in=places)
     expired = keys.filter(created_at__lte=now - IdempotencyKey.KEPT).order_by("key").select_for_update()
-    # In one order for everybody, as they are made.
-    if ids := list(expired.values_list("pk", flat=True)):
-        IdempotencyKey.objects.filter(pk__in=ids).delete()
+    with transaction.atomic():
+        # In one order for everybody, as they are made.
+        if ids := list(expired.values_list("pk", flat=True)):
+            IdempotencyKey.objects.filter(pk__in=ids).delete()
     found = list(keys.select_related("event"))
-    others = [key for key in found if key.fingerprint != fingerprints[places[key.key]]]
+    others = [key for key in found if key.fingerprint != called[places[key.key]].fingerprint]
     if others:
         raise IdempotencyConflict(
             "The idempotency key was used before, for another event.",
@@ -277,16 +273,20 @@ def _published_before(
     }
 
 
-def _places(drafts: Sequence[Draft], fingerprints: Sequence[str]) -> dict[str, int]:
+def _places(called: Iterable[_Called]) -> dict[str, int]:
     """Return where each idempotency key stands first.
 
     :raises IdempotencyConflict: when one stands for two publications.
     """
+    fingerprints: dict[str, str] = {}
     places: dict[str, int] = {}
     again = []
-    for place, draft in enumerate(drafts):
-        key = draft.idempotency_key
-        if key and fingerprints[places.setdefault(key, place)] != fingerprints[place]:
+    for place, each in enumerate(called):
+        key = each.draft.idempotency_key
+        if not key:
+            continue
+        places.setdefault(key, place)
+        if fingerprints.setdefault(key, each.fingerprint) != each.fingerprint:
             again.append(place)
     if again:
         raise IdempotencyConflict(

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -14,15 +15,17 @@ from django.db import transaction
 from deliveries import circuits, retries
 from deliveries.models import Attempt, Delivery, Failure, TrafficMinute, WebhookHealth, databases
 from deliveries.models.health import Tally
+from deliveries.models.traffic import Traffic
 from deliveries.reasons import Reason, describe
 from deliveries.retries import RetrySchedule
 from deliveries.services import composing
 from deliveries.services.following import News
-from deliveries.transport import Reply, Request, TransportError
+from deliveries.transport import Reply, Request, Timings, TransportError
 
 logger = logging.getLogger(__name__)
 
 GONE = 410
+_MILLISECOND, _MICROSECOND = timedelta(milliseconds=1), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,18 +41,23 @@ class Result:
     started_at: datetime
     duration: timedelta
     outcome: Reply | TransportError
+    timings: Timings = Timings()
+    remote_address: str | None = None
+    reason: Reason | None = field(init=False)
+    """Why the attempt failed; None when it did not. Success is any 2xx."""
+
+    def __post_init__(self) -> None:
+        reason: Reason | None
+        if isinstance(self.outcome, TransportError):
+            reason = self.outcome.reason
+        else:
+            reason = None if 200 <= self.outcome.http_status < 300 else Reason.HTTP_STATUS
+        object.__setattr__(self, "reason", reason)  # it is frozen
 
     @property
     def http_status(self) -> int | None:
         """The receiver's answer, if there was one."""
         return self.outcome.http_status if isinstance(self.outcome, Reply) else None
-
-    @property
-    def reason(self) -> Reason | None:
-        """Why the attempt failed; None when it did not. Success is any 2xx."""
-        if isinstance(self.outcome, TransportError):
-            return self.outcome.reason
-        return None if 200 <= self.outcome.http_status < 300 else Reason.HTTP_STATUS
 
     @property
     def ended_at(self) -> datetime:
@@ -78,6 +86,19 @@ class Recorded:
         self.left += results
         if not databases.is_busy(because):
             self.trouble = because
+
+
+class _Row(NamedTuple):
+    """A delivery as it is now, and stays as long as it is locked."""
+
+    pk: UUID
+    status: str
+    lease_token: UUID | None
+    round: int
+    attempts_made: int
+    retries_left: int
+    next_attempt_id: UUID | None
+    scheduled_at: datetime | None
 
 
 def record(results: Sequence[Result], *, now: datetime, jitter: random.Random) -> Recorded:
@@ -174,7 +195,9 @@ def _record(
             free = WebhookHealth.objects.free({result.delivery.webhook_id for result in counting})
             held += [result for result in counting if result.delivery.webhook_id not in free]
             counting = [result for result in counting if result.delivery.webhook_id in free]
-        Attempt.objects.bulk_create(_attempt(result, rows[result.delivery.pk]) for result in counting)
+        databases.write(
+            Attempt, _ATTEMPT, [_attempt(result, rows[result.delivery.pk]) for result in counting]
+        )
         succeeded = [result for result in counting if result.reason is None]
         failed = [result for result in counting if result.reason is not None]
         delays = {
@@ -187,7 +210,7 @@ def _record(
         tallies = _tallies(counting)
         healths = WebhookHealth.objects.note(tallies, at=now)
         # After the health, whose rows keep apart who records for the same webhook.
-        TrafficMinute.objects.add(_traffic(result, delays) for result in counting)
+        TrafficMinute.objects.add(_traffic(counting, delays))
     recorded.fenced += len(results) - len(counting) - len(held)
     recorded.left += held
     gone = _gone(failed)
@@ -236,15 +259,15 @@ def _tallies(counting: Iterable[Result]) -> dict[UUID, Tally]:
     return tallies
 
 
-def _counting(results: Sequence[Result]) -> tuple[list[Result], dict[UUID, Delivery], list[Result]]:
+def _counting(results: Sequence[Result]) -> tuple[list[Result], dict[UUID, _Row], list[Result]]:
     """Return the results that count, the deliveries' locked rows, and the results of rows others hold."""
     ids = {result.delivery.pk for result in results}
-    locking = Delivery.objects.filter(pk__in=ids).select_for_update(skip_locked=True).order_by("pk")
-    rows = {row.pk: row for row in locking}
+    locking = Delivery.objects.filter(pk__among=ids).select_for_update(skip_locked=True).order_by("pk")
+    rows = {row[0]: _Row(*row) for row in locking.values_list(*_Row._fields)}
     missing = ids - rows.keys()
     # Either deleted with its event, or held by somebody else for a moment.
     elsewhere = (
-        set(Delivery.objects.filter(pk__in=missing).values_list("pk", flat=True)) if missing else set()
+        set(Delivery.objects.filter(pk__among=missing).values_list("pk", flat=True)) if missing else set()
     )
     counting: dict[UUID, Result] = {}
     # Successes first, and at most one of each delivery: of two, the one the receiver took.
@@ -256,17 +279,17 @@ def _counting(results: Sequence[Result]) -> tuple[list[Result], dict[UUID, Deliv
     return list(counting.values()), rows, held
 
 
-def _counts(result: Result, row: Delivery) -> bool:
+def _counts(result: Result, row: _Row) -> bool:
     if row.status == Delivery.Status.PENDING and row.lease_token == result.delivery.lease_token:
         return True
     return result.reason is None and row.status in Delivery.UNFINISHED and row.round == result.delivery.round
 
 
-def _may_retry(result: Result, row: Delivery) -> bool:
+def _may_retry(result: Result, row: _Row) -> bool:
     return row.retries_left > 0 and result.http_status != GONE and result.reason is not Reason.WORKER_KILLED
 
 
-def _delay(result: Result, row: Delivery, *, now: datetime, jitter: random.Random) -> timedelta:
+def _delay(result: Result, row: _Row, *, now: datetime, jitter: random.Random) -> timedelta:
     wait = None
     if isinstance(result.outcome, Reply):
         wait = retries.retry_after(result.outcome.headers, now=now)
@@ -287,9 +310,9 @@ def _move(
     arrived = [result.delivery.pk for result in succeeded]
     given_up = [result.delivery.pk for result in failed if result.delivery.pk not in delays]
     if arrived:
-        Delivery.objects.filter(pk__in=arrived).finish(Delivery.Status.SUCCEEDED, now=now)
+        Delivery.objects.filter(pk__among=arrived).finish(Delivery.Status.SUCCEEDED, now=now)
     if given_up:
-        Delivery.objects.filter(pk__in=given_up).finish(Delivery.Status.FAILED, now=now)
+        Delivery.objects.filter(pk__among=given_up).finish(Delivery.Status.FAILED, now=now)
     if delays:
         Delivery.objects.schedule_retries(delays, now=now)
 
@@ -298,7 +321,7 @@ def _note_failures(
     succeeded: Iterable[Result],
     failed: Iterable[Result],
     delays: dict[UUID, timedelta],
-    rows: dict[UUID, Delivery],
+    rows: dict[UUID, _Row],
     *,
     now: datetime,
 ) -> None:
@@ -332,48 +355,81 @@ def _failure(result: Result, *, retrying: bool) -> Failure:
     )
 
 
-def _traffic(result: Result, delays: Container[UUID]) -> TrafficMinute:
-    """Return the minute an attempt ended in, with this one counted."""
-    delivery, milliseconds = result.delivery, result.duration // timedelta(milliseconds=1)
-    failed = result.reason is not None
-    return TrafficMinute(
-        account_id=delivery.account_id,
-        webhook_id=delivery.webhook_id,
-        event_type=delivery.event.type,
-        minute=TrafficMinute.of(result.ended_at),
-        succeeded=int(not failed),
-        failed=int(failed),
-        given_up=int(failed and delivery.pk not in delays),
-        unavailable=int(circuits.is_unavailable(result.reason, result.http_status)),
-        duration_ms=milliseconds,
-        **{TrafficMinute.column(milliseconds): 1},
-    )
+def _traffic(counting: Iterable[Result], delays: Container[UUID]) -> Iterable[Traffic]:
+    """Return what came of the attempts by the minute they ended in."""
+    traffic: dict[tuple[UUID, str, int], Traffic] = {}
+    for result in counting:
+        delivery, failed = result.delivery, result.reason is not None
+        key = delivery.webhook_id, delivery.event.type, TrafficMinute.of(result.ended_at)
+        if (counted := traffic.get(key)) is None:
+            counted = traffic[key] = Traffic(delivery.account_id, *key)
+        counted.count(
+            failed=failed,
+            given_up=failed and delivery.pk not in delays,
+            unavailable=circuits.is_unavailable(result.reason, result.http_status),
+            milliseconds=result.duration // _MILLISECOND,
+        )
+    return traffic.values()
 
 
-def _attempt(result: Result, row: Delivery) -> Attempt:
-    request, webhook = result.request, result.delivery.webhook
+# The columns of an attempt, as `_attempt` gives them.
+_ATTEMPT = (
+    "id",
+    "delivery_id",
+    "webhook_id",
+    "number",
+    "round",
+    "created_at",
+    "started_at",
+    "duration",
+    "succeeded",
+    "http_status",
+    "reason_code",
+    "error",
+    "url",
+    "http_method",
+    "request_headers",
+    "response_headers",
+    "response_body",
+    "remote_address",
+    "dns_us",
+    "connect_us",
+    "tls_us",
+    "first_byte_us",
+)
+
+
+def _attempt(result: Result, row: _Row) -> tuple[Any, ...]:
+    delivery, request, reason = result.delivery, result.request, result.reason
+    webhook, timings = delivery.webhook, result.timings
     reply = composing.masked_reply(result.outcome, webhook) if isinstance(result.outcome, Reply) else None
     assert row.next_attempt_id is not None  # noqa: S101 - the CHECK on unfinished rows says so
     assert row.scheduled_at is not None  # noqa: S101
-    return Attempt(
-        id=row.next_attempt_id,
-        delivery=result.delivery,
-        webhook=webhook,
-        number=row.attempts_made + 1,
-        round=row.round,
-        created_at=row.scheduled_at,
-        started_at=result.started_at,
-        duration=result.duration,
-        succeeded=result.reason is None,
-        http_status=result.http_status,
-        reason_code=result.reason or "",
-        error=_text(result),
-        url=request.url if request else webhook.url,
-        http_method=request.method if request else webhook.http_method,
-        request_headers=composing.masked_headers(request, webhook) if request else {},
-        response_headers=dict(reply.headers) if reply else None,
-        response_body=reply.body if reply else None,
+    return (
+        row.next_attempt_id,
+        delivery.pk,
+        delivery.webhook_id,
+        row.attempts_made + 1,
+        row.round,
+        row.scheduled_at,
+        result.started_at,
+        result.duration,
+        reason is None,
+        result.http_status,
+        reason.value if reason else "",
+        _text(result),
+        request.url if request else webhook.url,
+        request.method if request else webhook.http_method,
+        composing.masked_headers(request, webhook) if request else {},
+        dict(reply.headers) if reply else None,
+        reply.body if reply else None,
+        result.remote_address and result.remote_address.partition("%")[0],  # no column takes a zone
+        *map(_microseconds, (timings.dns, timings.connect, timings.tls, timings.first_byte)),
     )
+
+
+def _microseconds(span: timedelta | None) -> int | None:
+    return None if span is None else span // _MICROSECOND
 
 
 def _text(result: Result) -> str:

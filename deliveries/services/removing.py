@@ -25,11 +25,12 @@ def remove(account_id: UUID) -> bool:
     ours = {"account": account_id}
     with transaction.atomic():
         # From the leaves on: history protects what it is about.
-        Attempt.objects.filter(delivery__account=account_id).delete()
         Failure.objects.filter(**ours).delete()
         Delivery.objects.filter(**ours).delete()
         IdempotencyKey.objects.filter(**ours).delete()
         Event.objects.filter(**ours).delete()
+        # Only now, when nobody can record one more.
+        Attempt.objects.filter(webhook__in=list(Webhook.objects.filter(**ours))).delete()
         WebhookHealth.objects.filter(webhook__account=account_id).delete()
         Webhook.objects.filter(**ours).delete()
         Agent.objects.filter(**ours).delete()

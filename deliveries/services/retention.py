@@ -1,9 +1,12 @@
-"""Retention: what is past its time is deleted, in batches, and never what is still to be delivered."""
+"""Retention: what is past its time is deleted, in batches, and never what is still to be delivered.
+
+Attempts go by days, where the database keeps them so.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from axes.models import AccessLog
@@ -11,8 +14,16 @@ from django.contrib.sessions.models import Session
 from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 
-from deliveries.models import Attempt, Delivery, Event, IdempotencyKey, TrafficMinute, WebhookRevision
-from deliveries.models.databases import exclusively
+from deliveries.models import (
+    Attempt,
+    Delivery,
+    Event,
+    IdempotencyKey,
+    TrafficMinute,
+    WebhookHealth,
+    WebhookRevision,
+)
+from deliveries.models.databases import drop_days, exclusively, midnight
 
 BATCH = 1000
 
@@ -34,6 +45,11 @@ class Pruned:
     sessions: int
 
 
+def past(age: timedelta, *, now: datetime) -> datetime:
+    """Return the moment before which everything is of this age: whole days of UTC, which can go as such."""
+    return midnight(now - age)
+
+
 def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] = lambda: True) -> Pruned:
     """Delete the attempts queued before a moment, the events from before it with all their deliveries, the
     minutes of traffic that were over by then, the revisions of webhooks that no event needs any more, and
@@ -44,6 +60,8 @@ def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] 
 
     :param go_on: asked before each batch; what is left when it says no waits for the next time.
     :raises AlreadyPruning: when another process is at it.
+    :raises deliveries.models.databases.InUse: days of attempts are past their time, and cannot be dropped at
+        this moment; nothing else was deleted.
     """
     attempts = Attempt.objects.filter(created_at__lt=before)
     events = _finished_events(before)
@@ -64,9 +82,11 @@ def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] 
     with exclusively("deliveries.prune") as free:
         if not free:
             raise AlreadyPruning("Another process is pruning at this moment.")
-        deleted = _delete_in_batches(attempts, go_on, by="created_at")
+        dropped = drop_days(before=before, go_on=go_on, forget=WebhookHealth.objects.forget)
+        # Then those in the middle of a day, and those among younger ones. None is left of an event that goes.
+        deleted = _delete_in_batches(attempts, go_on, by="created_at", prepare=_no_longer_counted)
         deleted += _delete_in_batches(
-            events, go_on, by="created_at", recheck=lambda batch: _still_finished(batch, before)
+            events, go_on, by="created_at", prepare=lambda batch: _still_finished(batch, before)
         )
         deleted += _delete_in_batches(minutes, go_on, by="minute")
         deleted += _delete_in_batches(logins, go_on, by="pk")
@@ -74,7 +94,7 @@ def prune(*, before: datetime, dry_run: bool = False, go_on: Callable[[], bool] 
         # Looked for only now: what events are left says how far back they go.
         deleted += _delete_in_batches(_ended_revisions(before), go_on, by="pk")
     return Pruned(
-        attempts=deleted["deliveries.Attempt"],
+        attempts=dropped + deleted["deliveries.Attempt"],
         deliveries=deleted["deliveries.Delivery"],
         events=deleted["deliveries.Event"],
         minutes=deleted["deliveries.TrafficMinute"],
@@ -120,21 +140,32 @@ def _still_finished(batch: Sequence[Any], before: datetime) -> list[Any]:
     return list(_finished_events(before).filter(pk__in=batch).values_list("pk", flat=True))
 
 
+def _no_longer_counted(batch: Sequence[Any]) -> Sequence[Any]:
+    """Take attempts out of what their webhooks' logs amount to, and return them."""
+    WebhookHealth.objects.forget(
+        Counter(Attempt.objects.filter(pk__in=batch).values_list("webhook", flat=True))
+    )
+    return batch
+
+
 def _delete_in_batches(
     rows: "models.QuerySet[Any]",
     go_on: Callable[[], bool],
     *,
     by: str,
-    recheck: Callable[[Sequence[Any]], Sequence[Any]] = lambda batch: batch,
+    prepare: Callable[[Sequence[Any]], Sequence[Any]] = lambda batch: batch,
 ) -> Counter[str]:
-    """Delete rows in the order of a column, each batch in one transaction; return how many of each model."""
+    """Delete rows in the order of a column, each batch in one transaction; return how many of each model.
+
+    :param prepare: does in that transaction what is to be done before, and returns which of the batch may go.
+    """
     deleted: Counter[str] = Counter()
     # Each batch begins where the one before ended: between those that go there may be ever so many that stay.
     ahead = rows
     while go_on():
         with transaction.atomic():
             batch = list(ahead.order_by(by).values_list("pk", by)[:BATCH])
-            ids = recheck([pk for pk, _ in batch])
+            ids = prepare([pk for pk, _ in batch])
             _, counts = rows.model._default_manager.filter(pk__in=ids).delete()
         deleted.update(counts)
         if len(batch) < BATCH:

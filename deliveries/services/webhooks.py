@@ -1,9 +1,7 @@
 """Webhooks: making them, changing them, turning them off and on, renewing their secrets, deleting them."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, NamedTuple, TypedDict, Unpack
 from uuid import UUID
 
@@ -23,9 +21,7 @@ from deliveries.models import (
 )
 from deliveries.models.event import TYPE_FORM
 from deliveries.secrets import Undecryptable
-from deliveries.services import auditing, circuits, egress, holding
-
-logger = logging.getLogger(__name__)
+from deliveries.services import auditing, circuits, egress, holding, matching
 
 NEED_A_CREDENTIAL = (
     Webhook.Authorization.BEARER,
@@ -107,6 +103,7 @@ def create(
         webhook = Webhook.objects.create(
             account=account, agent=agent, created_at=now, updated_at=now, **columns
         )
+        matching.changed(account.pk)
         WebhookHealth.objects.create(webhook=webhook)
         WebhookRevision.objects.note(webhook, at=now)
         _note(AuditEntry.Action.WEBHOOK_CREATED, webhook, by=by, now=now)
@@ -199,9 +196,9 @@ def disable(webhook_id: UUID, *, reason: str, by: str, now: datetime, url: str |
         if turned_off:
             _follow(webhook_id, enabled=False, now=now)
             webhook = Webhook.objects.get(pk=webhook_id)
+            matching.changed(webhook.account_id)
             WebhookRevision.objects.note(webhook, at=now)
             _note(AuditEntry.Action.WEBHOOK_DISABLED, webhook, by=by, now=now, why=reason)
-            transaction.on_commit(partial(_log_disabled, webhook_id, reason))
     return bool(turned_off)
 
 
@@ -225,6 +222,7 @@ def delete(webhook: Webhook, *, by: str, now: datetime, unchanged_since: datetim
             deleted_at=now,
             updated_at=now,
         )
+        matching.changed(held.account_id)
         _revise(held, {"enabled": False}, now=now)
         holding.cancel(Delivery.objects.filter(webhook=webhook), now=now)
         circuits.shut(webhook.pk, now=now)
@@ -258,6 +256,7 @@ def _apply(held: Webhook, fields: Fields, *, by: str, now: datetime) -> None:
     was_enabled = held.enabled
     moved = _moved(held.url, columns.get("url", held.url))
     Webhook.objects.filter(pk=held.pk).update(**columns, updated_at=now)
+    matching.changed(held.account_id)
     _revise(held, columns, now=now)
     if held.enabled != was_enabled:
         _follow(held.pk, enabled=held.enabled, now=now)
@@ -315,13 +314,6 @@ def _follow(webhook_id: UUID, *, enabled: bool, now: datetime) -> None:
     else:
         circuits.shut(webhook_id, now=now)
         holding.hold(Delivery.objects.filter(webhook=webhook_id), now=now)
-
-
-def _log_disabled(webhook_id: UUID, reason: str) -> None:
-    logger.warning(
-        "A webhook was disabled",
-        extra={"event": "webhook.disabled", "webhook_id": webhook_id, "reason": reason},
-    )
 
 
 def _note(

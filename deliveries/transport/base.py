@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, Self
 from uuid import UUID
 
 from deliveries.reasons import Reason, describe
@@ -11,6 +11,10 @@ from deliveries.reasons import Reason, describe
 # Bytes of a response body an engine reads at most before it hangs up; and how many of them it keeps.
 READ_LIMIT = 64 * 1024
 KEEP_LIMIT = 16 * 1024
+# Seconds a connection may lie unused, and seconds it may be used at all: the bounds on how long we talk to an
+# address after its name has moved on.
+IDLE_LIMIT = 60.0
+AGE_LIMIT = 300.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +79,17 @@ class Timings:
     first_byte: timedelta | None = None
     """From the request to the first byte of the answer."""
 
+    @classmethod
+    def of_seconds(
+        cls, *, dns: float | None, connect: float | None, tls: float | None, first_byte: float | None
+    ) -> Self:
+        """Return them from what an engine measures in seconds."""
+        return cls(dns=_span(dns), connect=_span(connect), tls=_span(tls), first_byte=_span(first_byte))
+
+
+def _span(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exchange:
@@ -97,7 +112,7 @@ class Transport(Protocol):
     exchange with one outcome, and what is sent is the same to the byte. It is safe because deliveries happen
     at least once anyway: a receiver that has acted on the first knows the second by its `webhook-id`. If the
     second fails too, its failure is the outcome. On a fresh connection, or once any byte of an answer has
-    come, nothing is sent twice.
+    come, nothing is sent twice; over TLS an engine may know of whole lines only.
     """
 
     @property

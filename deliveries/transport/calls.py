@@ -8,7 +8,6 @@ thread. Without one it does not connect at all.
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Self
 
 from deliveries.addresses import AddressPolicy
@@ -37,16 +36,9 @@ class Trace:
 
     def timings(self) -> Timings:
         """Return them as an exchange has them."""
-        return Timings(
-            dns=_span(self.dns),
-            connect=_span(self.connect),
-            tls=_span(self.tls),
-            first_byte=_span(self.first_byte),
+        return Timings.of_seconds(
+            dns=self.dns, connect=self.connect, tls=self.tls, first_byte=self.first_byte
         )
-
-
-def _span(seconds: float | None) -> timedelta | None:
-    return None if seconds is None else timedelta(seconds=seconds)
 
 
 @dataclass(kw_only=True, slots=True)

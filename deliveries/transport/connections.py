@@ -22,14 +22,9 @@ from urllib3.exceptions import HTTPError
 from deliveries.addresses import AddressPolicy
 from deliveries.reasons import Reason
 from deliveries.transport import dialling
-from deliveries.transport.base import READ_LIMIT, TransportError
+from deliveries.transport.base import AGE_LIMIT, IDLE_LIMIT, READ_LIMIT, TransportError
 from deliveries.transport.calls import Call, Enough, current
 from deliveries.transport.sockets import DeadlineSocket
-
-# Seconds a connection may lie in its pool, and seconds it may be used at all: the bounds on how long we talk
-# to an address after its name has moved on.
-IDLE_LIMIT = 60.0
-AGE_LIMIT = 300.0
 
 # urllib3 logs a receiver's odd headers together with the URL, tokens and all, and every connection that finds
 # its pool full. Neither is news here.

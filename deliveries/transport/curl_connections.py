@@ -1,9 +1,11 @@
 """The connections libcurl holds, known by what it tells of them."""
 
 import os
+import select
 import socket
 import struct
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 # Where the kernel's `struct tcp_info` counts the bytes that have come (Linux 4.1).
@@ -25,13 +27,21 @@ class End(NamedTuple):
     port: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True, eq=False)
 class Connection:
     """One that was dialled by us, and checked, before libcurl got it."""
 
     fd: int
     end: End
     remote_address: str
+    _poll: select.poll = field(init=False, default_factory=select.poll)
+
+    def __post_init__(self) -> None:
+        self._poll.register(self.fd, select.POLLIN | select.POLLRDHUP)
+
+    def has_news(self) -> bool:
+        """Whether its end has come, or anything else, while nobody had asked for anything."""
+        return bool(self._poll.poll(0))
 
 
 class Arrivals:
@@ -44,10 +54,9 @@ class Arrivals:
 
     def stop(self) -> int:
         """Return how many have come since, and let go of the connection."""
-        # The end of the stream counts for one, so one alone may be none.
-        came = self._count() - self._before - 1
-        self._socket.close()
-        return max(0, came)
+        with self._socket:
+            # The end of the stream counts for one, so one alone may be none.
+            return max(0, self._count() - self._before - 1)
 
     def _count(self) -> int:
         found = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED.size)
@@ -59,14 +68,20 @@ class Connections:
 
     def __init__(self) -> None:
         self._by_fd: dict[int, Connection] = {}
-        self._by_end: dict[End, Connection] = {}
+        self._by_end: dict[End, list[Connection]] = {}
 
     def add(self, connection: Connection) -> None:
         old = self._by_fd.get(connection.fd)
-        if old is not None and self._by_end.get(old.end) is old:
-            del self._by_end[old.end]
+        if old is not None:
+            self._by_end[old.end].remove(old)
+            if not self._by_end[old.end]:
+                del self._by_end[old.end]
         self._by_fd[connection.fd] = connection
-        self._by_end[connection.end] = connection
+        self._by_end.setdefault(connection.end, []).append(connection)
 
-    def at_end(self, end: End) -> Connection | None:
-        return self._by_end.get(end)
+    def at_end(self, end: End) -> Sequence[Connection]:
+        """Return those it may be, the one opened last at the end.
+
+        Two addresses of one name may have connections from the same port, and an old one may be closed.
+        """
+        return self._by_end.get(end, ())

@@ -30,24 +30,24 @@ class Dial:
         self.connection: socket.socket | None = None
         """On its way to `address`, or connected to it."""
 
-    def begin(self) -> None:
+    def begin(self) -> socket.socket:
         """Start to connect to the next address that can be connected to.
 
+        :return: the connection on its way.
         :raises TransportError: there is none.
         """
         while self._left:
             self.address = self._left.pop(0)
             try:
-                self._begin()
-                return
+                return self._begin()
             except TransportError as error:
                 self._note(error)
         raise TransportError(self._failure.reason if self._failure else Reason.DNS_FAILED)
 
-    def finish(self) -> bool:
+    def finish(self) -> socket.socket | None:
         """Look at what came of the address, and start with the next one if it failed.
 
-        :return: whether `connection` stands.
+        :return: the connection that is on its way now; None where `connection` stands.
         :raises TransportError: there is no next one.
         """
         assert self.connection is not None  # noqa: S101
@@ -60,17 +60,17 @@ class Dial:
                 raise dialling.failure(error) from error
         except TransportError as error:
             self._note(error)
-            self.begin()
-            return False
-        return True
+            return self.begin()
+        return None
 
-    def give_up_address(self) -> None:
+    def give_up_address(self) -> socket.socket:
         """Leave an address that takes too long, and start with the next one.
 
+        :return: the connection on its way.
         :raises TransportError: there is no next one.
         """
         self._note(TransportError(Reason.CONNECTION_TIMEOUT))
-        self.begin()
+        return self.begin()
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -78,16 +78,17 @@ class Dial:
             self.connection.close()
             self.connection = None
 
-    def _begin(self) -> None:
+    def _begin(self) -> socket.socket:
         dialling.check_route(self.address, self._port, self._policy)
         try:
-            self.connection = socket.socket(dialling.family(self.address))
-            self.connection.setblocking(False)
-            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.connection = connection = socket.socket(dialling.family(self.address))
+            connection.setblocking(False)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with suppress(BlockingIOError):
-                self.connection.connect((self.address, self._port))
+                connection.connect((self.address, self._port))
         except OSError as error:
             raise dialling.failure(error) from error
+        return connection
 
     def _note(self, error: TransportError) -> None:
         self.close()

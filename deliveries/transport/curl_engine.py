@@ -7,6 +7,7 @@ again together with the connection. Deadlines are ours: one of the whole exchang
 
 import heapq
 import logging
+import socket
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,15 +17,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from deliveries import addresses
 from deliveries.addresses import AddressPolicy
 from deliveries.reasons import Reason
 from deliveries.transport import curl_outcomes, dialling, outgoing, resolving
-from deliveries.transport.base import Exchange, Reply, Request, Timings, TransportError
-from deliveries.transport.connections import IDLE_LIMIT
+from deliveries.transport.base import IDLE_LIMIT, Exchange, Reply, Request, Timings, TransportError
 from deliveries.transport.curl_dialling import Dial
 from deliveries.transport.curl_handles import Handle
 from deliveries.transport.curl_multi import Multi, News
@@ -32,7 +31,10 @@ from deliveries.transport.resolving import Lookup, Resolver, system_lookup
 
 logger = logging.getLogger(__name__)
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+# Seconds a caller may be away between two calls of `collect` before deadlines take notice; and seconds an
+# exchange gets back at most, for all such times together: well below what a lease grants beyond the timeout.
+ABSENCE = 1.0
+MOST_ABSENCES = 15.0
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -49,20 +51,26 @@ class _Running:
     step_began_at: float
     step_ends_at: float
     """When the lookup, or the address that is being tried, has had its time."""
+    absences: float = 0.0
+    """Seconds it got back because nobody collected."""
+    port: int = 0
     looking_up: bool = False
     dial: Dial | None = None
     fresh: bool = False
     """It goes out once more, because the connection of the first time had gone stale."""
     short: bool = False
     """It is tried once more, because this machine had nothing left."""
-    dns: timedelta | None = None
-    connect: timedelta | None = None
+    dns: float | None = None
+    connect: float | None = None
 
 
 class CurlTransport:
     """Sends with libcurl's multi interface. See `Transport` for what the methods promise.
 
-    Nothing moves but while somebody collects.
+    A child would share its connections: make it in the process that uses it.
+
+    Nothing moves but while somebody collects. That is no receiver's doing, so a caller who was away for long
+    (its database was slow) finds deadlines put off: a handshake takes several turns, and gets them.
     """
 
     def __init__(
@@ -72,6 +80,12 @@ class CurlTransport:
         ca_file: str | None = None,
         lookup: Lookup = system_lookup,
     ) -> None:
+        """Read the authorities.
+
+        :param ca_file: certificate authorities to trust, in PEM, instead of certifi's.
+        :param lookup: finds the addresses of a name.
+        :raises OSError: they cannot be read.
+        """
         self._policy = policy
         self._slots = slots
         self._resolver = Resolver(lookup)
@@ -87,6 +101,7 @@ class CurlTransport:
         self._groups: dict[AddressPolicy, int] = {}
         self._woken = False
         self._closed = False
+        self._left_at = time.monotonic()
 
     @property
     def slots(self) -> int:
@@ -102,8 +117,11 @@ class CurlTransport:
         self._submitted.append((key, request))
 
     def collect(self, timeout: timedelta) -> list[Exchange]:
-        until = time.monotonic() + max(timeout.total_seconds(), 0)
-        if not self._running and time.monotonic() - self._multi.used_at >= IDLE_LIMIT:
+        now = time.monotonic()
+        until = now + max(timeout.total_seconds(), 0)
+        if now - self._left_at >= ABSENCE:
+            self._put_off_deadlines(now - self._left_at)
+        if not self._running and now - self._multi.used_at >= IDLE_LIMIT:
             self._multi.close_connections()
         while True:
             while self._submitted and len(self._running) < self._slots:
@@ -113,6 +131,7 @@ class CurlTransport:
                 break
         self._woken = False
         finished, self._finished = self._finished, []
+        self._left_at = time.monotonic()
         return finished
 
     def wake(self) -> None:
@@ -208,6 +227,7 @@ class CurlTransport:
         """Give up connections that are kept for later: they are worth less than this one."""
         self._hang_up(running)
         running.short = True
+        running.dns = running.connect = None
         self._enter_curl(running, without_idle=True)
 
     def _leave_curl(self, running: _Running, code: int) -> None:
@@ -217,13 +237,13 @@ class CurlTransport:
         if handle.needs_connection:
             self._look_up(running)
             return
-        outcome = curl_outcomes.outcome(handle, code, encrypted=_is_encrypted(running.request))
+        outcome = curl_outcomes.outcome(handle, code)
         if isinstance(outcome, TransportError):
             if outcome.reason is Reason.NO_RESOURCES:
                 raise outcome
             # `Transport` says why this is safe (and RFC 9110 section 9.2.2 that it is allowed).
             closed = handle.tried_again or outcome.reason is Reason.CONNECTION_CLOSED
-            if closed and handle.reused and not handle.received and not running.fresh:
+            if closed and handle.reused and not handle.answer.received and not running.fresh:
                 self._hang_up(running)
                 running.fresh = True
                 self._look_up(running)
@@ -237,7 +257,7 @@ class CurlTransport:
     def _look_up(self, running: _Running) -> None:
         running.step_began_at = time.monotonic()
         running.dns = running.connect = None
-        host = urlsplit(running.request.url).hostname or ""
+        host, running.port = addresses.endpoint(running.request.url)
         if addresses.as_address(host) is not None:
             self._dial(running, (host,))
             return
@@ -257,39 +277,43 @@ class CurlTransport:
     def _looked_up(self, running: _Running, future: "Future[tuple[str, ...]]") -> None:
         running.looking_up = False
         now = time.monotonic()
-        running.dns = timedelta(seconds=now - running.step_began_at)
+        running.dns = now - running.step_began_at
         running.step_began_at = now
         if (error := future.exception()) is not None:
             raise TransportError(resolving.reason(error))
         self._dial(running, future.result())
 
     def _dial(self, running: _Running, found: tuple[str, ...]) -> None:
-        port = urlsplit(running.request.url).port or _DEFAULT_PORTS[running.request.url.partition(":")[0]]
-        running.dial = Dial(found, port, running.policy)
-        running.dial.begin()
-        self._await_connection(running, running.dial)
+        running.dial = Dial(found, running.port, running.policy)
+        self._await_connection(running, running.dial.begin())
 
-    def _await_connection(self, running: _Running, dial: Dial) -> None:
-        if dial.connection is not None:
-            self._multi.watch(dial.connection)
-            self._by_fd[dial.connection.fileno()] = running
+    def _await_connection(self, running: _Running, connection: socket.socket) -> None:
+        self._multi.watch(connection)
+        self._by_fd[connection.fileno()] = running
         self._limit_step(running, dialling.CONNECT_LIMIT)
 
     def _connected(self, running: _Running) -> None:
-        dial = running.dial
-        if dial is None:
+        assert running.dial is not None  # noqa: S101
+        if (another := running.dial.finish()) is not None:
+            self._await_connection(running, another)
             return
-        if dial.finish():
-            running.connect = timedelta(seconds=time.monotonic() - running.step_began_at)
-            self._enter_curl(running)
-        else:
-            self._await_connection(running, dial)
+        running.connect = time.monotonic() - running.step_began_at
+        self._enter_curl(running)
 
     # ... and ends, at its deadline at the latest.
 
     def _limit_step(self, running: _Running, seconds: float) -> None:
         running.step_ends_at = min(running.ends_at, time.monotonic() + seconds)
         heapq.heappush(self._deadlines, (running.step_ends_at, running.key))
+
+    def _put_off_deadlines(self, absence: float) -> None:
+        for running in self._running.values():
+            granted = min(absence, MOST_ABSENCES - running.absences)
+            running.absences += granted
+            running.ends_at += granted
+            running.step_ends_at += granted
+            heapq.heappush(self._deadlines, (running.step_ends_at, running.key))
+            heapq.heappush(self._deadlines, (running.ends_at, running.key))
 
     def _expire(self) -> None:
         if len(self._deadlines) > 4 * len(self._running) + 64:
@@ -309,19 +333,15 @@ class CurlTransport:
         if running.dial is not None and running.connect is None:
             if time.monotonic() < running.ends_at:
                 self._forget_connection(running.dial)
-                running.dial.give_up_address()
-                self._await_connection(running, running.dial)
+                self._await_connection(running, running.dial.give_up_address())
                 return
             raise TransportError(Reason.CONNECTION_TIMEOUT)
         raise curl_outcomes.late(running.handle)
 
     def _finish(self, running: _Running, outcome: Reply | TransportError) -> None:
         handle = running.handle
-        timings = Timings(
-            dns=running.dns,
-            connect=running.connect,
-            tls=_span(handle.tls if _is_encrypted(running.request) else None),
-            first_byte=_span(handle.first_byte),
+        timings = Timings.of_seconds(
+            dns=running.dns, connect=running.connect, tls=handle.tls, first_byte=handle.first_byte
         )
         remote_address = handle.connection.remote_address if handle.connection else None
         if remote_address is None and running.dial is not None:
@@ -353,14 +373,6 @@ class CurlTransport:
         if dial.connection is not None:
             self._by_fd.pop(dial.connection.fileno(), None)
             self._multi.unwatch(dial.connection)
-
-
-def _is_encrypted(request: Request) -> bool:
-    return request.url.startswith("https:")
-
-
-def _span(seconds: float | None) -> timedelta | None:
-    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _log(error: Exception) -> None:

@@ -6,34 +6,33 @@ path cannot exist, and asks for that socket by the open-socket callback. What it
 of ours, leads libcurl anywhere else.
 """
 
-import re
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
-import certifi
 import pycurl
 
-from deliveries.transport.base import KEEP_LIMIT, READ_LIMIT, Request
-from deliveries.transport.connections import AGE_LIMIT, IDLE_LIMIT
+from deliveries.transport.base import AGE_LIMIT, IDLE_LIMIT, Request
+from deliveries.transport.curl_answers import Answer
 from deliveries.transport.curl_connections import Arrivals, Connection, Connections, End
 from deliveries.transport.curl_dialling import Dial
 
 # Nothing is below a device, so nobody can put a socket there. libcurl keeps connections of different paths
 # apart; each policy has its own.
 _NOWHERE = "/dev/null/{}"
+_NO_ANSWER = Answer()
 _STOP = 0
 """As the number of bytes taken: the transfer ends, and its connection with it."""
 
-# Without a body whatever their headers say, as `connections` has it.
-_WITHOUT_BODY = frozenset((204, 304))
-_WITHOUT_REQUEST_BODY = frozenset(("GET", "HEAD"))
-_SWITCHING_PROTOCOLS = 101
-_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] +([1-9][0-9]{2})(?!\S)")
+_WITHOUT_BODY = frozenset(("GET", "HEAD"))
 # Header fields that libcurl would add by itself.
 _NOT_ADDED = ("Accept:", "Content-Type:", "Expect:", "User-Agent:")
+
+# libcurl would write the keys of all its sessions to a file of this name. It looks with its first handle.
+os.environ.pop("SSLKEYLOGFILE", None)
 
 
 def _guarded(refusal: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -56,14 +55,14 @@ def _guarded(refusal: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]
 class Handle:
     """An easy handle for one exchange after the other, and what the try under way has come to."""
 
-    def __init__(self, ca_file: str | None, connections: Connections) -> None:
+    def __init__(self, ca_file: str, connections: Connections) -> None:
         self.easy = pycurl.Curl()
         self._connections = connections
-        self._set_up(ca_file or certifi.where())
+        self._set_up(ca_file)
         self.prepare(dial=None, fresh=False)
 
     def _set_up(self, ca_file: str) -> None:
-        """Set what holds for every exchange."""
+        """Set what holds for every exchange, defaults included where everything rests on them."""
         easy = self.easy
         for option, value in (
             (pycurl.NOSIGNAL, 1),
@@ -72,8 +71,8 @@ class Handle:
             (pycurl.HTTP09_ALLOWED, 0),
             (pycurl.FOLLOWLOCATION, 0),
             (pycurl.PATH_AS_IS, 1),
-            (pycurl.PROXY, ""),
-            (pycurl.NOPROXY, "*"),
+            (pycurl.PROXY, ""),  # none, whatever the environment says ...
+            (pycurl.NOPROXY, "*"),  # ... and if there were one, for no host
             (pycurl.NETRC, pycurl.NETRC_IGNORED),
             (pycurl.HTTP_CONTENT_DECODING, 0),
             (pycurl.HTTP_TRANSFER_DECODING, 0),  # every byte of a body counts, so we want to see it
@@ -81,6 +80,9 @@ class Handle:
             (pycurl.SSL_VERIFYPEER, 1),
             (pycurl.SSL_VERIFYHOST, 2),
             (pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2),
+            (pycurl.SSL_OPTIONS, pycurl.SSLOPT_NO_PARTIALCHAIN),
+            (pycurl.SSL_SESSIONID_CACHE, 0),  # who resumes a session shows no certificate
+            (pycurl.OPT_CERTINFO, 1),
             (pycurl.MAXAGE_CONN, int(IDLE_LIMIT)),
             (pycurl.MAXLIFETIME_CONN, int(AGE_LIMIT)),
             (pycurl.OPENSOCKETFUNCTION, self._on_open),
@@ -100,10 +102,11 @@ class Handle:
         easy = self.easy
         self._group = group
         self._origin = request.url[: request.url.index("/", len("https://"))]
+        self.is_encrypted = request.url.startswith("https:")
         easy.setopt(pycurl.URL, request.url)
         easy.setopt(pycurl.UNIX_SOCKET_PATH, _NOWHERE.format(group))
         easy.setopt(pycurl.HTTPHEADER, _fields(request))
-        if request.body or request.method not in _WITHOUT_REQUEST_BODY:
+        if request.body or request.method not in _WITHOUT_BODY:
             easy.setopt(pycurl.POST, 1)
             easy.setopt(pycurl.POSTFIELDS, request.body)
         else:
@@ -126,41 +129,28 @@ class Handle:
         self.needs_connection = False
         """libcurl had none, and got none."""
         self.tried_again = False
-        """libcurl found its connection dead and would have sent the request again by itself."""
+        """The connection was of no use: something lay in it, or libcurl would have sent the request again."""
         self.reused = False
-        self.received = 0
-        """Bytes of the answer so far, those included that are only part of a line."""
-        self.status = 0
-        self.lines: list[bytes] = []
-        """Of the headers of the answer proper."""
-        self.complete = False
-        """The headers have all come."""
-        self.chunked = False
-        self.body = bytearray()
-        """As far as it is of use; chunks as they came."""
-        self.enough = False
-        """We hung up, and have all of the answer we want."""
-        self.invalid = False
-        """We hung up, because the answer is none."""
+        self.answer = Answer()
+        """If we hung up, it says why."""
         self.trouble: BaseException | None = None
         """What a callback raised."""
         self.tls: float | None = None
         self.first_byte: float | None = None
         self._sent_at = 0.0
-        self._in_headers = False
-        self._body_bytes = 0
         self._arrivals: Arrivals | None = None
 
     def unload(self) -> None:
-        """Let go of what belongs to the exchange that is over."""
+        """Let go of what is large of the exchange that is over; the next one replaces the rest."""
         self.easy.setopt(pycurl.POSTFIELDS, b"")
-        self.prepare(dial=None, fresh=False)
+        self.answer = _NO_ANSWER
+        self._dial = self.connection = self.trouble = None
 
     def conclude(self) -> None:
         """End the try: libcurl is done with it."""
         if self._arrivals is not None:
             arrived, self._arrivals = self._arrivals.stop(), None
-            self.received = self.received or arrived
+            self.answer.received = self.answer.received or arrived
 
     @_guarded(pycurl.SOCKET_BAD)
     def _on_open(self, purpose: int, address: object) -> Any:
@@ -188,77 +178,72 @@ class Handle:
         if self.connection is not None:
             self.tried_again = True
             return pycurl.PREREQFUNC_ABORT
-        connection = self._connections.at_end(self._end(host, port))
-        if connection is None:
+        found = self._connections.at_end(self._end(host, port))
+        if not found:
             raise RuntimeError("libcurl would send on a connection that nobody has checked for it")
-        self.connection = connection
         self.reused = self._dial is None or self._dial.connection is not None
+        if self.reused:
+            return self._on_kept(found[-1], alone=len(found) == 1)
+        return self._on_fresh(found[-1])
+
+    def _on_fresh(self, connection: Connection) -> Any:
+        if self.is_encrypted and not self._has_alternative_name():
+            return pycurl.PREREQFUNC_ABORT
+        self.connection = connection
         self._sent_at = time.monotonic()
-        if self.reused and self._origin.startswith("http:"):
-            with suppress(OSError):  # no descriptor is left: then whole lines must do
-                self._arrivals = Arrivals(connection)
-        if not self.reused:
+        if self.is_encrypted:
             self.tls = self._sent_at - self._begun_at
         return pycurl.PREREQFUNC_OK
+
+    def _on_kept(self, connection: Connection, *, alone: bool) -> Any:
+        self.connection = connection
+        self._sent_at = time.monotonic()
+        if connection.has_news():
+            # libcurl does not look at a connection that was used within the last second.
+            self.tried_again = True
+            return pycurl.PREREQFUNC_ABORT
+        if alone and not self.is_encrypted:
+            with suppress(OSError):  # no descriptor is left: then whole lines must do
+                self._arrivals = Arrivals(connection)
+        return pycurl.PREREQFUNC_OK
+
+    def _has_alternative_name(self) -> bool:
+        """Whether the receiver's certificate says whose it is where it must (RFC 9110 section 4.3.4).
+
+        libcurl has checked that name if there is one, and the common name of the subject otherwise.
+        """
+        try:
+            chain = self.easy.getinfo(pycurl.INFO_CERTINFO)
+        except UnicodeDecodeError:
+            return True  # pycurl wants text, and some authorities write Latin-1: then libcurl's check must do
+        return any(
+            field == "X509v3 Subject Alternative Name" and ("DNS:" in value or "IP Address:" in value)
+            for certificate in chain[:1]
+            for field, value in certificate
+        )
 
     def _end(self, host: str, port: int) -> End:
         return End(self._group, self._origin, host, port)
 
     @_guarded(_STOP)
     def _on_header(self, line: bytes) -> int | None:
-        if not self.received:
+        if not self.answer.received:
             self.first_byte = time.monotonic() - self._sent_at
-        self.received += len(line)
-        if self.received > READ_LIMIT:
-            self.invalid = True
-            return _STOP
-        if not self._in_headers:
-            self._in_headers = True
-            status_line = _STATUS_LINE.match(line)
-            self.status = int(status_line[1]) if status_line else 0
-            self.invalid = self.status in (0, _SWITCHING_PROTOCOLS)
-        elif line in (b"\r\n", b"\n"):
-            return self._end_of_headers()
-        elif self.status >= 200:  # noqa: PLR2004
-            self.lines.append(line)
-        return _STOP if self.invalid else None
-
-    def _end_of_headers(self) -> int | None:
-        if self.status < 200:  # noqa: PLR2004 # an interim answer: another one follows (RFC 9110 section 15.2)
-            self._in_headers = False
-            return None
-        self.complete = True
-        lengths, codings = self._values(b"content-length"), self._values(b"transfer-encoding")
-        if self.status in _WITHOUT_BODY:
-            # A body that comes all the same would be taken for the beginning of the next answer.
-            self.enough = bool(codings) or not lengths <= {b"0"}
-        else:
-            self.invalid = len(lengths) > 1
-            self.chunked = b"chunked" in codings
-        return _STOP if self.enough or self.invalid else None
-
-    def _values(self, name: bytes) -> set[bytes]:
-        """Return the values of a header that is a list."""
-        beginning = name + b":"
-        return {
-            value.strip().lower()
-            for line in self.lines
-            if line[: len(beginning)].lower() == beginning
-            for value in line[len(beginning) :].split(b",")
-        }
+        return None if self.answer.goes_on_after_line(line) else _STOP
 
     @_guarded(_STOP)
     def _on_body(self, part: bytes) -> int | None:
-        self.received += len(part)
-        self._body_bytes += len(part)
-        self.body += part[: (READ_LIMIT if self.chunked else KEEP_LIMIT) - len(self.body)]
-        self.enough = self._body_bytes >= READ_LIMIT
-        return _STOP if self.enough else None
+        return None if self.answer.goes_on_after_part(part) else _STOP
 
 
 def _fields(request: Request) -> list[str]:
     """Return the header fields as libcurl takes them; one without a value ends in a semicolon."""
-    names = {name.lower() for name in request.headers}
     fields = [f"{name}: {value}" if value else f"{name};" for name, value in request.headers.items()]
-    fields += [field for field in _NOT_ADDED if field[:-1].lower() not in names]
-    return [*fields, "Accept-Encoding: identity"]
+    return [*fields, *_beside(*request.headers)]
+
+
+@lru_cache(maxsize=4096)  # a webhook's are always the same
+def _beside(*names: str) -> Sequence[str]:
+    """Return the fields that are given beside those of these names."""
+    given = {f"{name.lower()}:" for name in names}
+    return [*(field for field in _NOT_ADDED if field.lower() not in given), "Accept-Encoding: identity"]

@@ -1,6 +1,7 @@
 """libcurl's multi interface and the epoll that drives it, with whatever else one thread waits for."""
 
 import logging
+import resource
 import select
 import socket
 import time
@@ -10,12 +11,15 @@ from dataclasses import dataclass, field
 
 import pycurl
 
+from deliveries.reasons import Reason
+from deliveries.transport.base import TransportError
+from deliveries.transport.curl_authorities import Authorities
 from deliveries.transport.curl_connections import Connections
 from deliveries.transport.curl_handles import Handle
 
 logger = logging.getLogger(__name__)
 
-# Connections kept when they are idle, whatever their hosts.
+# Connections kept, whatever their hosts: as many as `requests_engine` may keep. Over TLS each takes 80 KiB.
 MAX_KEPT = 2560
 
 _WATCHED = {
@@ -39,7 +43,7 @@ class Multi:
     """All handles of a transport, those under way and those that wait for the next exchange."""
 
     def __init__(self, ca_file: str | None) -> None:
-        self._ca_file = ca_file
+        self._authorities = Authorities(ca_file)
         self._epoll = select.epoll()
         self._bell, self._ringer = socket.socketpair()
         for end in (self._bell, self._ringer):
@@ -59,14 +63,14 @@ class Multi:
         self.used_at = time.monotonic()
         """When an exchange last began or ended."""
         self._multi = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_MAXCONNECTS, MAX_KEPT)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, _most_kept())
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
 
     def close(self) -> None:
         """Drop everything."""
         self._close()
-        for each in (self._epoll, self._bell, self._ringer):
+        for each in (self._epoll, self._bell, self._ringer, self._authorities):
             each.close()
 
     def close_connections(self) -> None:
@@ -89,10 +93,16 @@ class Multi:
             self._ringer.send(b"!")
 
     def take_handle(self) -> Handle:
-        """Return a handle that nobody uses, until it is given back."""
+        """Return a handle that nobody uses, until it is given back.
+
+        :raises TransportError: NO_RESOURCES for another one.
+        """
         if self._idle:
             return self._idle.pop()
-        handle = Handle(self._ca_file, self._connections)
+        try:
+            handle = Handle(self._authorities.path, self._connections)
+        except (MemoryError, pycurl.error) as error:
+            raise TransportError(Reason.NO_RESOURCES) from error
         self._all.append(handle)
         return handle
 
@@ -107,13 +117,13 @@ class Multi:
         :param without_idle: close all idle connections to begin with.
         """
         self.used_at = time.monotonic()
-        self._under_way[handle.easy] = handle
         if without_idle or self._limited:
             # A new connection beyond this number has idle ones closed first, the oldest before all others.
             self._limited = without_idle
-            limit = len(self._under_way) if without_idle else 0
+            limit = len(self._under_way) + 1 if without_idle else 0
             self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, limit)
         self._multi.add_handle(handle.easy)
+        self._under_way[handle.easy] = handle
 
     def remove(self, handle: Handle) -> None:
         """Take a handle out of libcurl; its connection is closed, unless its exchange had come to an end."""
@@ -194,6 +204,12 @@ class Multi:
             )
         elif trouble is not None:
             raise trouble
+
+
+def _most_kept() -> int:
+    """Return how many connections to keep, of which most are idle: all else needs files, too."""
+    most_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_KEPT if most_files == resource.RLIM_INFINITY else min(MAX_KEPT, most_files // 4)
 
 
 def _actions(events: int) -> int:

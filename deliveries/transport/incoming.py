@@ -31,5 +31,8 @@ def kept_headers(fields: Iterable[tuple[str, str]]) -> Mapping[str, str]:
 
 def _printable(raw: str) -> str:
     # Of these alone: by its own lights `strip` takes bytes of UTF-8 characters for white space.
-    text = raw.strip(" \t\r\n").encode("latin-1", "replace").decode("utf-8", "replace")
+    text = raw.strip(" \t\r\n")
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.encode("latin-1", "replace").decode("utf-8", "replace")
     return "".join(character if character.isprintable() else _REPLACEMENT for character in text)

@@ -56,10 +56,14 @@ def _check_url(url: str, policy: AddressPolicy) -> AddressPolicy:
 
 
 def _are_sendable(headers: Mapping[str, str]) -> bool:
-    names = [name.lower() for name in headers]
+    return _are_names(*headers) and all(map(_FIELD_VALUE.fullmatch, headers.values()))
+
+
+@lru_cache(maxsize=4096)  # a webhook's are always the same
+def _are_names(*names: str) -> bool:
+    lowered = [name.lower() for name in names]
     return (
-        len(set(names)) == len(names)
-        and _ENGINES_OWN.isdisjoint(names)
-        and all(_TOKEN.fullmatch(name) for name in names)
-        and all(_FIELD_VALUE.fullmatch(value) for value in headers.values())
+        len(set(lowered)) == len(lowered)
+        and _ENGINES_OWN.isdisjoint(lowered)
+        and all(map(_TOKEN.fullmatch, names))
     )

@@ -21,6 +21,10 @@ history = pytest.mark.parametrize("name", HISTORY)
 SHOWN_AS = {
     "body": "body_text",
     "duration": "duration_ms",
+    "dns_us": "spent",
+    "connect_us": "spent",
+    "tls_us": "spent",
+    "first_byte_us": "spent",
     "request_headers": "request_headers_text",
     "response_headers": "response_headers_text",
     "response_body": "response_body_text",
@@ -55,6 +59,10 @@ class TestConsole:
 
     def test_lets_nobody_in_without_a_password(self, client: Client, db: None) -> None:
         assert client.get(list_of("delivery")).status_code == 302
+
+    @pytest.mark.parametrize("row", ["1/1/", "1/0199", "webhook/1"])
+    def test_leads_to_no_page_of_a_row_outside(self, console: Client, row: str) -> None:
+        assert console.get(f"/admin/r/{row}").status_code == 404
 
 
 class TestEveryList:

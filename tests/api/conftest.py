@@ -43,12 +43,12 @@ def stranger(db: None) -> Client:
 
 @pytest.fixture
 def database_fails() -> DatabaseFails:
-    """The database answers the statements that begin like this with an error; every one by default."""
+    """The database answers the statements that begin like this and say this with an error; by default all."""
 
     @contextmanager
-    def failing(error: Exception, *, beginning: str = "") -> Iterator[None]:
+    def failing(error: Exception, *, beginning: str = "", saying: str = "") -> Iterator[None]:
         def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-            if sql.startswith(beginning):
+            if sql.startswith(beginning) and saying in sql:
                 raise error
             return execute(sql, params, many, context)
 

@@ -1,12 +1,16 @@
+import re
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from deliveries.api.logs import entries
-from deliveries.models import Account, Delivery, Webhook
+from deliveries.models import Account, Delivery, Webhook, WebhookHealth, databases
 from deliveries.reasons import Reason
 from tests import builders
 
@@ -311,6 +315,17 @@ class TestPages:
         assert answer["message"] == "The given data was invalid."
         assert list(answer["errors"]) == fields
 
+    def test_counts_no_attempt_to_say_how_many_there_are(
+        self, api: Client, webhook: Webhook, path: str
+    ) -> None:
+        """The recorder has counted them."""
+        self.some_logs(webhook, 3)
+        WebhookHealth.objects.filter(pk=webhook.pk).update(attempts_kept=2_000_000)
+
+        answer = api.get(path).json()
+
+        assert answer["pagination"]["total"] == 2_000_001
+
     def test_takes_the_last_of_a_repeated_parameter_and_ignores_others(
         self, api: Client, webhook: Webhook, path: str
     ) -> None:
@@ -324,18 +339,59 @@ class TestPages:
         self.some_logs(webhook, 1)
         logs(api, path)  # notes the use of the key
 
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(8):
             logs(api, path)
         self.some_logs(webhook, 99)
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(8):
             assert len(logs(api, path, "?per_page=100")) == 100
+
+
+class TestManyDays:
+    """Of the days of attempts no more are looked into than a page needs."""
+
+    @pytest.mark.parametrize("size", [2, 3, 5])
+    def test_are_pages_of_one_list(self, api: Client, webhook: Webhook, path: str, size: int) -> None:
+        now = timezone.now()
+        delivery = finished(webhook, Delivery.Status.SUCCEEDED)
+        made = [
+            builders.an_attempt(delivery, number=number + 1, created_at=now - number * timedelta(hours=11))
+            for number in range(9)
+        ]
+
+        pages = [
+            [log["id"] for log in logs(api, path, f"?per_page={size}&page={page}")]
+            for page in range(1, 1 + -(-9 // size))
+        ]
+
+        assert sum(pages, []) == [str(attempt.pk) for attempt in made]
+
+    @pytest.mark.postgresql
+    def test_are_left_alone_when_the_last_ones_fill_the_page(self, webhook: Webhook, now: datetime) -> None:
+        later = now + timedelta(days=40_000)
+        databases.make_days(now=later - timedelta(days=8))
+        databases.make_days(now=later)
+        delivery = finished(webhook, Delivery.Status.SUCCEEDED)
+        builders.an_attempt(delivery, created_at=later)
+        places = entries.Places(webhook, now=later)
+
+        def looked_into(most: int) -> set[str]:
+            with CaptureQueriesContext(connection) as queries:
+                assert places[0:most]
+            with connection.cursor() as cursor:
+                cursor.execute(f"EXPLAIN {queries[-1]['sql']}")
+                plan = "\n".join(line for (line,) in cursor.fetchall())
+            return set(re.findall(r"deliveries_attempt_\w+", plan))
+
+        eight_days_ago = f"deliveries_attempt_{later - timedelta(days=8):%Y_%m_%d}"
+        assert not any(name.startswith(eight_days_ago) for name in looked_into(1))
+        assert any(name.startswith(eight_days_ago) for name in looked_into(2))
 
 
 class TestLogOfAnAttemptRecordedMeanwhile:
     def test_is_there_once_however_the_rows_are_read(self, webhook: Webhook, now: datetime) -> None:
         """Between finding the places and loading what stands there, a worker may finish."""
         delivery = builders.a_delivery(webhook)
-        places = entries.Places(webhook)[0:25]
+        places = entries.Places(webhook, now=now)[0:25]
         builders.an_attempt(delivery, id=delivery.next_attempt_id, created_at=now)
         Delivery.objects.schedule_retries({delivery.pk: timedelta(minutes=5)}, now=now)
 
@@ -345,7 +401,7 @@ class TestLogOfAnAttemptRecordedMeanwhile:
 
     def test_is_gone_when_the_delivery_was_cancelled(self, webhook: Webhook, now: datetime) -> None:
         builders.a_delivery(webhook)
-        places = entries.Places(webhook)[0:25]
+        places = entries.Places(webhook, now=now)[0:25]
         Delivery.objects.cancel(now=now)
 
         assert entries.load(places) == []

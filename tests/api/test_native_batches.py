@@ -102,7 +102,7 @@ class TestPublish:
         builders.a_webhook(account)
         api.get(PATH)  # notes the use of the key
 
-        with database_fails(OperationalError("gone"), beginning='INSERT INTO "deliveries_delivery"'):
+        with database_fails(OperationalError("gone"), saying='INSERT INTO "deliveries_delivery"'):
             assert publish(api, [ITEM, ITEM]).status_code == 503
 
         assert not Event.objects.exists()
@@ -114,7 +114,7 @@ class TestPublish:
         publish(api, drafts[:1])  # notes the use of the key
 
         with CaptureQueriesContext(connection) as few:
-            publish(api, drafts[:2])
+            publish(api, drafts[:12])
         with CaptureQueriesContext(connection) as many:
             publish(api, drafts)
 

@@ -185,11 +185,11 @@ class TestAttempts:
         path = f"{PATH}/{delivery.pk}/attempts"
         api.get(path)  # notes the use of the key
 
-        with django_assert_num_queries(3):
+        with django_assert_num_queries(4):
             api.get(path)
         for number in range(2, 102):
             builders.an_attempt(delivery, number=number)
-        with django_assert_num_queries(3) as queries:
+        with django_assert_num_queries(4) as queries:
             assert len(api.get(path).json()["results"]) == 100
         assert not any("response_body" in query["sql"] for query in queries.captured_queries)
 

@@ -1,15 +1,18 @@
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
 from django.test import Client
+from rest_framework import serializers
 
 from deliveries.api.native.serializers.deliveries import STATUS_WORDS
+from deliveries.api.native.serializers.events import BatchedPublicationSerializer, PublicationSerializer
 from deliveries.models import Account, Delivery, Event
-from deliveries.services import webhooks
+from deliveries.services import matching, publishing, webhooks
 from tests import builders
 from tests.api.conftest import DatabaseFails
 
@@ -137,12 +140,46 @@ class TestPublish:
         builders.a_webhook(account)
         api.get(PATH)  # notes the use of the key
 
-        with database_fails(OperationalError("gone"), beginning='INSERT INTO "deliveries_delivery"'):
+        with database_fails(OperationalError("gone"), saying='INSERT INTO "deliveries_delivery"'):
             response = publish(api)
 
         assert response.status_code == 503
         assert response.headers["Retry-After"] == "5"
         assert not Event.objects.exists()
+
+
+@pytest.mark.parametrize("serializer", [PublicationSerializer, BatchedPublicationSerializer])
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=2))])
+def test_answers_what_the_fields_would(
+    serializer: type[PublicationSerializer], zone: timezone, account: Account
+) -> None:
+    event = builders.an_event(account, created_at=datetime(2026, 3, 15, 1, 2, 3, 456, zone))
+    publication = publishing.Publication(event=event, matched=3, replayed=True)
+
+    by_fields = serializers.Serializer.to_representation(serializer(), publication)
+
+    assert json.dumps(serializer(publication).data) == json.dumps(by_fields)
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("key", [{}, {"key": "k-2"}])
+def test_asks_twice_for_the_key_with_its_account_and_to_write(
+    transactional_db: None,
+    key: dict[str, str],
+    django_assert_num_queries: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(matching, "FRESH", 3600.0)
+    account = builders.an_account(open_event_types=True)
+    builders.a_webhook(account)
+    agent = builders.an_agent(account)
+    api = Client(headers={"authorization": f"Bearer {builders.a_key(account)}"})
+    body = {**BODY, "agent_id": str(agent.pk)}
+    publish(api, body)
+
+    with django_assert_num_queries(2):
+        assert publish(api, body, **key).json()["matched"] == 1
 
 
 class TestIdempotencyKey:

@@ -154,6 +154,15 @@ class TestLogs:
         assert during == "INFO Here [mine-1]\nTraceback"
         assert formatter.format(record) == "INFO Here\nTraceback"
 
+    @pytest.mark.parametrize("formatter", [JsonFormatter(), PlainFormatter()])
+    def test_hide_a_secret_that_a_client_sent_as_one(self, formatter: logging.Formatter) -> None:
+        request_ids.bind("whsec_c2VjcmV0c2VjcmV0")
+        line = formatter.format(logging.makeLogRecord({"msg": "Here"}))
+        request_ids.bind("")
+
+        assert "whsec_***" in line
+        assert "c2VjcmV0" not in line
+
 
 class TestOtherHeaders:
     @pytest.mark.parametrize("path", [AGENTS, FAILURES, f"{AGENTS}/{UNKNOWN}/webhooks", "/api/v9"])

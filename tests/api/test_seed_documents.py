@@ -16,7 +16,7 @@ import pytest
 from django.test import Client
 
 from deliveries.api.logs import entries
-from deliveries.models import Account, Attempt, Delivery, Failure, Scope, Webhook
+from deliveries.models import Account, Attempt, Delivery, Failure, Scope, Webhook, WebhookHealth
 from tests import builders
 from tests.api.conftest import ClientWith
 
@@ -220,6 +220,7 @@ def _an_attempt(webhook: Webhook, *, type: str = "call.ended", **changes: Any) -
         event=builders.an_event(webhook.account, agent=webhook.agent, type=type),
     )
     delivery.attempts.all().delete()
+    WebhookHealth.objects.forget({webhook.pk: 1})
     return builders.an_attempt(delivery, **changes)
 
 

@@ -26,6 +26,7 @@ COMMANDS = [
     ["redeliver", "--webhook", FOUND],
     ["create_api_key", "--account", "Acme"],
     ["prune_logs", "--dry-run"],
+    ["recount_logs"],
     ["rotate_encryption", "--dry-run"],
 ]
 

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError
 from django.utils import timezone
 
-from deliveries.models import Attempt, Delivery, Event
+from deliveries.models import Attempt, Delivery, Event, databases
 from deliveries.services import webhooks
 from tests import builders
 from tests.commands.conftest import Run
@@ -87,6 +87,24 @@ class TestPruneLogs:
 
         with pytest.raises(CommandError, match="Another process is pruning"):
             run("prune_logs")
+
+    def test_fails_when_somebody_reads_the_attempts(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        def in_use(**kwargs: object) -> None:
+            raise databases.InUse("Somebody reads the attempts.")
+
+        monkeypatch.setattr("deliveries.services.retention.drop_days", in_use)
+
+        with pytest.raises(CommandError, match="Somebody reads the attempts"):
+            run("prune_logs")
+
+    def test_takes_whole_days(self, run: Run) -> None:
+        midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        delivered(midnight - timedelta(days=2, seconds=1))
+        kept = delivered(midnight - timedelta(days=2))
+
+        assert run("prune_logs", "--older-than", "2").stdout.startswith("Deleted 1 ")
+
+        assert Delivery.objects.get() == kept
 
     @pytest.mark.parametrize("age", ["0", "-1", "a week", "", "²", "100000", "9" * 30])
     def test_says_what_an_age_is(self, run: Run, age: str) -> None:

@@ -82,7 +82,12 @@ class TestQueueStatus:
             "held": {"disabled": 0, "circuit": 0, "paused": 0, "none": 0},
             "failed": 0,
             "workers": 0,
-            "chores": {"recover": None, "expire_idempotency_keys": None, "prune_logs": None},
+            "chores": {
+                "recover": None,
+                "expire_idempotency_keys": None,
+                "prune_logs": None,
+                "recount_logs": None,
+            },
             "circuits": {"open": 0, "probing": 0, "recovering": 0},
             "waiting": [],
             "shut": [],

@@ -59,6 +59,13 @@ def readable(webhook: Webhook) -> tuple[object, ...]:
     )
 
 
+def write_with_the_old_key(webhook: Webhook, secret: str, with_keys: Callable[..., None]) -> None:
+    """Change a secret as a process does that was not restarted with the new key."""
+    with_keys(OLD)
+    Webhook.objects.filter(pk=webhook.pk).update(secret=Sealed.of(secret))
+    with_keys(NEW, OLD)
+
+
 class TestRotateEncryption:
     def test_leaves_everything_to_the_first_key(self, run: Run, with_keys: Callable[..., None]) -> None:
         webhook = a_webhook_full_of_secrets()
@@ -166,9 +173,7 @@ class TestRotateEncryption:
 
         def change_first(token: str, **keys: Any) -> str | None:
             monkeypatch.setattr(secrets, "renew", renew)
-            with_keys(OLD)  # a process that was not restarted
-            Webhook.objects.filter(pk=webhook.pk).update(secret=Sealed.of("changed"))
-            with_keys(NEW, OLD)
+            write_with_the_old_key(webhook, "changed", with_keys)
             return renew(token, **keys)
 
         monkeypatch.setattr(secrets, "renew", change_first)
@@ -178,6 +183,45 @@ class TestRotateEncryption:
         assert said.stdout.startswith("Rotated 1 values; 0 had the first key already")
         with_keys(NEW)
         assert readable(webhook)[0] == "changed"
+
+    def test_finds_what_somebody_writes_behind_its_back(
+        self, run: Run, with_keys: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With the old key, in a column it has gone through."""
+        behind = builders.a_webhook()
+        builders.a_webhook(behind.account, custom_headers=HEADERS)
+        renew = secrets.renew
+        with_keys(NEW, OLD)
+
+        def write_first(token: str, **keys: Any) -> str | None:
+            monkeypatch.setattr(secrets, "renew", renew)
+            write_with_the_old_key(behind, "written", with_keys)
+            return renew(token, **keys)
+
+        monkeypatch.setattr(secrets, "renew", write_first)
+
+        said = run("rotate_encryption")
+
+        assert said.stdout.startswith("Rotated 2 values; 0 had the first key already")
+        with_keys(NEW)
+        assert readable(behind)[0] == "written"
+
+    def test_does_not_promise_what_somebody_keeps_breaking(
+        self, run: Run, with_keys: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        webhook = builders.a_webhook(secret=SECRET)
+        replace = encryption._replace
+        with_keys(NEW, OLD)
+
+        def write_again(*arguments: Any) -> bool:
+            replaced = replace(*arguments)
+            write_with_the_old_key(webhook, "written", with_keys)
+            return replaced
+
+        monkeypatch.setattr(encryption, "_replace", write_again)
+
+        with pytest.raises(CommandError, match="1 are still written with an old key"):
+            run("rotate_encryption")
 
     def test_wants_a_key(self, run: Run, with_keys: Callable[..., None]) -> None:
         builders.a_webhook(secret=SECRET)

@@ -8,21 +8,25 @@ import threading
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from deliveries.transport import Exchange, RequestsTransport
+from deliveries.transport import RequestsTransport
+from deliveries.transport.curl_engine import CurlTransport
 
 CAUSE = "TESTS_BLOCKER_CAUSE"
 
-_collect = RequestsTransport.collect
 
+def _blocking(collect: Any) -> Any:
+    def collect_or_hang(self: object, timeout: timedelta) -> Any:
+        with suppress(FileNotFoundError):
+            Path(os.environ[CAUSE]).unlink()
+            threading.Event().wait()
+        return collect(self, timeout)
 
-def _collect_or_hang(self: RequestsTransport, timeout: timedelta) -> list[Exchange]:
-    with suppress(FileNotFoundError):
-        Path(os.environ[CAUSE]).unlink()
-        threading.Event().wait()
-    return _collect(self, timeout)
+    return collect_or_hang
 
 
 def block() -> None:
     """Have the dispatcher of this process look for its cause. For a `sitecustomize`, and nobody else."""
-    RequestsTransport.collect = _collect_or_hang  # type: ignore[method-assign]
+    RequestsTransport.collect = _blocking(RequestsTransport.collect)  # type: ignore[method-assign]
+    CurlTransport.collect = _blocking(CurlTransport.collect)  # type: ignore[method-assign]

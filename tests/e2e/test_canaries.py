@@ -101,7 +101,11 @@ def send_everything(stack: Stack) -> str:
     # What a person puts in the wrong place comes back to that person only where it is what was wrong.
     url, key = f"http://127.0.0.1:{stack.port}", stack.key
     for value in CANARIES.values():
-        requests.get(f"{url}/api/v1/events?api_key={quote(value)}", headers={"X-Api-Key": value}, timeout=20)
+        requests.get(
+            f"{url}/api/v1/events?api_key={quote(value)}",
+            headers={"X-Api-Key": value, "X-Request-Id": value},
+            timeout=20,
+        )
         requests.get(f"{url}/api/v1/events", headers={"Authorization": f"Bearer {value}"}, timeout=20)
         cookie = {"Cookie": f"sessionid={quote(value)}"}
         requests.get(f"{url}/api/v1/whoami?token={quote(value)}", headers=cookie, timeout=20)
@@ -245,8 +249,13 @@ class TestCanaries:
         content_type, encoding, body = types[kind]
         with Connection(stack.environment["REDIS_URL"]) as connection:
             producer = connection.Producer()
-            producer.publish(body, routing_key="celery", content_type=content_type, content_encoding=encoding,
-                             headers={"task": "deliveries.deliver_due", "id": kind})  # fmt: skip
+            producer.publish(
+                body,
+                routing_key="webhooks",
+                content_type=content_type,
+                content_encoding=encoding,
+                headers={"task": "deliveries.deliver_due", "id": kind},
+            )
 
         wait_until(lambda: content_type in stack.log("worker"), timeout=20, what="the refusal")
         agent = stack.call("POST", "/api/v1/agents", {"name": kind}).json["id"]

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
 from standardwebhooks.webhooks import Webhook as Oracle
 
 from deliveries import signing
@@ -93,7 +92,7 @@ class TestJourney:
 
     def check_console(self, stack: Stack, *, attempts: int) -> None:
         """The console counts the same attempts and deliveries."""
-        with signed_in(stack) as session:
+        with stack.sign_in() as session:
             page = session.get(f"http://127.0.0.1:{stack.port}/admin/deliveries/attempt/").text
             assert re.search(rf"\b{attempts} attempts\b", page)
             for status, count in (("succeeded", 2), ("failed", 1)):
@@ -131,21 +130,3 @@ def logs_of(stack: Stack, agent_id: str, webhook_id: str) -> list[dict[str, Any]
     assert answer.status == 200
     logs: list[dict[str, Any]] = answer.json["data"]
     return logs
-
-
-def signed_in(stack: Stack) -> requests.Session:
-    """Return a session in the console, opened with its own form."""
-    stack.environment["DJANGO_SUPERUSER_PASSWORD"] = "kite-harbour-42-tests"
-    stack.manage("createsuperuser", "--noinput", "--username", "operator", "--email", "operator@example.com")
-    session = requests.Session()
-    session.trust_env = False
-    url = f"http://127.0.0.1:{stack.port}/admin/login/"
-    session.get(url)
-    form = {
-        "username": "operator",
-        "password": stack.environment["DJANGO_SUPERUSER_PASSWORD"],
-        "csrfmiddlewaretoken": session.cookies["csrftoken"],
-        "next": "/admin/",
-    }
-    assert "Log out" in session.post(url, data=form, headers={"Referer": url}).text
-    return session

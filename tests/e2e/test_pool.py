@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e import stillborn
 from tests.e2e.stack import Stack, installation
-from tests.faults import footprint
+from tests.measuring import footprint
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgresql]

@@ -50,7 +50,7 @@ class TestStuck:
         assert process.wait(ENDED) == 1
         said = stack.log("deliver")
         assert "dispatcher.stuck" in said
-        assert "_collect_or_hang" in said
+        assert "collect_or_hang" in said
 
     def test_is_replaced_by_celery(self, stack: Stack) -> None:
         stack.start_web()

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from django.conf import settings
 
-from tests.faults import invariants, machine
+from tests.faults import invariants
 from tests.faults.figures import Figures
 from tests.faults.receiver import Receiver, receiving
 from tests.faults.scene import SETTINGS, Scene, Size
+from tests.measuring import machine
 from tests.servers.folders import throw_away_folder
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.redis import Redis
@@ -131,7 +133,7 @@ def figures(request: pytest.FixtureRequest) -> Figures:
     return Figures(
         path=Path(path) if path else None,
         seed=request.config.getoption("--faults-seed"),
-        machine=machine.describe(),
+        machine=f"{machine.describe()}, the {settings.WEBHOOKS_TRANSPORT} engine",
         commit=machine.commit(),
     )
 
@@ -141,8 +143,10 @@ def scene(request: pytest.FixtureRequest, ground: Ground, figures: Figures) -> I
     """An installation that runs nothing yet."""
     seed = f"{request.config.getoption('--faults-seed')} {request.node.name}"
     with throw_away_folder("scene") as folder, ground.database() as url:
-        settings = {name: str(value) for name, value in SETTINGS.items()}
-        service = Service(folder=folder, environment=environment(folder, url, ground.redis.url(), **settings))
+        variables = {name: str(value) for name, value in SETTINGS.items()}
+        service = Service(
+            folder=folder, environment=environment(folder, url, ground.redis.url(), **variables)
+        )
         service.key = ground.key
         scene = Scene(
             stack=service,

@@ -11,14 +11,15 @@ from tests.faults.scene import POLL, SLOTS, Scene
 TELLABLE = 2
 # What receivers grant a timestamp, in seconds.
 TOLERANCE = 300
-# Threads of a worker process beside those that send: dispatcher, doorbell, resolver, Celery's own.
-OTHER_THREADS = 24
+# By how many threads more than it began with a worker process gets through: those that look up names.
+MORE_THREADS = 24
 # By how much memory may have grown, of what it was and whatever it was, in bytes.
 GROWTH, GROWTH_AT_LEAST = 0.10, 24 * 1024 * 1024
 # What a log says only when the code is wrong. A scenario may state exceptions; see `Scene.excused`.
 NEVER_LOGGED = (
     "attempt.dropped",
     "attempt.stripped",
+    "days.missing",
     "delivery.uncomposable",
     "dispatcher.died",
     "dispatcher.failed",
@@ -109,7 +110,10 @@ def _duplicates_are_few(scene: Scene) -> Iterator[str]:
 
 
 def _states_only_go_forward(scene: Scene) -> Iterator[str]:
-    """I5: attempts are numbered without a gap, rounds follow each other, nothing follows a success."""
+    """I5: attempts are numbered without a gap, rounds follow each other, nothing follows a success.
+
+    No attempt is of nothing; no foreign key says so.
+    """
     attempts: dict[object, list[tuple[int, int, bool]]] = defaultdict(list)
     for delivery_id, number, round_, succeeded in scene.stack.rows(
         "SELECT delivery_id, number, round, succeeded FROM deliveries_attempt ORDER BY delivery_id, number"
@@ -118,7 +122,7 @@ def _states_only_go_forward(scene: Scene) -> Iterator[str]:
     for delivery_id, status, made, round_ in scene.stack.rows(
         "SELECT id, status, attempts_made, round FROM deliveries_delivery"
     ):
-        its = attempts.get(delivery_id, [])
+        its = attempts.pop(delivery_id, [])
         if [number for number, _, _ in its] != list(range(1, made + 1)):
             yield f"delivery {delivery_id} counts {made} attempts and has {[number for number, *_ in its]}"
         rounds = [each for _, each, _ in its]
@@ -128,6 +132,18 @@ def _states_only_go_forward(scene: Scene) -> Iterator[str]:
             yield f"delivery {delivery_id} was tried again after a success"
         if (status == "succeeded") != (bool(its) and its[-1][2]):
             yield f"delivery {delivery_id} is {status}, and its last attempt says otherwise"
+    yield from (f"there are attempts of {delivery_id}, which is no delivery" for delivery_id in attempts)
+
+
+def _totals_are_what_there_is(scene: Scene) -> Iterator[str]:
+    """I5: as many attempts are there of each webhook as the total of its logs says."""
+    for webhook_id, said, there in scene.stack.rows(
+        "SELECT webhook_id, attempts_kept, (SELECT count(*) FROM deliveries_attempt"
+        " WHERE deliveries_attempt.webhook_id = deliveries_webhookhealth.webhook_id)"
+        " FROM deliveries_webhookhealth"
+    ):
+        if said != there:
+            yield f"webhook {webhook_id} is said to have {said} attempts and has {there}"
 
 
 def _requests_are_signed_afresh(scene: Scene) -> Iterator[str]:
@@ -155,11 +171,11 @@ def nothing_is_hoarded(scene: Scene) -> Iterator[str]:
     for pid, now in scene.footprints().items():
         if now.connections(ports) > 2:
             yield f"worker process {pid} has {now.connections(ports)} database connections"
-        if now.threads > SLOTS + OTHER_THREADS:
-            yield f"worker process {pid} has {now.threads} threads"
         before = scene.baseline.get(pid)
         if before is None:
             continue
+        if now.threads > before.threads + MORE_THREADS:
+            yield f"worker process {pid} had {before.threads} threads, now {now.threads}"
         # Connections to receivers are kept, one for each slot at most.
         if now.sockets > before.sockets + SLOTS + 4:
             yield f"worker process {pid} had {before.sockets} sockets, now {now.sockets}"
@@ -214,6 +230,7 @@ INVARIANTS: Sequence[Callable[[Scene], Iterable[str]]] = (
     _states_are_what_happened,
     _duplicates_are_few,
     _states_only_go_forward,
+    _totals_are_what_there_is,
     _requests_are_signed_afresh,
     nothing_is_hoarded,
     _workers_end_when_told,

@@ -6,12 +6,8 @@ told for the path. It takes its orders, lines of JSON, on its standard input, an
 
 import asyncio
 import hashlib
-import json
 import random
-import signal
-import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,7 +18,8 @@ from typing import Any, Literal, NamedTuple, cast
 from standardwebhooks.webhooks import Webhook as Oracle
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from tests.servers.process import ending_with_parent, free_port
+from tests.measuring.helper import Helper, helping, obey_meanwhile
+from tests.servers.process import free_port
 
 # Arrivals told at a time, so that telling them does not keep others waiting for long.
 PAGE = 10_000
@@ -67,9 +64,8 @@ class Arrival(NamedTuple):
 class Receiver:
     """The process as the tests see it."""
 
-    def __init__(self, process: "subprocess.Popen[str]", port: int) -> None:
-        self._process = process
-        self._lock = threading.Lock()
+    def __init__(self, helper: Helper, port: int) -> None:
+        self._ask = helper.ask
         self._told: list[Arrival] = []
         self.port = port
 
@@ -111,36 +107,15 @@ class Receiver:
         self._ask("forget")
         self._told.clear()
 
-    def _ask(self, verb: str, **order: object) -> Any:
-        with self._lock:
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            self._process.stdin.write(json.dumps({"verb": verb, **order}) + "\n")
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline()
-        assert answer, "the receiver has died"
-        return json.loads(answer)
-
 
 @contextmanager
 def receiving(*, seed: int = 0) -> Iterator[Receiver]:
     """Run a receiver on a free port of the loopback interface."""
     port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.receiver", str(port), str(seed)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=ending_with_parent(signal.SIGKILL),
-    )
-    with process:
-        receiver = Receiver(process, port)
+    with helping("tests.faults.receiver", str(port), str(seed)) as helper:
+        receiver = Receiver(helper, port)
         assert receiver.count() == 0
-        try:
-            yield receiver
-        finally:
-            process.kill()
+        yield receiver
 
 
 @dataclass
@@ -273,15 +248,7 @@ class _Connection(asyncio.Protocol):
 async def _serve(port: int, seed: int) -> None:
     server = _Server(port=port, chance=random.Random(seed))
     await server.listen()
-    orders = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(orders), sys.stdin
-    )
-    while line := await orders.readline():
-        order = json.loads(line)
-        answer = await server.obey(order.pop("verb"), order)
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+    await obey_meanwhile(server.obey)
 
 
 if __name__ == "__main__":

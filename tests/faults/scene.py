@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from deliveries import signing
-from tests.faults import controller, footprint, measures
-from tests.faults.controller import Order, Published
 from tests.faults.figures import Figures
-from tests.faults.footprint import Footprint
-from tests.faults.measures import percentile
 from tests.faults.proxy import Proxy, proxying
 from tests.faults.receiver import Receiver
+from tests.measuring import controller, footprint, measures
+from tests.measuring.controller import Order, Published
+from tests.measuring.footprint import Footprint
+from tests.measuring.measures import percentile
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.redis import Redis
 from tests.service import Service
@@ -187,15 +187,17 @@ class Scene:
     def _ready(self) -> bool:
         alive = self.alive()
         assert alive or not self.workers, "every worker has died"
-        return all(map(_delivers, alive))
+        return all(map(self._delivers, alive))
 
     def alive(self) -> list["subprocess.Popen[bytes]"]:
         """Return the workers that run."""
         return [worker for worker in self.workers if worker.poll() is None]
 
-    def delivering(self) -> list["subprocess.Popen[bytes]"]:
-        """Return the workers that run and have begun to deliver."""
-        return [worker for worker in self.alive() if _delivers(worker)]
+    def any_that_delivers(self) -> "subprocess.Popen[bytes] | None":
+        """Return one of the workers that run and have begun to deliver; None where there is none."""
+        # To look at all of them, for each of many kills, takes more time than there is between two.
+        by_chance = self.chance.sample(self.alive(), len(self.alive()))
+        return next(filter(self._delivers, by_chance), None)
 
     def subscribe(self, *paths: str, agent_id: str | None = None, **fields: Any) -> list[Subscription]:
         """Make a webhook for each path of the receiver, whose signatures are verified from then on.
@@ -206,22 +208,19 @@ class Scene:
         made, timeout = [], fields.pop("timeout", TIMEOUT)
         for path in paths:
             secret = signing.new_secret()
-            agent = agent_id or self.stack.call("POST", "/api/v1/agents", {"name": path}).json["id"]
-            body = {
-                "name": path,
-                "webhook_url": f"http://127.0.0.1:{self._receiver_port or self.receiver.port}{path}",
-                "webhook_secret": secret,
-                "events": ["*"],
-                "timeout": max(TIMEOUT, timeout),
-                "max_retries": 10,
-                **fields,
-            }
-            answer = self.stack.call("POST", f"/api/v1/agents/{agent}/webhooks", body)
-            assert answer.status == 201, answer
-            self.receiver.verify(path, secret)
-            made.append(
-                Subscription(webhook_id=answer.json["data"]["id"], agent_id=agent, path=path, secret=secret)
+            webhook_id, agent = self.stack.make_webhook(
+                f"http://127.0.0.1:{self._receiver_port or self.receiver.port}{path}",
+                name=path,
+                agent_id=agent_id,
+                **{
+                    "webhook_secret": secret,
+                    "timeout": max(TIMEOUT, timeout),
+                    "max_retries": 10,
+                    **fields,
+                },
             )
+            self.receiver.verify(path, secret)
+            made.append(Subscription(webhook_id=webhook_id, agent_id=agent, path=path, secret=secret))
         if timeout < TIMEOUT:
             ids = ", ".join(f"'{each.webhook_id}'" for each in made)
             self.stack.rows(
@@ -502,6 +501,13 @@ class Scene:
         self.stack.end()
         self._undo.close()
 
+    def _delivers(self, worker: "subprocess.Popen[bytes]") -> bool:
+        """Tell whether the children of a worker have asked for work, of whatever version it is."""
+        ports = {self.postgresql.port} | self.database_ports
+        children = footprint.family(worker.pid)[1:]
+        held = [footprint.of(child) for child in children]
+        return bool(held) and all(each is not None and each.connections(ports) for each in held)
+
     def _sent(self) -> Mapping[tuple[str, str], set[int]]:
         """Return by event and path the numbers of the attempts recorded that went to the receiver."""
         rows = self.stack.rows(
@@ -522,10 +528,3 @@ class Scene:
 def _moment(ahead: float) -> str:
     """Return the moment so many seconds from now, as the database writes it."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + ahead))
-
-
-def _delivers(worker: "subprocess.Popen[bytes]") -> bool:
-    """Tell whether a child of the worker has started the threads that send."""
-    children = footprint.family(worker.pid)[1:]
-    held = [footprint.of(child) for child in children]
-    return bool(held) and all(each is not None and each.threads > SLOTS for each in held)

@@ -5,8 +5,8 @@ import statistics
 import pytest
 
 from deliveries.transport import KEEP_LIMIT, READ_LIMIT
-from tests.faults import footprint
 from tests.faults.scene import TIMEOUT, Scene
+from tests.measuring import footprint
 from tests.transport import elsewhere, kinds
 from tests.transport.hostile import KERNEL
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults import figures, invariants
-from tests.faults.controller import Acknowledged, Published
 from tests.faults.figures import Figures
 from tests.faults.scene import Scene, Size
+from tests.measuring.controller import Acknowledged, Published
 from tests.service import ROOT
 from tests.waiting import wait_until
 
@@ -110,10 +110,22 @@ class TestInvariants:
         )
         changing("attempt", "number = 2", "number = 1", "counts 1 attempts and has [2]")
         changing("attempt", "round = 2", "round = 1", "is in round 1 and has attempts of rounds [2]")
+        whose = f"(SELECT id FROM deliveries_delivery WHERE event_id = '{first}')"
+        adopt = "UPDATE deliveries_attempt SET delivery_id = {} WHERE delivery_id = {} RETURNING id"
+        scene.stack.rows(adopt.format(f"'{NOBODYS}'", whose))
+        says(f"there are attempts of {NOBODYS}, which is no delivery")
+        more = "UPDATE deliveries_webhookhealth SET attempts_kept = attempts_kept + {} RETURNING webhook_id"
+        scene.stack.rows(more.format(1))
+        says("is said to have 2 attempts and has 1")
+        scene.stack.rows(more.format(-1))
+        scene.stack.rows(adopt.format(whose, f"'{NOBODYS}'"))
 
         with monkeypatch.context() as patch:
-            patch.setattr(invariants, "SLOTS", -100)
+            patch.setattr(invariants, "MORE_THREADS", -1)
             says("threads")
+        with monkeypatch.context() as patch:
+            patch.setattr(invariants, "SLOTS", -100)
+            says("sockets")
         log = scene.stack.folder / "odd.log"
         log.write_text(scene.words)
         says("odd.log holds the payload")

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from tests.faults.conftest import Ground
-from tests.faults.controller import Published
 from tests.faults.scene import Scene
+from tests.measuring.controller import Published
 from tests.servers.postgresql import Mode
 from tests.servers.standby import Standby
 from tests.waiting import wait_until

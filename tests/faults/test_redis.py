@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -24,7 +25,7 @@ DELIVERED, ANSWERED = 2.5, 0.3
 # So fast, so often in a row, an event arrives only when its ring was heard: polls are a second apart.
 HEARD, IN_A_ROW = 0.2, 4
 # Where workers hear rings, and how many to put there at once.
-QUEUE, MESSAGES = "celery", 1_500
+QUEUE, MESSAGES = "webhooks", 1_500
 
 
 class TestRedisInTrouble:
@@ -44,7 +45,25 @@ class TestRedisInTrouble:
         scene.redis.restore()
         self._go_through(scene, "restarted every second, without a memory", each_second=restart)
         self._go_through(scene, "stopped", before=scene.redis.stop, after=scene.redis.start)
+        # As after a failover, to whoever was the primary.
+        follow, lead = (partial(scene.redis.follow, port) for port in (1, None))
+        self._go_through(scene, "read-only", before=follow, after=lead)
+        put = partial(self._put, scene.redis)
+        self._go_through(scene, "with messages that are none", each_second=put)
+        self._go_through(scene, "with something else in place of the queue", before=partial(put, "a text"))
+        scene.redis.restore()
         self._go_through(scene, "silent", before=proxy.blackhole, after=proxy.forward)
+
+    @staticmethod
+    def _put(redis: Redis, instead: str = "") -> None:
+        """Put what is no message into the queue, or something in place of all of it."""
+        with Client.from_url(redis.url()) as client:
+            if instead:
+                client.set(QUEUE, instead)
+            else:
+                client.lpush(
+                    QUEUE, "no JSON", "null", "[]", "1", "{}", '{"properties": 1}', '{"properties": {}}'
+                )
 
     @staticmethod
     def _fill(redis: Redis) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import figures, machine, report
+from tests.faults import figures, report
 from tests.faults.figures import ROWS, Figures
+from tests.measuring import machine
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 import trustme
 
 from deliveries.reasons import Reason
-from tests.faults.controller import Published
 from tests.faults.scene import TIMEOUT, Scene
+from tests.measuring.controller import Published
 from tests.transport import elsewhere
 
 pytestmark = pytest.mark.postgresql

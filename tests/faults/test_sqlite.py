@@ -13,10 +13,10 @@ import pytest
 
 from deliveries.services.dispatching import RECORD_AT
 from tests.faults import invariants
-from tests.faults.controller import Acknowledged, Published
 from tests.faults.figures import Figures
 from tests.faults.receiver import receiving
 from tests.faults.scene import SETTINGS, SLOTS, Scene, Size
+from tests.measuring.controller import Acknowledged, Published
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.process import free_port
 from tests.servers.redis import Redis

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from deliveries.services.dispatching import RECORD_AT
-from tests.faults import footprint
 from tests.faults.fragile import POISON
 from tests.faults.receiver import Behaviour
 from tests.faults.scene import GRACE, SLOTS, TIMEOUT, Scene
+from tests.measuring import footprint
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.postgresql
@@ -32,32 +32,38 @@ ANSWERED = 1.2
 class TestKilledWorker:
     def test_loses_nothing_and_repeats_little(self, scene: Scene) -> None:
         """Of those that deliver one is killed, not of those that are only starting."""
-        kills, workers = scene.size.count(short=4, long=50), scene.size.count(short=2, long=4)
-        seconds = scene.size.pick(short=5, long=60)
+        kills, seconds = scene.size.count(short=4, long=50), scene.size.pick(short=5, long=60)
+        # To start one takes more than two cores have time for from kill to kill. In the long run half of what
+        # dies is replaced, and the rest was there before.
+        workers, each = scene.size.count(short=2, long=30), scene.size.count(short=1, long=2)
         # What three workers in a row have died with is set aside. Where each kill meets one delivery in
         # twenty, that is two of twelve thousand by chance, or more at once: those of one worker are claimed
         # together again.
         scene.allowed_set_aside = scene.allowed_denied = kills // 5
         scene.receiver.behave(LIVELY)
-        scene.start(webhooks=10, workers=workers)
+        scene.start(webhooks=10, workers=2)
+        while len(scene.alive()) < workers:
+            scene.start_worker(wait=len(scene.alive()) % 4 == 0)
 
-        with scene.publishing(rate=scene.size.pick(short=100, long=200), seconds=seconds) as published:
+        with scene.publishing(rate=scene.size.pick(short=100, long=200)) as published:
             began = time.monotonic()
-            for _ in range(kills):
-                time.sleep(seconds / (kills + 1))
-                wait_until(scene.delivering, timeout=20, what="a worker that delivers")
+            for number in range(kills):
+                time.sleep(max(0.0, began + seconds * (number + 1) / (kills + 1) - time.monotonic()))
+                victim = wait_until(scene.any_that_delivers, timeout=20, what="a worker that delivers")
                 # Those of workers killed before are leased as well, so no more than one can have under way.
                 scene.allowed_duplicates += min(scene.leased(), SLOTS) + RECORD_AT
-                scene.kill(scene.chance.choice(scene.delivering()))
-                scene.start_worker(wait=False)
+                scene.kill(victim)
+                if number % each == 0:
+                    scene.start_worker(wait=False)
             took = time.monotonic() - began
-            scene.wait_for_workers()
+        scene.wait_for_workers()
         scene.settle()
 
         lost, repeated = scene.lost(), scene.duplicates()
         scene.figure(
             "worker-killed",
             passed=lost == 0 and repeated <= scene.allowed_duplicates,
+            timely=took <= 1.1 * seconds,
             kills=kills,
             seconds=round(took),
             events=len(published.acknowledged),
@@ -178,7 +184,8 @@ class TestKillingPayload:
             set_aside=scene.set_aside(),
             children_killed=died,
         )
-        assert died == 3
+        # A claim whose lease is over before the child gets to it kills nobody, and counts.
+        assert died in (2, 3)
 
 
 def pause_one_that_delivers(scene: Scene) -> "tuple[subprocess.Popen[bytes], list[str]]":

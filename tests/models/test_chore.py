@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from deliveries import tasks
-from deliveries.models import Chore
+from deliveries.models import Chore, databases
 from deliveries.services import retention
 from tests import builders
 
@@ -37,6 +37,7 @@ class TestTasks:
             (Chore.Name.RECOVER, tasks.recover),
             (Chore.Name.EXPIRE_IDEMPOTENCY_KEYS, tasks.expire_idempotency_keys),
             (Chore.Name.PRUNE_LOGS, tasks.prune_logs),
+            (Chore.Name.RECOUNT_LOGS, tasks.recount_logs),
         ],
     )
     def test_note_that_they_were_done(self, name: str, task: object) -> None:
@@ -54,3 +55,16 @@ class TestTasks:
             tasks.prune_logs()
 
         assert not Chore.objects.exists()
+
+    def test_note_nothing_that_had_to_wait(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def wait(**kwargs: object) -> None:
+            raise databases.InUse("A dump.")
+
+        monkeypatch.setattr(retention, "prune", wait)
+
+        tasks.prune_logs()
+
+        assert not Chore.objects.exists()
+        assert [getattr(record, "event", None) for record in caplog.records] == ["retention.postponed"]

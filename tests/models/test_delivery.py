@@ -48,6 +48,7 @@ class TestScheduleRetries:
         late.refresh_from_db()
         assert (soon.due_at, late.due_at) == (now + MINUTE, now + 2 * MINUTE)
         assert len(before | {soon.next_attempt_id, late.next_attempt_id}) == 4
+        assert builders.is_id_of(now, soon.next_attempt_id)
         assert (soon.attempts_made, soon.retries_left, soon.claims, soon.scheduled_at) == (1, 2, 0, now)
         assert soon.lease_token is None
 
@@ -61,7 +62,7 @@ class TestRequeue:
         delivery.refresh_from_db()
         assert (delivery.status, delivery.round, delivery.retries_left) == (Delivery.Status.PENDING, 2, 0)
         assert (delivery.due_at, delivery.scheduled_at, delivery.finished_at) == (now, now, None)
-        assert delivery.next_attempt_id is not None
+        assert builders.is_id_of(now, delivery.next_attempt_id)
         assert delivery.attempts_made == 1
 
     @pytest.mark.parametrize("status", [Delivery.Status.SUCCEEDED, Delivery.Status.CANCELLED])

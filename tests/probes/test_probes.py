@@ -73,6 +73,7 @@ class TestEveryProbe:
 
         assert response.status_code == 200, response.content
         assert response["Cache-Control"] == "no-store"
+        assert response["X-Content-Type-Options"] == "nosniff"
         assert response["X-Request-Id"]
         assert response["Content-Security-Policy"] == ELSEWHERE
         assert not response.cookies

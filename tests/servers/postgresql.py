@@ -1,6 +1,7 @@
 """A private PostgreSQL that is quick because a crash of the machine may cost it everything."""
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,7 @@ _STOP_SIGNALS: dict[Mode, signal.Signals] = {
 class PostgreSQL(PrivateServer):
     """A PostgreSQL cluster of our own, with one role, `postgres`, that needs no password.
 
+    :param settings: of the server's, where they are to be other than ours.
     :param like: a stopped one, whose data this one begins with.
     :raises binaries.NotInstalled: PostgreSQL is missing on this machine.
     """
@@ -28,10 +30,12 @@ class PostgreSQL(PrivateServer):
     name = "postgresql"
     stop_signal = _STOP_SIGNALS["fast"]
 
-    def __init__(self, *, synchronous_commit: bool = True, like: "PostgreSQL | None" = None) -> None:
+    def __init__(
+        self, *, settings: Mapping[str, str] | None = None, like: "PostgreSQL | None" = None
+    ) -> None:
         super().__init__()
         self._programs = binaries.postgresql()
-        self._synchronous_commit = synchronous_commit
+        self._settings = settings or {}
         self._like = like
 
     def url(self, database: str = "postgres") -> str:
@@ -61,11 +65,11 @@ class PostgreSQL(PrivateServer):
         settings = {
             "fsync": "off",
             "full_page_writes": "off",
-            "synchronous_commit": "on" if self._synchronous_commit else "off",
             "max_connections": "200",
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(self.folder),
             "port": str(self.port),
+            **self._settings,
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return [self._programs / "postgres", "-D", self._data, *options]

@@ -38,6 +38,11 @@ class Redis(PrivateServer):
         with self._client() as client:
             client.config_set(name, value)
 
+    def follow(self, port: int | None) -> None:
+        """Be a replica of the server at a port, there or not, and so read-only; of none with None."""
+        with self._client() as client:
+            client.replicaof(*(("127.0.0.1", port) if port else ("NO", "ONE")))
+
     def restore(self) -> None:
         """Forget everything, and any limit of memory that was set."""
         self.configure("maxmemory", "0")

@@ -4,6 +4,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from deliveries.services import following, recording
@@ -28,6 +29,8 @@ class FakeTransport:
     def __init__(self, answer: Callable[[Request], Outcome | None] = lambda request: a_reply()) -> None:
         self.slots = 32
         self.answer = answer
+        # What else an exchange tells.
+        self.details: dict[str, Any] = {}
         self.sent: list[Request] = []
         self.closed = False
         self._finished: deque[Exchange] = deque()
@@ -37,7 +40,8 @@ class FakeTransport:
         self.sent.append(request)
         outcome = self.answer(request)
         if outcome is not None:
-            self._finished.append(Exchange(key=key, outcome=outcome, duration=timedelta(milliseconds=142)))
+            took = timedelta(milliseconds=142)
+            self._finished.append(Exchange(key=key, outcome=outcome, duration=took, **self.details))
 
     def collect(self, timeout: timedelta) -> list[Exchange]:
         """Return all answers given."""

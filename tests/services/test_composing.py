@@ -176,15 +176,26 @@ class TestMaskedReply:
         assert composing.masked_reply(reply, webhook) == reply
         assert composing.masked_reply(a_reply(), talkative_webhook()) == a_reply()
 
+    def test_hides_them_in_the_name_of_a_header(self) -> None:
+        credential = "Canary-Credential-9f8e"
+        webhook = talkative_webhook(authorization_scheme="bearer", authorization_credential=credential)
+        fields = {f"x-{credential.lower()}": "a", "server": "b"}
+        reply = Reply(http_status=200, headers=fields, body=b"")
+
+        assert composing.masked_reply(reply, webhook).headers == {"x-***": "a", "server": "b"}
+
+    @pytest.mark.parametrize("size", [100, KEEP_LIMIT], ids=["in chunks", "long"])
     @pytest.mark.parametrize("kept", [8, 9, len(SECRET) - 1, len(SECRET)])
-    def test_hides_the_beginning_of_what_was_cut_off(self, kept: int) -> None:
-        body = SECRET[:9].encode() + b" " * (KEEP_LIMIT - kept - 9) + SECRET[:kept].encode()
+    def test_hides_the_beginning_of_what_was_cut_off(self, kept: int, size: int) -> None:
+        """Of an answer in tiny chunks, or of a receiver that hangs up, less is there than is kept."""
+        body = SECRET[:9].encode() + b" " * (size - kept - 9) + SECRET[:kept].encode()
 
-        reply = masked(talkative_webhook(), body)
+        assert masked(talkative_webhook(), body).body == body[:-kept] + b"***"
 
-        # Of a body that is all there, the same would be what it looks like.
-        assert reply.body == body[:-kept] + b"***"
-        assert masked(talkative_webhook(), body[1:-1]).body == body[1:-1]
+    def test_leaves_less_than_eight_characters_of_them(self) -> None:
+        body = b"as short as " + SECRET[:7].encode()
+
+        assert masked(talkative_webhook(), body).body == body
 
     def test_hides_the_whole_beginning_of_what_repeats_itself(self) -> None:
         body = b" " * (KEEP_LIMIT - 30) + b"a" * 30

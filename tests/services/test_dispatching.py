@@ -21,17 +21,19 @@ from deliveries.reasons import Reason
 from deliveries.services import (
     circuits,
     dispatching,
+    egress,
     following,
     publishing,
     recording,
     recovering,
+    removing,
     tending,
     watchdog,
     webhooks,
 )
 from deliveries.services.dispatching import Dispatcher
 from deliveries.services.recording import Recorded, Result
-from deliveries.transport import Exchange, Request, TransportError
+from deliveries.transport import Exchange, Request, Timings, TransportError
 from tests import builders
 from tests.services.fakes import FakeTransport, Outcome, Steady, a_reply
 from tests.somebody_else import holding
@@ -69,6 +71,22 @@ class TestDelivering:
         assert Delivery.objects.get().status == Delivery.Status.SUCCEEDED
         assert Attempt.objects.get().succeeded
 
+    @pytest.mark.parametrize(
+        ("address", "stored"), [("203.0.113.7", "203.0.113.7"), ("fe80::1%eth0", "fe80::1"), (None, None)]
+    )
+    def test_records_where_to_and_where_the_time_went(self, address: str | None, stored: str | None) -> None:
+        timings = Timings(dns=3 * SECONDS, connect=timedelta(microseconds=7), first_byte=timedelta(0))
+        builders.a_delivery()
+        transport = FakeTransport()
+        transport.details = {"timings": timings, "remote_address": address}
+
+        assert deliver(transport)
+
+        (attempt,) = Attempt.objects.all()
+        assert attempt.remote_address == stored
+        spent = (attempt.dns_us, attempt.connect_us, attempt.tls_us, attempt.first_byte_us)
+        assert spent == (3_000_000, 7, None, 0)
+
     def test_goes_past_what_the_pause_of_an_event_type_keeps_back(self, settings: Any) -> None:
         """At once: until the next look there would be time for a coffee."""
         settings.WEBHOOKS_POLL_INTERVAL = timedelta(minutes=1)
@@ -85,6 +103,38 @@ class TestDelivering:
         assert len(transport.sent) == 1
         assert Delivery.objects.filter(status=Delivery.Status.HELD).count() == 5
 
+    def test_sends_nothing_whose_account_was_removed_since_the_claim(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        removed, other = builders.a_delivery(), builders.a_delivery()
+        claim = databases.claim_due
+
+        def claim_and_remove(**kwargs: Any) -> Any:
+            claimed = claim(**kwargs)
+            removing.remove(removed.account_id)
+            return claimed
+
+        monkeypatch.setattr(databases, "claim_due", claim_and_remove)
+        transport = FakeTransport()
+
+        assert deliver(transport)
+
+        (request,) = transport.sent
+        assert request.headers["webhook-id"] == str(other.event_id)
+
+    def test_shares_what_deliveries_have_in_common(self) -> None:
+        """Of an event with a hundred receivers there is one body in memory."""
+        webhooks = [builders.a_webhook(builders.an_account()) for _ in range(2)]
+        event = builders.an_event(webhooks[0].account)
+        for webhook in webhooks:
+            builders.a_delivery(webhook, event=event)
+            builders.a_delivery(webhook)
+
+        claimed = builders.claim(builders.NOW)
+
+        assert len({id(delivery.webhook) for delivery in claimed}) == 2
+        assert len({id(delivery.event) for delivery in claimed}) == 3
+
     def test_goes_on_until_nothing_is_due(self) -> None:
         builders.a_backlog(builders.a_webhook(max_in_flight=10), 150)
         transport = FakeTransport()
@@ -93,6 +143,16 @@ class TestDelivering:
 
         assert len(transport.sent) == 150
         assert Delivery.objects.filter(status=Delivery.Status.SUCCEEDED).count() == 150
+
+    @pytest.mark.postgresql
+    def test_makes_a_place_for_the_attempts_of_the_days_to_come(self) -> None:
+        days_later = builders.NOW + timedelta(days=40_000)
+
+        deliver(FakeTransport(), lambda: days_later)
+
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass(%s)", [f"deliveries_attempt_{days_later:%Y_%m_%d}"])
+            assert cursor.fetchone()[0] is not None
 
     def test_retries_with_the_same_body_and_id(self, settings: Any) -> None:
         settings.WEBHOOKS_RETRY_DELAYS = (timedelta(seconds=1),)
@@ -915,16 +975,36 @@ class TestRunning:
         settings.WEBHOOKS_POLL_INTERVAL = timedelta(seconds=60)
         transport = WaitingTransport()
         dispatcher = running(transport)
-        dispatcher.wake()
-        assert dispatcher.wait_until_caught_up(timeout=5 * SECONDS)
+        assert dispatcher.catch_up(timeout=5 * SECONDS)
         builders.a_delivery()
 
-        dispatcher.wake()
-
-        assert dispatcher.wait_until_caught_up(timeout=2 * SECONDS)
+        assert dispatcher.catch_up(timeout=2 * SECONDS)
         wait_until(
             lambda: Delivery.objects.get().status == Delivery.Status.SUCCEEDED, what="the delivery", timeout=2
         )
+
+    def test_has_caught_up_with_the_claim_it_was_woken_for(
+        self,
+        running: Callable[[FakeTransport], Dispatcher],
+        settings: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """However quick that is: the next one would be a poll away."""
+        settings.WEBHOOKS_POLL_INTERVAL = timedelta(seconds=60)
+        transport = WaitingTransport()
+        dispatcher = running(transport)
+        assert dispatcher.catch_up(timeout=5 * SECONDS)
+        wake = transport.wake
+
+        def wake_and_look_away() -> None:
+            before = dispatcher._claims_begun
+            wake()
+            wait_until(lambda: dispatcher._claims_begun > before, what="the claim")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(transport, "wake", wake_and_look_away)
+
+            assert dispatcher.catch_up(timeout=2 * SECONDS)
 
     def test_says_when_it_could_not_catch_up(
         self, running: Callable[[FakeTransport], Dispatcher], quick_poll: None
@@ -932,10 +1012,9 @@ class TestRunning:
         for _ in range(5):
             builders.a_backlog(builders.a_webhook(max_in_flight=100), 20)
         dispatcher = running(WaitingTransport(lambda request: None))
-        dispatcher.wake()
         wait_until(lambda: Delivery.objects.exclude(lease_token=None).count() == 32, what="the claims")
 
-        assert not dispatcher.wait_until_caught_up(timeout=0.2 * SECONDS)
+        assert not dispatcher.catch_up(timeout=0.2 * SECONDS)
 
     def test_finishes_what_is_under_way_before_it_stops(
         self, running: Callable[[FakeTransport], Dispatcher], quick_poll: None
@@ -972,6 +1051,7 @@ class TestRunning:
         ended: list[int] = []
         monkeypatch.setattr(os, "_exit", ended.append)
         monkeypatch.setattr(Dispatcher, "run", lambda self: self.no_such_thing())
+        monkeypatch.setattr(egress, "transport", lambda slots: FakeTransport())
 
         dispatching.start(clock=lambda: builders.NOW)
         dispatching.stop()
@@ -985,6 +1065,7 @@ class TestRunning:
         monkeypatch.setattr(dispatching.logger, "critical", lambda *args, **kwargs: read.wait(60))
         monkeypatch.setattr(os, "_exit", lambda code: ended.set())
         monkeypatch.setattr(Dispatcher, "run", lambda self: self.no_such_thing())
+        monkeypatch.setattr(egress, "transport", lambda slots: FakeTransport())
 
         dispatching.start(clock=lambda: builders.NOW)
 

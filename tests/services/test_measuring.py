@@ -222,6 +222,7 @@ class TestOthers:
             "recover": builders.NOW - SECONDS,
             "expire_idempotency_keys": None,
             "prune_logs": None,
+            "recount_logs": None,
         }
 
     def test_workers_are_alive_or_silent(self) -> None:

@@ -14,7 +14,7 @@ from django.db import (
     connection,
 )
 
-from deliveries.models import Attempt, Delivery, Failure, Webhook, WebhookHealth
+from deliveries.models import Attempt, Delivery, Failure, Webhook, WebhookHealth, databases
 from deliveries.reasons import Reason
 from deliveries.services import composing, recording, redelivery, webhooks
 from deliveries.services.recording import Result
@@ -72,11 +72,12 @@ class TestSuccess:
             secret="canary",
         )
         delivery = builders.a_claimed_delivery(webhook)
+        announced = stored(delivery).next_attempt_id
 
         record(a_result(delivery, a_reply(200, content_type="application/json"), at=now + SECOND))
 
         attempt = Attempt.objects.get()
-        assert attempt.pk == delivery.next_attempt_id
+        assert attempt.pk == announced
         assert (attempt.number, attempt.round, attempt.succeeded, attempt.http_status) == (1, 1, True, 200)
         assert (attempt.created_at, attempt.started_at) == (now, now + SECOND)
         assert attempt.duration == timedelta(milliseconds=142)
@@ -173,6 +174,18 @@ class TestFailedAttempt:
         assert (failure.status, failure.reason) == (Failure.Status.INACTIVE, "Connection timeout")
         assert (failure.created_at, failure.last_attempt_at) == (now + ended, later + ended)
         assert [attempt.number for attempt in Attempt.objects.order_by("number")] == [1, 2]
+
+    def test_counts_in_the_total_of_the_logs(self, now: datetime) -> None:
+        deliveries = [builders.a_claimed_delivery(builders.a_webhook()) for _ in range(2)]
+        results = [
+            a_result(delivery, outcome)
+            for delivery, outcome in zip(deliveries, (a_reply(500), a_reply(200)), strict=True)
+        ]
+        record(*results)
+
+        assert record(*results) == 2  # once more, which counts nothing
+
+        assert [health.attempts_kept for health in WebhookHealth.objects.all()] == [1, 1]
 
     def test_counts_against_the_health(self, now: datetime) -> None:
         webhook = builders.a_webhook()
@@ -338,7 +351,7 @@ class TestBadRow:
         bad, good = builders.a_claimed_delivery(), builders.a_claimed_delivery()
         make = recording._attempt
 
-        def fail_for_one(result: Result, row: Delivery) -> Attempt:
+        def fail_for_one(result: Result, row: Any) -> Any:
             if row.pk == bad.pk:
                 raise ArithmeticError("a bug")
             return make(result, row)
@@ -355,7 +368,7 @@ class TestBadRow:
             raise OperationalError
 
         delivery = builders.a_claimed_delivery()
-        monkeypatch.setattr(Attempt.objects, "bulk_create", away)
+        monkeypatch.setattr(databases, "write", away)
 
         with pytest.raises(OperationalError):
             record(a_result(delivery, a_reply()))
@@ -494,15 +507,14 @@ class TestHeldRow:
 
 def refuse_poison(monkeypatch: pytest.MonkeyPatch, error: DatabaseError) -> None:
     """Make the database refuse what one receiver sent."""
-    create = Attempt.objects.bulk_create
+    write = databases.write
 
-    def refuse(attempts: Any, **kwargs: Any) -> list[Attempt]:
-        attempts = list(attempts)
-        if any(attempt.response_headers == {"x-poison": "yes"} for attempt in attempts):
+    def refuse(model: Any, columns: Any, rows: Any) -> None:
+        if any({"x-poison": "yes"} in row for row in rows):
             raise error
-        return create(attempts, **kwargs)
+        write(model, columns, rows)
 
-    monkeypatch.setattr(Attempt.objects, "bulk_create", refuse)
+    monkeypatch.setattr(databases, "write", refuse)
 
 
 class TestRetrying:

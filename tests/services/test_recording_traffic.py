@@ -11,8 +11,8 @@ import pytest
 from django.db import DataError, connection
 from django.test.utils import CaptureQueriesContext
 
-from deliveries.models import Account, Attempt, Delivery, TrafficMinute, Webhook
-from deliveries.models.traffic import TrafficQuerySet
+from deliveries.models import Account, Attempt, Delivery, TrafficMinute, Webhook, databases
+from deliveries.models.traffic import Traffic, TrafficQuerySet
 from deliveries.reasons import Reason
 from deliveries.services import composing, redelivery, statistics
 from deliveries.services.recording import Result
@@ -156,15 +156,14 @@ class TestRecord:
         results = [a_result(delivery, a_reply()) for delivery in deliveries]
         poison = Reply(http_status=200, headers={"x-poison": "yes"}, body=b"")
         results[7] = a_result(deliveries[7], poison)
-        create = Attempt.objects.bulk_create
+        write = databases.write
 
-        def refuse(attempts: Any, **kwargs: Any) -> list[Attempt]:
-            attempts = list(attempts)
-            if any(attempt.response_headers == {"x-poison": "yes"} for attempt in attempts):
+        def refuse(model: Any, columns: Any, rows: Any) -> None:
+            if any({"x-poison": "yes"} in row for row in rows):
                 raise DataError
-            return create(attempts, **kwargs)
+            write(model, columns, rows)
 
-        monkeypatch.setattr(Attempt.objects, "bulk_create", refuse)
+        monkeypatch.setattr(databases, "write", refuse)
 
         record(*results)
 
@@ -206,12 +205,12 @@ class TestTogether:
         def add(step: int) -> Callable[[], None]:
             def run() -> None:
                 for _ in range(10):
-                    TrafficMinute.objects.add(
-                        TrafficMinute(
-                            account=webhook.account, webhook=webhook, event_type="e", minute=minute, failed=1
-                        )
-                        for minute in range(200)[::step]
-                    )
+                    traffic = [
+                        Traffic(webhook.account_id, webhook.pk, "e", minute) for minute in range(200)[::step]
+                    ]
+                    for each in traffic:
+                        each.count(failed=True, given_up=False, unavailable=False, milliseconds=1)
+                    TrafficMinute.objects.add(traffic)
 
             return run
 

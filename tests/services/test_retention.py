@@ -1,14 +1,17 @@
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 from zlib import crc32
 
-import psycopg
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from deliveries.identifiers import new_id_at
 from deliveries.models import (
     Attempt,
     Delivery,
@@ -17,10 +20,13 @@ from deliveries.models import (
     IdempotencyKey,
     TrafficMinute,
     Webhook,
+    WebhookHealth,
     WebhookRevision,
+    databases,
 )
+from deliveries.models.databases import locks, partitions
 from deliveries.services import publishing, redelivery, retention, webhooks
-from tests import builders
+from tests import builders, somebody_else
 
 pytestmark = pytest.mark.django_db
 
@@ -35,8 +41,12 @@ def before(now: datetime) -> datetime:
 def an_old_failed_delivery(now: datetime) -> Delivery:
     delivery = builders.a_failed_delivery(created_at=now - OLD, finished_at=now - OLD)
     Event.objects.filter(pk=delivery.event_id).update(created_at=now - OLD)
-    Attempt.objects.filter(delivery=delivery).update(created_at=now - OLD)
     return delivery
+
+
+def kept(delivery: Delivery) -> int:
+    """Return how many attempts are said to be kept of the delivery's webhook."""
+    return WebhookHealth.objects.get(pk=delivery.webhook_id).attempts_kept
 
 
 def a_webhook_changed_at(made: datetime, *moments: datetime) -> Webhook:
@@ -156,11 +166,34 @@ class TestPrune:
         assert retention.prune(before=before).events == 5
 
 
+class TestTotals:
+    def test_count_what_is_kept(self, now: datetime, before: datetime) -> None:
+        delivery = builders.a_failed_delivery()
+        for number, age in ((2, OLD), (3, OLD), (4, timedelta())):
+            builders.an_attempt(delivery, number=number, created_at=now - age)
+        elsewhere = an_old_failed_delivery(now)
+        assert kept(delivery) == 4
+
+        retention.prune(before=before)
+
+        assert kept(delivery) == delivery.attempts.count() == 2
+        assert kept(elsewhere) == elsewhere.attempts.count()
+
+    def test_are_never_less_than_none(self, now: datetime, before: datetime) -> None:
+        """A version before them has recorded and not counted."""
+        delivery = an_old_failed_delivery(now)
+        builders.an_attempt(delivery, number=2, created_at=now - OLD)
+        WebhookHealth.objects.update(attempts_kept=0)
+
+        assert retention.prune(before=before).attempts
+
+        assert kept(delivery) == 0
+
+
 @pytest.fixture
 def other_connection(db: None) -> Iterator[Callable[[str], None]]:
     """Run statements on a connection of somebody else's to the same database."""
-    parameters = {name: connection.settings_dict[name.upper()] for name in ("host", "port", "user")}
-    with psycopg.connect(**parameters, dbname=connection.settings_dict["NAME"]) as other:
+    with somebody_else.session() as other:
         yield lambda statement: (other.execute(statement.encode()), None)[1]
 
 
@@ -194,10 +227,196 @@ class TestPruneByTwo:
     def test_is_refused_to_the_second(
         self, before: datetime, other_connection: Callable[[str], None]
     ) -> None:
-        other_connection(f"SELECT pg_advisory_lock({crc32(b'deliveries.prune')})")
+        other_connection(f"SELECT pg_advisory_xact_lock({crc32(b'deliveries.prune')})")
 
         with pytest.raises(retention.AlreadyPruning):
             retention.prune(before=before)
+
+
+# Long after everything the migration's own part of the table holds; and days of whose attempts some go.
+LATE = datetime(2100, 4, 15, tzinfo=UTC)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+
+
+def attempts_at(*moments: datetime) -> list[Attempt]:
+    """Return an attempt of each of these moments, made in time."""
+    return [builders.an_attempt(builders.a_delivery(), created_at=moment) for moment in moments]
+
+
+def parts() -> set[str]:
+    """Return what the table of the attempts consists of."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits"
+            " WHERE inhparent = 'deliveries_attempt'::regclass"
+        )
+        return {name for (name,) in cursor.fetchall()}
+
+
+class TestPast:
+    def test_is_the_midnight_before(self, now: datetime) -> None:
+        assert retention.past(30 * DAY, now=now) == datetime(2026, 2, 13, tzinfo=UTC)
+
+    def test_is_that_of_utc(self) -> None:
+        evening = datetime(2026, 3, 14, 22, 0, tzinfo=timezone(-5 * HOUR))
+
+        assert retention.past(DAY, now=evening) == datetime(2026, 3, 14, tzinfo=UTC)
+
+
+@pytest.mark.postgresql
+class TestPruneOfDays:
+    @pytest.fixture(autouse=True)
+    def made(self, db: None) -> None:
+        databases.make_days(now=LATE - 3 * DAY)
+
+    def test_drops_those_that_are_over(self) -> None:
+        over, of_today = parts(), attempts_at(LATE, LATE + HOUR)
+        attempts_at(LATE - DAY, LATE - HOUR, LATE - 3 * DAY)
+
+        with CaptureQueriesContext(connection) as queries:
+            assert retention.prune(before=LATE).attempts == 3
+
+        gone = {f"deliveries_attempt_2100_04_{day}" for day in (12, 13, 14)}
+        assert gone < over - parts()
+        assert set(Attempt.objects.all()) == set(of_today)
+        assert not [each for each in queries if each["sql"].startswith('DELETE FROM "deliveries_attempt"')]
+
+    def test_counts_every_row_of_them(self) -> None:
+        few = attempts_at(*(LATE - DAY + number * 17 * timedelta(minutes=1) for number in range(70)))
+        for number in range(2, 12):
+            builders.an_attempt(few[0].delivery, number=number, created_at=LATE - HOUR)
+        announced = retention.prune(before=LATE, dry_run=True)
+
+        pruned = retention.prune(before=LATE)
+
+        assert pruned.attempts == announced.attempts == 80
+        assert {health.attempts_kept for health in WebhookHealth.objects.all()} == {0}
+
+    def test_counts_nothing_of_a_day_that_stays(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Somebody has added an attempt of today to it while its lock was waited for."""
+        (attempt,) = attempts_at(LATE - HOUR)
+        over = {"deliveries_attempt_2100_04_14": iter([True, False])}
+        monkeypatch.setattr(
+            partitions,
+            "_is_over",
+            lambda cursor, partition, before: next(over.get(partition.name, iter([False]))),
+        )
+
+        dropped = databases.drop_days(before=LATE, go_on=lambda: True, forget=WebhookHealth.objects.forget)
+
+        assert dropped == 0
+        assert kept(attempt.delivery) == 1
+
+    def test_deletes_the_beginning_of_a_day(self) -> None:
+        attempts_at(LATE + HOUR, LATE + 2 * HOUR)
+        (kept,) = attempts_at(LATE + 3 * HOUR)
+
+        assert retention.prune(before=LATE + 3 * HOUR).attempts == 2
+
+        assert Attempt.objects.get() == kept
+        assert "deliveries_attempt_2100_04_15" in parts()
+
+    def test_keeps_a_day_with_one_that_was_queued_later(self) -> None:
+        """Its id was made by a clock that was slow."""
+        attempts_at(LATE - 2 * HOUR)
+        (kept,) = attempts_at(LATE + HOUR)
+        Attempt.objects.filter(pk=kept.pk).update(id=new_id_at(LATE - HOUR))
+
+        assert retention.prune(before=LATE).attempts == 1
+
+        assert Attempt.objects.get().created_at == LATE + HOUR
+        assert "deliveries_attempt_2100_04_14" in parts()
+
+    def test_deletes_what_was_queued_long_before_it_was_made(self) -> None:
+        """Its day, if it ever had one, is gone."""
+        (attempt,) = attempts_at(LATE - 40 * DAY)
+
+        assert retention.prune(before=LATE).attempts == 1
+
+        assert not Attempt.objects.filter(pk=attempt.pk).exists()
+
+    def test_keeps_the_days_ahead_and_what_belongs_to_none(self) -> None:
+        retention.prune(before=LATE)
+
+        ahead = {f"deliveries_attempt_2100_04_{day}" for day in range(15, 20)}
+        assert parts() == ahead | {"deliveries_attempt_other"}
+
+    def test_stops_between_days_when_it_is_told_to(self) -> None:
+        there = len(parts())
+        answers = iter([True, True, False, False])
+
+        retention.prune(before=LATE, go_on=lambda: next(answers, False))
+
+        assert len(parts()) == there - 2
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+class TestPruneBesideAReader:
+    """Somebody whose transaction has read the attempts: a dump, a report."""
+
+    @pytest.fixture(autouse=True)
+    def soon(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setattr(locks, "PAUSE", 0.05)
+        databases.make_days(now=LATE - 3 * DAY)
+        yield
+        with connection.cursor() as cursor:
+            for name in parts():
+                if "_2100_" in name:
+                    cursor.execute(f"DROP TABLE {name}")
+
+    @pytest.fixture
+    def beside(self, other_connection: Callable[[str], None]) -> Callable[[str], None]:
+        # The part of before the migration has to last for other tests.
+        (kept,) = attempts_at(datetime(2026, 3, 15, tzinfo=UTC))
+        Attempt.objects.filter(pk=kept.pk).update(created_at=LATE)
+        other_connection("SELECT count(*) FROM deliveries_attempt")
+        return other_connection
+
+    def test_waits_for_the_end_of_it(self, beside: Callable[[str], None]) -> None:
+        attempts_at(LATE - HOUR)
+        end = threading.Timer(1, beside, args=["COMMIT"])
+        end.start()
+
+        assert retention.prune(before=LATE).attempts == 1
+
+        end.join()
+        assert "deliveries_attempt_2100_04_14" not in parts()
+
+    def test_keeps_nobody_waiting_behind_it(self, beside: Callable[[str], None]) -> None:
+        waits: list[float] = []
+        over = threading.Event()
+
+        def record() -> None:
+            while not over.is_set():
+                began = time.monotonic()
+                Attempt.objects.exists()
+                waits.append(time.monotonic() - began)
+            connection.close()
+
+        with ThreadPoolExecutor(1) as pool:
+            recording = pool.submit(record)
+            end = threading.Timer(2, beside, args=["COMMIT"])
+            end.start()
+            retention.prune(before=LATE)
+            over.set()
+            recording.result()
+
+        assert len(waits) > 20
+        assert max(waits) < 1
+
+    def test_leaves_everything_when_it_takes_too_long(
+        self, beside: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(locks, "TRIES", 2)
+        (attempt,) = attempts_at(LATE - HOUR)
+        event = builders.an_event(created_at=LATE - DAY)
+
+        with pytest.raises(databases.InUse, match="pg_stat_activity"):
+            retention.prune(before=LATE)
+
+        assert Attempt.objects.filter(pk=attempt.pk).exists()
+        assert Event.objects.filter(pk=event.pk).exists()
 
 
 class TestExpireIdempotencyKeys:

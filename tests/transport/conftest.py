@@ -3,6 +3,7 @@
 import datetime
 import os
 import ssl
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +15,17 @@ from uuid import UUID, uuid4
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 from deliveries.addresses import AddressPolicy
 from deliveries.reasons import Reason
@@ -173,6 +185,14 @@ class Certificates:
     def valid(self, *names: str) -> ssl.SSLContext:
         return _server(self.authority.issue_cert(*names))
 
+    def demanding(self, name: str, version: ssl.TLSVersion) -> ssl.SSLContext:
+        """Return one whose receiver wants a certificate of the client, too."""
+        context = self.valid(name)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(self.ca_file)
+        context.minimum_version = context.maximum_version = version
+        return context
+
     def expired(self, name: str) -> ssl.SSLContext:
         long_ago = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
         return _server(
@@ -181,6 +201,53 @@ class Certificates:
 
     def untrusted(self, name: str) -> ssl.SSLContext:
         return _server(trustme.CA().issue_cert(name))
+
+    def through(self, intermediate: trustme.CA, name: str) -> ssl.SSLContext:
+        """Return one of an authority that this one, or somebody else, vouches for."""
+        return _server(intermediate.issue_cert(name))
+
+    def of_the_common_name(self, name: str, *, kind: _ASN1Type = _ASN1Type.UTF8String) -> ssl.SSLContext:
+        """Return one whose name stands in its subject alone, as it did in the last century."""
+        with warnings.catch_warnings(action="ignore"):  # of a name without a letter
+            return self._issue(x509.NameAttribute(NameOID.COMMON_NAME, name, kind, _validate=False))
+
+    def beside_a_name_in_latin_1(self, name: str) -> ssl.SSLContext:
+        """Return one for a name, and for a URI that is spelt as none may be."""
+        names = b"\x82%c%b\x86\x08http://\xe9" % (len(name), name.encode())
+        return self._issue(
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Caf\u00e9"),
+            x509.UnrecognizedExtension(
+                ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x30%c%b" % (len(names), names)
+            ),
+        )
+
+    def _issue(self, subject: x509.NameAttribute[str], *extensions: x509.ExtensionType) -> ssl.SSLContext:
+        key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([subject]))
+            .issuer_name(x509.load_pem_x509_certificate(self.authority.cert_pem.bytes()).subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+        )
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=False)
+        certificate = builder.sign(_private_key(self.authority), hashes.SHA256())
+        return _server(
+            trustme.LeafCert(
+                key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+                certificate.public_bytes(Encoding.PEM),
+                [],
+            )
+        )
+
+
+def _private_key(authority: trustme.CA) -> ec.EllipticCurvePrivateKey:
+    key = load_pem_private_key(authority.private_key_pem.bytes(), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
 
 
 def _server(certificate: trustme.LeafCert) -> ssl.SSLContext:

@@ -43,6 +43,9 @@ def pasted(command: str) -> dict[str, Any]:
 
 
 class TestBanner:
+    def test_is_the_first_thing_that_is_said(self, service: Service) -> None:
+        assert service.output.lstrip().startswith("webhooks is running at ")
+
     def test_shows_key_and_password_the_first_time(self, service: Service) -> None:
         operator = service.papers["operator"]
 

@@ -1,17 +1,19 @@
 import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from django.apps import apps
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from deliveries import clock, signing
 from deliveries.management.verifying.receiving import Arrival
 from deliveries.management.verifying.trial import BY, Trial, remove_left_behind, throw_away_account
-from deliveries.models import Account, Delivery, Event, Webhook
+from deliveries.models import Account, Attempt, Delivery, Event, Webhook
 from deliveries.services import removing
 from tests import builders
 
@@ -171,6 +173,28 @@ class TestRemove:
     def test_tells_whether_there_was_one(self, account: Account) -> None:
         assert removing.remove(account.pk)
         assert not removing.remove(account.pk)
+
+    @pytest.mark.postgresql
+    @pytest.mark.django_db(transaction=True)
+    def test_leaves_no_attempt_that_a_worker_records_meanwhile(self, account: Account) -> None:
+        delivery = builders.a_failed_delivery(builders.a_webhook(account))
+        recorded = threading.Event()
+
+        def record() -> None:
+            with transaction.atomic():
+                Delivery.objects.select_for_update().get(pk=delivery.pk)
+                builders.an_attempt(delivery, number=2)
+                recorded.set()
+                time.sleep(0.5)
+            connection.close()
+
+        with ThreadPoolExecutor(1) as pool:
+            recording = pool.submit(record)
+            assert recorded.wait(10)
+            assert removing.remove(account.pk)
+            recording.result()
+
+        assert not Attempt.objects.exists()
 
 
 @pytest.mark.django_db

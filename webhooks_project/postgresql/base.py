@@ -6,6 +6,9 @@ nothing comes any more, and no error either: keep-alives are answered by whoever
 `tcp_user_timeout` counts only what was sent and not acknowledged. So whoever asks gives up by itself.
 """
 
+import math
+import select
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -15,10 +18,14 @@ from django.db.backends.postgresql import base
 from psycopg import IsolationLevel
 from psycopg.abc import PQGen
 
+from webhooks_project.postgresql import times
+
 _RV = TypeVar("_RV")
 
 # Seconds for the one question that needs no work at all: whether anybody is there.
 _PATIENCE_WITH_HEALTH = 3.0
+# For so many seconds after an answer that question need not be asked.
+_STILL_THERE = 1.0
 
 
 # Our transaction stood still for too long; the server is a standby. The library files these under its own
@@ -42,6 +49,7 @@ class Connection(psycopg.Connection[Any]):
     """A connection that closes itself when an answer takes longer than `patience` seconds."""
 
     patience: float | None = None
+    _answered_at = float("-inf")
 
     def wait(self, gen: PQGen[_RV], interval: float = 0.1, timeout: float | None = None) -> _RV:
         """Run a step of the protocol.
@@ -50,19 +58,31 @@ class Connection(psycopg.Connection[Any]):
         :raises NotNow: it was not done.
         """
         try:
-            return super().wait(gen, interval, self.patience if timeout is None else timeout)
+            answer = super().wait(gen, interval, self.patience if timeout is None else timeout)
         except psycopg.errors._WaitTimeout as error:
             # Half an answer may still come, and would be taken for that to the next question.
             self.pgconn.finish()
             raise NoAnswer(f"PostgreSQL has not answered for {self.patience:g} seconds.") from error
         except _NOT_NOW as error:
             raise NotNow(str(error)) from error
+        self._answered_at = time.monotonic()
+        return answer
+
+    def is_there(self) -> bool:
+        """Tell whether the server answered a moment ago, and has said nothing since.
+
+        Whoever asks nothing is told nothing but that the connection ends: what can be read is no good news.
+        """
+        if self.closed or time.monotonic() - self._answered_at > _STILL_THERE:
+            return False
+        news = select.poll()
+        news.register(self.fileno(), select.POLLIN)
+        return not news.poll(0)
 
     @contextmanager
-    def waiting_at_most(self, seconds: float) -> Iterator[None]:
-        """Have less patience than otherwise, for the length of the block."""
-        usual = self.patience
-        self.patience = seconds if usual is None else min(seconds, usual)
+    def waiting(self, seconds: float | None) -> Iterator[None]:
+        """Have so much patience for the length of the block; None: all there is."""
+        usual, self.patience = self.patience, seconds
         try:
             yield
         finally:
@@ -82,6 +102,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Connect; `connect_timeout` bounds that."""
         self.isolation_level = IsolationLevel.READ_COMMITTED
         connection = Connection.connect(**conn_params)
+        connection.adapters.register_loader("timestamptz", times.Loader)
         connection.patience = self.settings_dict["OPTIONS"].get("patience")
         return connection
 
@@ -89,5 +110,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Tell whether the connection works. Asked before each request, which otherwise gets a new one."""
         if self.connection is None:
             return False
-        with self.connection.waiting_at_most(_PATIENCE_WITH_HEALTH):
+        # After an error nothing is taken for granted.
+        if self.connection.is_there() and not self.errors_occurred:
+            return True
+        with self.connection.waiting(min(_PATIENCE_WITH_HEALTH, self.connection.patience or math.inf)):
             return super().is_usable()

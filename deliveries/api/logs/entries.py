@@ -11,13 +11,20 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db import connection
+from django.db.models import F, QuerySet
 
 from deliveries import payloads
-from deliveries.models import Attempt, Delivery, Webhook
+from deliveries.identifiers import first_id_at
+from deliveries.models import Attempt, Delivery, Webhook, WebhookHealth
+from deliveries.models.attempt import LEEWAY
+from deliveries.models.webhook import number_of
 from deliveries.reasons import Reason
 
 PENDING, SUCCESS, RETRYING, FAILED = "pending", "success", "retrying", "failed"
+
+# The first pages of a webhook with something to do are from so long ago at most.
+LATELY = timedelta(days=2)
 
 _PHRASES: dict[int | None, str] = {status.value: status.phrase for status in HTTPStatus}
 
@@ -84,7 +91,8 @@ class Log:
 class Places:
     """The places of a webhook's logs, newest first: to be counted, and read a page at a time."""
 
-    def __init__(self, webhook: Webhook) -> None:
+    def __init__(self, webhook: Webhook, *, now: datetime) -> None:
+        self._now, self._webhook = now, webhook
         self._made = Attempt.objects.filter(webhook=webhook)
         # One part for each state, because each has an index of its own.
         self._queued = [
@@ -92,8 +100,13 @@ class Places:
         ]
 
     def count(self) -> int:
-        """Return how many logs there are."""
-        return _union(self._made, self._queued).count()
+        """Return how many logs there are. Those of attempts made are counted already, and may be millions.
+
+        One statement, so that an attempt recorded at this moment counts once.
+        """
+        queued = [number_of(deliveries) for deliveries in self._queued]
+        health = WebhookHealth.objects.filter(pk=self._webhook.pk)
+        return int(health.values_list(sum(queued, F("attempts_kept")), flat=True).get())
 
     def find(self, log_id: UUID) -> list[Place]:
         """Return the place of one log, or none.
@@ -109,16 +122,22 @@ class Places:
         Each part gives only as many as could be on the pages up to this one, by its index where it has one,
         instead of all it has.
         """
-        made = self._made.order_by("-created_at", "-id")[: window.stop]
+        made = self._newest(window.stop).order_by("-created_at", "-id")[: window.stop]
         queued = [
             deliveries.order_by("-scheduled_at", "-next_attempt_id")[: window.stop]
             for deliveries in self._queued
         ]
-        union = _union(
-            Attempt.objects.filter(pk__in=made.values("pk")),
-            [Delivery.objects.filter(pk__in=deliveries.values("pk")) for deliveries in queued],
-        )
+        if not connection.features.supports_slicing_ordering_in_compound:
+            made = Attempt.objects.filter(pk__in=made.values("pk"))
+            queued = [Delivery.objects.filter(pk__in=deliveries.values("pk")) for deliveries in queued]
+        union = _union(made, queued)
         return _listed(union.order_by("-created_at", "-id")[window])
+
+    def _newest(self, most: int) -> "QuerySet[Attempt]":
+        """Return what holds the newest so many: the last days, mostly, so that no other is looked into."""
+        since, until = first_id_at(self._now - LATELY), first_id_at(self._now + LEEWAY)
+        lately = self._made.filter(pk__gte=since, pk__lt=until)
+        return lately if lately[:most].count() == most else self._made
 
 
 def load(places: Sequence[Place]) -> list[Log]:

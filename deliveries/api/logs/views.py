@@ -241,7 +241,7 @@ class LogViewSet(BelowAgentViewSet[Attempt]):
     def list(self, request: Request, **path: str) -> Response:
         """Answer with the attempts made and queued, newest first."""
         pagination = PagePagination()
-        page = pagination.paginate_queryset(entries.Places(self.webhook()), request)
+        page = pagination.paginate_queryset(entries.Places(self.webhook(), now=clock.now()), request)
         return pagination.get_paginated_response(LogSerializer(entries.load(page), many=True).data)
 
     def retry(self, request: Request, **path: str) -> Response:
@@ -266,7 +266,7 @@ class LogViewSet(BelowAgentViewSet[Attempt]):
 
     def _log(self) -> Log:
         webhook, log_id = self.webhook(), parsing.uuid(self.kwargs["log_id"])
-        logs = entries.load(entries.Places(webhook).find(log_id)) if log_id else []
+        logs = entries.load(entries.Places(webhook, now=clock.now()).find(log_id)) if log_id else []
         if not logs:
             raise NotFound("Log not found.")
         return logs[0]

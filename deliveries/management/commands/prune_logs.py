@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deliveries import clock
 from deliveries.management import arguments
+from deliveries.models.databases import InUse
 from deliveries.services import retention
 
 
@@ -23,15 +24,17 @@ class Command(BaseCommand):
             type=arguments.days,
             metavar="DAYS",
             default=settings.WEBHOOKS_RETENTION,
-            help=f"{settings.WEBHOOKS_RETENTION.days} by default, from WEBHOOKS_RETENTION_DAYS",
+            help=f"{settings.WEBHOOKS_RETENTION.days} by default, from WEBHOOKS_RETENTION_DAYS;"
+            " whole days (UTC) go, so some of what is kept is up to a day older",
         )
-        parser.add_argument("--dry-run", action="store_true", help="only count")
+        parser.add_argument("--dry-run", action="store_true", help="only count, every row")
 
     def handle(self, *, older_than: timedelta, dry_run: bool, **options: Any) -> str:
         """Delete, and return how much that was."""
         try:
-            pruned = retention.prune(before=clock.now() - older_than, dry_run=dry_run)
-        except retention.AlreadyPruning as error:
+            before = retention.past(older_than, now=clock.now())
+            pruned = retention.prune(before=before, dry_run=dry_run)
+        except (retention.AlreadyPruning, InUse) as error:
             raise CommandError(str(error)) from error
         return (
             f"{'Would delete' if dry_run else 'Deleted'} {pruned.attempts} attempts, "

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from deliveries.identifiers import new_id
+from deliveries.identifiers import new_id_at
 from deliveries.models import (
     Account,
     Agent,
@@ -188,6 +188,7 @@ def many_logs(account: Account) -> None:
     Attempt.objects.bulk_create(
         _copy(log, number=number, created_at=LOGGED_AT - timedelta(hours=number)) for number in range(2, 248)
     )
+    WebhookHealth.objects.update(attempts_kept=247)
 
 
 def a_failed_log(account: Account) -> None:
@@ -412,5 +413,7 @@ def _log(delivery: Delivery, **changes: Any) -> None:
 
 
 def _copy(log: Attempt, **changes: Any) -> Attempt:
-    columns = {field.attname: getattr(log, field.attname) for field in Attempt._meta.concrete_fields}
-    return Attempt(**{**columns, "id": new_id(), **changes})
+    columns = {
+        field.attname: getattr(log, field.attname) for field in Attempt._meta.concrete_fields
+    } | changes
+    return Attempt(**{**columns, "id": new_id_at(columns["created_at"])})

@@ -9,9 +9,11 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 
+from deliveries import payloads
 from deliveries.api import parsing, timestamps
 from deliveries.api.errors import messages
 from deliveries.models import Account, Agent
+from deliveries.services import matching
 
 
 class StringField(serializers.CharField):
@@ -32,19 +34,19 @@ class StringField(serializers.CharField):
         return super().to_internal_value(data)
 
 
-class ObjectField(serializers.Field[Any, Any, Any, Any]):
-    """A JSON object, kept as it came."""
+class PayloadField(serializers.Field[Any, Any, Any, Any]):
+    """The payload of an event: a JSON object."""
 
     default_error_messages = {"invalid": "Must be a JSON object."}
 
-    def to_internal_value(self, data: Any) -> Mapping[str, Any]:
-        """Return the object.
+    def to_internal_value(self, data: Any) -> payloads.Parsed:
+        """Return the object, as one that the parser of the body has read by the rules of payloads.
 
         :raises ValidationError: for any other value.
         """
         if not isinstance(data, dict):
             self.fail("invalid")
-        return data
+        return payloads.Parsed(data)
 
 
 class MomentField(serializers.Field[Any, Any, Any, Any]):
@@ -133,10 +135,10 @@ class AgentIdField(serializers.Field[Any, Any, Any, Any]):
 
 
 def agents_named(drafts: Iterable[Any], *, account: Account) -> Mapping[UUID, Agent]:
-    """Return those of the account's agents that drafts name as `agent_id`, in one query; in none for none."""
+    """Return those of the account's agents that drafts name as `agent_id`, in one query at most."""
     texts = {draft["agent_id"] for draft in drafts if _names_an_agent(draft)}
     ids = {agent_id for agent_id in map(parsing.uuid, texts) if agent_id}
-    return Agent.objects.filter(account=account).in_bulk(ids) if ids else {}
+    return matching.agents(account.pk, ids)
 
 
 def _names_an_agent(draft: Any) -> bool:

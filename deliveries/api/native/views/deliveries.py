@@ -1,6 +1,5 @@
 """`/deliveries` and the attempts below them."""
 
-from django.db.models import QuerySet
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -71,21 +70,22 @@ class AttemptViewSet(NativeViewSet[Attempt]):
     pagination_class = KeysetPagination
     serializer_class = AttemptSummarySerializer
 
-    def get_queryset(self) -> QuerySet[Attempt]:
-        """Return the attempts of the delivery.
+    def delivery(self) -> Delivery:
+        """Return the delivery the path names.
 
         :raises NotFound: when the account has no such delivery.
         """
-        deliveries = Delivery.objects.filter(account=self.account)
-        return Attempt.objects.filter(delivery=self.one(deliveries, self.kwargs["delivery_id"]))
+        return self.one(Delivery.objects.filter(account=self.account), self.kwargs["delivery_id"])
 
     def list(self, request: Request, delivery_id: str) -> Response:
         """Answer with a page of attempts, the last one first.
 
         :raises ValidationError: listing every bad parameter.
         """
-        return self.page_of(self.get_queryset().defer("request_headers", "response_headers", "response_body"))
+        attempts = Attempt.objects.of(self.delivery())
+        return self.page_of(attempts.defer("request_headers", "response_headers", "response_body"))
 
     def retrieve(self, request: Request, delivery_id: str, attempt_id: str) -> Response:
-        """Answer with one attempt and all there is to know about it."""
-        return Response(AttemptSerializer(self.one(self.get_queryset(), attempt_id)).data)
+        """Answer with one attempt and all there is to know about it; its id says where it is kept."""
+        attempt = self.one(Attempt.objects.filter(delivery=self.delivery()), attempt_id)
+        return Response(AttemptSerializer(attempt).data)

@@ -18,11 +18,11 @@ from deliveries.api.native.serializers.deliveries import EventDeliverySerializer
 from deliveries.api.native.serializers.events import (
     BatchedPublicationSerializer,
     EventBatchSerializer,
-    EventDraftSerializer,
     EventSerializer,
     EventSummarySerializer,
     PublicationSerializer,
     SkippedSerializer,
+    kept,
 )
 from deliveries.api.native.serializers.fields import agents_named
 from deliveries.api.native.views.base import BASE_PATH, PAGE, NativeViewSet
@@ -57,12 +57,15 @@ class EventViewSet(NativeViewSet[Event]):
         :raises IdempotencyConflict: when the key was used before, for another event.
         """
         agents = agents_named([request.data], account=self.account)
-        draft = EventDraftSerializer(data=request.data, context={"agents": agents})
         key = _idempotency_key(request)
-        draft.is_valid(raise_exception=True)
+        draft = kept.draft.read(request.data, agents=agents)
         try:
             publication = publishing.publish(
-                account=self.account, now=clock.now(), idempotency_key=key, **draft.validated_data
+                account=self.account,
+                now=clock.now(),
+                idempotency_key=key,
+                rules_version=self.account.rules_version,
+                **draft,
             )
         except publishing.InvalidEvents as error:
             raise ValidationError(dict(error.problems[0])) from error
@@ -117,7 +120,9 @@ class EventBatchViewSet(NativeViewSet[Event]):
         batch.is_valid(raise_exception=True)
         drafts = batches.read(batch.validated_data["events"], account=self.account)
         try:
-            publications = publishing.publish_many(account=self.account, drafts=drafts, now=clock.now())
+            publications = publishing.publish_many(
+                account=self.account, drafts=drafts, now=clock.now(), rules_version=self.account.rules_version
+            )
         except publishing.InvalidEvents as error:
             raise batches.invalid(error.problems) from error
         except publishing.IdempotencyConflict as error:

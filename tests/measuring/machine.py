@@ -19,7 +19,7 @@ def describe() -> str:
         f"{os.cpu_count()} x {_processor()}",
         f"Linux {platform.release()}",
         f"Python {platform.python_version()}",
-        *(f"{name} {version(name)}" for name in ("Django", "Celery", "psycopg", "requests")),
+        *(f"{name} {version(name)}" for name in ("Django", "Celery", "psycopg", "requests", "pycurl")),
         f"PostgreSQL {_number(binaries.postgresql() / 'postgres')}",
         f"Redis {_number(binaries.redis())}",
     ]
@@ -32,9 +32,7 @@ def commit() -> str:
     if found.returncode != 0:
         return ""
     # The figures themselves change while they are measured.
-    changed = _git(
-        "diff", "--quiet", "HEAD", "--", ".", *(f":!docs/reliability.{kind}" for kind in ("json", "md"))
-    )
+    changed = _git("diff", "--quiet", "HEAD", "--", ".", ":!docs/reliability.*", ":!docs/performance*")
     return found.stdout.strip() + ("-dirty" if changed.returncode else "")
 
 

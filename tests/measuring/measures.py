@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 # Seconds a p95 or a p99 may take while nothing is wrong. Beyond, it says how busy the machine is: whatever is
 # compared with it looks well.
-BASELINE = 2.5
+BASELINE = 0.5
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -1,5 +1,7 @@
 """What a process takes of the machine, as Linux tells it."""
 
+import os
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -67,6 +69,30 @@ def family(pid: int) -> list[int]:
             for task in (_PROC / str(each) / "task").iterdir():
                 found += [int(child) for child in (task / "children").read_text().split()]
     return found
+
+
+def cpu(pid: int) -> float:
+    """Return the seconds of CPU, user and system, of a process and all that it started, dead or alive."""
+    return sum(_own_cpu(each) + _cpu_of_the_dead(each) for each in family(pid))
+
+
+def _own_cpu(pid: int) -> float:
+    """Return it to the nanosecond, by the clock Linux has for each process; /proc says hundredths."""
+    try:
+        return time.clock_gettime((~pid << 3) | 2)
+    except OSError:  # it has ended
+        return 0.0
+
+
+def _cpu_of_the_dead(pid: int) -> float:
+    """Return that of the children a process has waited for."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    # The name, in brackets, may hold spaces.
+    user, system = text.rpartition(")")[2].split()[13:15]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _link(path: Path) -> str:

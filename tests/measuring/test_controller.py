@@ -9,8 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.faults.controller import Order, publishing
-from tests.faults.measures import percentile, slope
+from tests.measuring.controller import Order, publishing
+
+# They are timed, so nothing else that is runs beside them.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 # Gives the status for the n-th request with an idempotency key; None closes the connection instead.
 Answer = Callable[[int], int | None]
@@ -118,15 +120,3 @@ class TestPublishing:
 
         assert published.errors == {"503": 1}
         assert service.keys == {"order-0": 3}
-
-
-class TestMeasures:
-    def test_percentile_is_one_of_the_values(self) -> None:
-        values = [float(number) for number in range(100, 0, -1)]
-
-        assert (percentile(values, 0.5), percentile(values, 0.99), percentile(values, 1)) == (50, 99, 100)
-        assert percentile([7], 0.5) == 7
-
-    def test_slope_is_that_of_the_closest_line(self) -> None:
-        assert slope([(0, 1), (1, 3), (2, 5)]) == pytest.approx(2)
-        assert slope([(0, 1), (1, 3), (2, 1)]) == pytest.approx(0)

@@ -1,41 +1,35 @@
-"""What PostgreSQL and SQLite do differently: the claim, a bounded count, a lock between processes, the time.
-
-No more may.
-"""
+"""The claim: due deliveries are leased, in turns between webhooks."""
 
 import json
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zlib import crc32
 
-from django.contrib.postgres.expressions import ArraySubquery
-from django.db import (
-    DataError,
-    Error,
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    connection,
-    transaction,
-)
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Func, OuterRef, QuerySet
+from django.db import connection, transaction
 
 from deliveries import clock
-
-logger = logging.getLogger(__name__)
+from deliveries.models.databases.times import ask_the_time
 
 # One after the other, so that counting what is under way for a webhook and adding to it are one step.
 _CLAIM_LOCK = crc32(b"deliveries.claim")
-# The beginnings of PostgreSQL's codes: for what another moment mends, and for more than it can take at all.
-_BUSY = ("40", "55", "57014")
-_TOO_MUCH = "54"
 # By how much a process may be late in reading what it was told.
 _CLOSE = timedelta(seconds=2)
+
+# What a claim returns of each delivery: all that sending it takes, or recording what came of it.
+CLAIMED = (
+    "id",
+    "account_id",
+    "event_id",
+    "webhook_id",
+    "status",
+    "due_at",
+    "lease_token",
+    "claims",
+    "round",
+    "attempts_made",
+)
 
 # The recursion steps from webhook to webhook through the index, whatever the depth of each backlog: first
 # those behind the one the last claim ended with, then round to it. Each gives its oldest due rows, as many as
@@ -92,7 +86,8 @@ UPDATE deliveries_delivery AS delivery
        claims = delivery.claims + 1
   FROM picked
  WHERE delivery.id = picked.id
-RETURNING delivery.id, delivery.webhook_id
+RETURNING delivery.id, delivery.account_id, delivery.event_id, delivery.webhook_id, delivery.status,
+          delivery.due_at, delivery.lease_token, delivery.claims, delivery.round, delivery.attempts_made
 """
 
 # The same walk. There is one writer at a time, so nothing needs locking; a LIMIT takes no column here, so the
@@ -142,7 +137,7 @@ UPDATE deliveries_delivery
        lease_token = %(token)s,
        claims = claims + 1
  WHERE id IN (SELECT id FROM picked)
-RETURNING id, webhook_id
+RETURNING id, account_id, event_id, webhook_id, status, due_at, lease_token, claims, round, attempts_made
 """
 
 
@@ -155,8 +150,8 @@ def claim_due(
     share: int,
     taken: Mapping[UUID, int],
     token: UUID,
-) -> list[tuple[UUID, UUID]]:
-    """Lease due deliveries; return each one's id and its webhook's. See `DeliveryQuerySet.claim_due`.
+) -> list[tuple[Any, ...]]:
+    """Lease due deliveries; return the columns `CLAIMED` of each. See `DeliveryQuerySet.claim_due`.
 
     :raises ClockWasWrong: leases by that clock would have ended already, or end too late.
     """
@@ -174,7 +169,7 @@ def claim_due(
             values: dict[str, Any] = {"now": now, "grace": grace, "after": after, "token": token}
             values |= {"taken": json.dumps({str(pk): count for pk, count in taken.items()})}
             cursor.execute(_CLAIM_POSTGRESQL, {**values, "limit": limit, "share": share})
-            rows: list[tuple[UUID, UUID]] = cursor.fetchall()
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
             return rows
         values = {
             # Moments are compared as text there: written out in full, this one is not below its equals.
@@ -185,107 +180,15 @@ def claim_due(
             "taken": json.dumps({pk.hex: count for pk, count in taken.items()}),
         }
         cursor.execute(_CLAIM_SQLITE, {**values, "limit": limit, "share": share})
-        return [(UUID(pk), UUID(webhook_id)) for pk, webhook_id in cursor.fetchall()]
+        return [_from_sqlite(*row) for row in cursor.fetchall()]
 
 
-class _EachOf(Func):
-    function = "unnest"
-    set_returning = True
-
-
-def count_of_each(owners: "QuerySet[Any]", rows: "QuerySet[Any]", *, by: str, order: str, most: int) -> int:
-    """Count the rows of these owners, and stop at `most`. No more than twice as many rows are read.
-
-    :param by: the column of the rows that names the owner; the first one of the index that is to be read.
-    :param order: the one that follows it there.
-    """
-    if connection.vendor != "postgresql":
-        # SQLite goes through the index from owner to owner by itself, and stops where it is told to.
-        return rows.filter(**{f"{by}__in": owners.values("pk")}).order_by()[:most].count()
-    # PostgreSQL may prefer to read a whole index past the rows that are not wanted, or the whole table. What
-    # stands in the list of columns it can only do for one owner after the other.
-    of_owner = rows.filter(**{by: OuterRef("pk")}).order_by(order).values(order)[:most]
-    return owners.order_by().values(each=_EachOf(ArraySubquery(of_owner)))[:most].count()
-
-
-def is_away(error: Exception) -> bool:
-    """Tell whether it is the connection that failed, and not one statement on it."""
-    if not isinstance(error, OperationalError):
-        return isinstance(error, InterfaceError)
-    return not is_busy(error) and not _code(error).startswith(_TOO_MUCH)
-
-
-def is_refusal(error: Exception) -> bool:
-    """Tell whether it is what was to be written that is wrong, beside which anything else can be written.
-
-    An error that is not the database's is one of those. That a column is missing, or a right, is none: there
-    is nothing that could be written.
-    """
-    if not isinstance(error, Error):
-        return True
-    return isinstance(error, DataError | IntegrityError) or _code(error).startswith(_TOO_MUCH)
-
-
-def is_busy(error: Exception) -> bool:
-    """Tell whether the moment was wrong: a deadlock, a lock not to be had, a statement that took too long."""
-    return isinstance(error, OperationalError) and _code(error).startswith(_BUSY)
-
-
-def _code(error: Exception) -> str:
-    """Return PostgreSQL's code of an error; nothing where it gave none."""
-    return getattr(error.__cause__, "sqlstate", None) or ""
+def _from_sqlite(
+    pk: str, account: str, event: str, webhook: str, status: str, due_at: datetime, token: str, *counts: int
+) -> tuple[Any, ...]:
+    lease = due_at.replace(tzinfo=UTC), UUID(token)
+    return UUID(pk), UUID(account), UUID(event), UUID(webhook), status, *lease, *counts
 
 
 class ClockWasWrong(Exception):
     """The clock was not the database's, and is now: a machine may stand still and not notice."""
-
-
-@contextmanager
-def exclusively(name: str) -> Iterator[bool]:
-    """Hold the lock of this name for the length of the block, and tell whether it was free.
-
-    It belongs to the connection, so it is gone as soon as its process is.
-    """
-    if connection.vendor != "postgresql":
-        # One process works on an SQLite file, and its scheduler runs one such job at a time.
-        yield True
-        return
-    key = crc32(name.encode())
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
-        (free,) = cursor.fetchone()
-    try:
-        yield free
-    finally:
-        if free:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
-
-
-def ask_the_time(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Set the clock by a connection, as each does that is made. Where that fails, it goes on as it was."""
-    if connection.vendor != "postgresql":
-        # The host's clock is that of the only process which works on an SQLite file.
-        return
-
-    def ask() -> datetime:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT clock_timestamp()")
-            moment: datetime = cursor.fetchone()[0]
-            return moment
-
-    try:
-        clock.set_by(ask)
-    except Error:
-        # Whoever wanted the connection is told by its next statement.
-        logger.debug("The database did not tell the time", exc_info=True)
-
-
-def keep_time(*, within: timedelta) -> timedelta:
-    """Ask the database for the time unless that was done lately.
-
-    :returns: how far the host's clock is ahead of the database's.
-    """
-    if clock.age() > within:
-        ask_the_time(connection)
-    return clock.skew()

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from tests.faults.measures import percentile
+from tests.measuring.measures import percentile
 from tests.servers.process import ending_with_parent
 
 # Seconds an answer may take, and for how long an event is asked for again before it is given up.
@@ -96,7 +96,7 @@ def publishing(order: Order) -> Iterator[Published]:
     """Publish while the block runs, and as much longer as the order says."""
     published = Published()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.controller"],
+        [sys.executable, "-m", "tests.measuring.controller"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -122,7 +122,7 @@ def publishing(order: Order) -> Iterator[Published]:
     published.errors.update(told["errors"])
 
 
-class _Connections:
+class Connections:
     """Kept connections to the service, and one request on one of them."""
 
     def __init__(self, port: int) -> None:
@@ -166,11 +166,22 @@ class _Connections:
         return int(head.split(" ")[1]), body
 
 
+def request_of(path: str, key: str, body: bytes, more: str = "") -> bytes:
+    """Return a POST to the service, complete.
+
+    :param more: headers, each with its end of line.
+    """
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{more}\r\n"
+    ).encode() + body
+
+
 class _Customer:
     def __init__(self, order: Order) -> None:
         self.order = order
         self.published = Published()
-        self.connections = _Connections(order.port)
+        self.connections = Connections(order.port)
         self.chance = random.Random(order.name)
 
     async def publish(self, number: int, meant: float, meant_at: float) -> None:
@@ -199,12 +210,8 @@ class _Customer:
     def request(self, number: int, agent_id: str) -> bytes:
         payload = {"number": number, "words": self.order.words}
         event = {"event": self.order.event_type, "agent_id": agent_id, "payload": payload}
-        body = json.dumps(event).encode()
-        return (
-            f"POST /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self.order.key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            f"Idempotency-Key: {self.order.name}-{number}\r\n\r\n"
-        ).encode() + body
+        named = f"Idempotency-Key: {self.order.name}-{number}\r\n"
+        return request_of("/api/v1/events", self.order.key, json.dumps(event).encode(), named)
 
     async def run(self, stop: asyncio.Event) -> None:
         began, began_at, number = time.monotonic(), time.time(), 0

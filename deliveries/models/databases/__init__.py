@@ -1,0 +1,33 @@
+"""What PostgreSQL and SQLite do differently, one file for each. No more may."""
+
+from deliveries.models.databases.bulk import add_up, instances, rewrite, write
+from deliveries.models.databases.claims import CLAIMED, ClockWasWrong, claim_due
+from deliveries.models.databases.counts import count_of_each
+from deliveries.models.databases.errors import is_away, is_busy, is_refusal
+from deliveries.models.databases.locks import exclusively, unhurried
+from deliveries.models.databases.partitions import InUse, drop_days, make_days, midnight
+from deliveries.models.databases.publications import store
+from deliveries.models.databases.times import ask_the_time, keep_time
+
+__all__ = [
+    "CLAIMED",
+    "ClockWasWrong",
+    "InUse",
+    "add_up",
+    "ask_the_time",
+    "claim_due",
+    "count_of_each",
+    "drop_days",
+    "exclusively",
+    "instances",
+    "is_away",
+    "is_busy",
+    "is_refusal",
+    "keep_time",
+    "make_days",
+    "midnight",
+    "rewrite",
+    "store",
+    "unhurried",
+    "write",
+]
