@@ -27,7 +27,7 @@ from celery.signals import (
 )
 from django.conf import settings
 
-from deliveries import clock, doorbell
+from deliveries import clock, doorbell, garbage
 from deliveries.models import Chore
 from deliveries.models.databases import InUse
 from deliveries.services import dispatching, recounting, retention, watchdog
@@ -101,6 +101,7 @@ def recount_logs() -> None:
 
 def start_dispatcher(**kwargs: Any) -> None:
     """Start the dispatcher, whose thread looks for due deliveries also when no ring is ever heard."""
+    garbage.spare_what_stays()
     dispatching.start(clock=clock.now)
 
 

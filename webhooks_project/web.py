@@ -1,6 +1,8 @@
 """How gunicorn serves: `--worker-class webhooks_project.web.Worker`."""
 
+import select
 import selectors
+import socket
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -10,9 +12,16 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from deliveries import garbage
 from deliveries.checks import is_local
 from webhooks_project import logs, patience
+from webhooks_project.fewest import Counts
 from webhooks_project.patience import PatientSocket
+
+# Seconds that a process with more connections than another leaves a new one to that.
+_LEAVE = 0.002
+# Seconds that a thread stays with a connection for its next request.
+_STAY = 0.005
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -20,6 +29,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     Gunicorn's own wait for as long as a client likes. Connections without TLS only: the proxy speaks that.
     """
+
+    counts = Counts()
 
     @classmethod
     def setup(cls) -> None:
@@ -46,6 +57,24 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         _check_binds(cfg.address)
         super().check_config(cfg, log)
 
+    def run(self) -> None:
+        """Serve until told to stop."""
+        garbage.spare_what_stays()
+        super().run()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take a new connection, unless a process that has fewer does so within a moment."""
+        fewest = self.counts.fewest()
+        if fewest is not None and fewest < self.nr_conns:
+            time.sleep(_LEAVE)
+        super().accept(listener)
+        self.counts.tell(self.age, self.nr_conns)
+
+    def notify(self) -> None:
+        """Say that this process lives, and how many connections it has."""
+        super().notify()
+        self.counts.tell(self.age, self.nr_conns)
+
     def enqueue_req(self, conn: TConn) -> None:
         """Have a thread serve a connection. A new one waits for its first byte without a thread."""
         if isinstance(conn.sock, PatientSocket):
@@ -56,12 +85,29 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._wait_for_first_byte(conn)
 
     def handle(self, conn: TConn) -> object:
-        """Serve a request, in a thread of its own. Tell whether the connection stays open."""
+        """Serve a request, in a thread of its own, and those that follow at once.
+
+        Tell whether the connection stays open.
+        """
         stays_open: object = super().handle(conn)
+        while stays_open is True and self._is_asked_again(conn):
+            conn.sock.expect_request()
+            stays_open = super().handle(conn)
         if not stays_open:
             # Gunicorn does it too, but in the thread that accepts everybody's connections.
             conn.sock.linger()
         return stays_open
+
+    def _is_asked_again(self, conn: TConn) -> bool:
+        """Wait a moment for the next request, unless somebody else may need the thread.
+
+        Whoever keeps asking is answered without the way through the thread that looks after all connections.
+        """
+        if not self.alive or self.nr_conns > self.cfg.threads:
+            return False
+        news = select.poll()
+        news.register(conn.sock, select.POLLIN)
+        return bool(news.poll(_STAY * 1000))
 
     def _wait_for_first_byte(self, conn: TConn) -> None:
         # As gunicorn itself does it with those who sent nothing while a thread waited.

@@ -209,6 +209,17 @@ class TestLongList:
         assert "There are more" not in page.content.decode()
 
 
+class TestPage:
+    def test_holds_fifty_rows(self, console: Client, account: Any) -> None:
+        for _ in range(51):
+            builders.an_event(account)
+
+        page = console.get(list_of("event"))
+
+        assert len(page.context["cl"].result_list) == 50
+        assert page.context["cl"].paginator.num_pages == 2
+
+
 class TestListOfDeliveries:
     def test_is_newest_first(self, console: Client) -> None:
         webhook = builders.a_webhook()

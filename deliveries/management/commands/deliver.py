@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from deliveries import clock
+from deliveries import clock, garbage
 from deliveries.management import arguments
 from deliveries.services import dispatching
 from deliveries.services.dispatching import Dispatcher
@@ -41,6 +41,7 @@ class Command(BaseCommand):
         if not once:
             self.stdout.write("Delivering. Ctrl-C stops.")
             self.stdout.flush()
+            garbage.spare_what_stays()
             dispatcher.run()
             return "Stopped."
         idle = dispatcher.run_until_idle(budget=within)
