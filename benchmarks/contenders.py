@@ -47,7 +47,9 @@ def sized(deliver: Deliver, load: Load, *, seconds: float) -> Callable[[], Numbe
     What finds out how many deliveries that are makes caches, plans and connections, which are there in
     earnest.
     """
-    rate = WARM / deliver(replace(load, deliveries=WARM))["seconds"]
+    warm = deliver(replace(load, deliveries=WARM))
+    # So few arrive at one blow, but nobody sends faster than it computes.
+    rate = WARM / max(warm["seconds"], warm["cpu worker"])
     number = min(max(round(rate * seconds, -2), 100), MOST)
     return partial(deliver, replace(load, deliveries=int(number)))
 

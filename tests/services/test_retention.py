@@ -165,6 +165,23 @@ class TestPrune:
 
         assert retention.prune(before=before).events == 5
 
+    def test_rests_after_each_batch_for_as_long_as_it_took(
+        self, now: datetime, before: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(retention, "BATCH", 1)
+        rests: list[float] = []
+        monkeypatch.setattr("deliveries.services.retention.time.sleep", rests.append)
+        for _ in range(3):
+            an_old_failed_delivery(now)
+        began = time.monotonic()
+
+        retention.prune(before=before)
+
+        took = time.monotonic() - began
+        assert len(rests) >= 3
+        assert all(rest > 0 for rest in rests)
+        assert sum(rests) < took
+
 
 class TestTotals:
     def test_count_what_is_kept(self, now: datetime, before: datetime) -> None:
