@@ -13,7 +13,7 @@ production = env -i PATH="$$PATH" HOME="$$HOME" DEBUG=false HTTPS=true ALLOWED_H
 	SECRET_KEY=$(call random,48) ENCRYPTION_KEYS=$(call random,32) \
 	DATABASE_URL=postgres://nobody@database.example.com/webhooks REDIS_URL=redis://redis.example.com/0
 
-.PHONY: help run hello test fuzz faults soak bench bench-quick bench-lists check fix schema clean lock product tools
+.PHONY: help run hello test fuzz faults soak bench bench-quick bench-long check fix schema clean lock product tools
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,8 +49,8 @@ bench: tools ## measure what a delivery costs, beside others, in ten minutes; wr
 bench-quick: tools ## the most important of it in a minute; writes nothing
 	@exec $(python) -m benchmarks --quick
 
-bench-lists: tools ## the lists with ten million attempts, which takes longer than all the rest
-	@exec $(python) -m benchmarks --only lists-full
+bench-long: tools ## the lists with ten million attempts, and a million deliveries in a row, in a quarter of an hour
+	@exec $(python) -m benchmarks --only lists-full bloat
 
 check: tools ## format, lint, types, import contracts, migrations, production settings
 	$(python) -m ruff format --check .

@@ -38,11 +38,11 @@ def main(arguments: Sequence[str]) -> int:
         for case in CASES.values()
         if case.name in (options.only or ()) or (not options.only and case.when in wanted)
     ]
-    load = os.getloadavg()[0]
+    began, commit, load = time.monotonic(), machine.commit(), os.getloadavg()[0]
     try:
         with prepared() as ground:
             for case in cases:
-                measured = measure(case, ground, quick=options.quick, load=load)
+                measured = measure(case, ground, quick=options.quick, commit=commit, load=load)
                 say("".join(report.table(case, measured.turns)))
                 if not options.quick:
                     keep(case, measured)
@@ -51,10 +51,11 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     if not options.quick:
         report.main()
+    say(f"\n{time.monotonic() - began:.0f} s in all")
     return 0
 
 
-def measure(case: Case, ground: Ground, *, quick: bool, load: float) -> Measured:
+def measure(case: Case, ground: Ground, *, quick: bool, commit: str, load: float) -> Measured:
     """Measure a case, telling each turn."""
     began = time.monotonic()
     say(f"\n--- {case.title} ---")
@@ -66,7 +67,7 @@ def measure(case: Case, ground: Ground, *, quick: bool, load: float) -> Measured
     say(f"{time.monotonic() - began:.0f} s")
     return Measured(
         at=datetime.now(UTC).isoformat(timespec="minutes"),
-        commit=machine.commit(),
+        commit=commit,
         machine=machine.describe(),
         load=round(load, 1),
         turns=turns,

@@ -48,7 +48,7 @@ def sized(deliver: Deliver, load: Load, *, seconds: float) -> Callable[[], Numbe
     earnest.
     """
     warm = deliver(replace(load, deliveries=WARM))
-    # So few arrive at one blow, but nobody sends faster than it computes.
+    # So few arrive at one blow, which says nothing of how many could follow; what they cost does.
     rate = WARM / max(warm["seconds"], warm["cpu worker"])
     number = min(max(round(rate * seconds, -2), 100), MOST)
     return partial(deliver, replace(load, deliveries=int(number)))

@@ -186,7 +186,7 @@ GOALS = (
         most=1,
     ),
     Goal(
-        what="idle worker: memory of the process that delivers",
+        what="idle worker that has delivered nothing yet: memory",
         case="idle",
         figure=_of(idle.POINT, _IDLE, idle.MEMORY),
         unit=" MB",

@@ -36,8 +36,9 @@ logger = logging.getLogger(__name__)
 
 # How long a ring occupies its worker before it rings for the next.
 BUDGET = timedelta(seconds=20)
-# How long pruning goes on at a time, and recounting; the rest waits for the next.
-PRUNING = RECOUNTING = timedelta(minutes=10)
+# How long pruning goes on at a time, which is every hour, and recounting; the rest waits for the next.
+PRUNING = timedelta(minutes=20)
+RECOUNTING = timedelta(minutes=10)
 # What a worker takes to end beside its drain; then it ends whatever its broker does.
 CLOSING = timedelta(seconds=3)
 # How often a child gives a sign of life, in seconds; and how often in a row its parent looks in vain for one
@@ -71,21 +72,28 @@ def expire_idempotency_keys() -> None:
     Chore.objects.note(Chore.Name.EXPIRE_IDEMPOTENCY_KEYS, now=clock.now())
 
 
-@shared_task(name="deliveries.prune_logs", ignore_result=True, soft_time_limit=1200, time_limit=1500)
+@shared_task(name="deliveries.prune_logs", ignore_result=True, soft_time_limit=1800, time_limit=2100)
 def prune_logs() -> None:
-    """Delete what is past its retention, unless another process is at it."""
+    """Delete what is past its retention, unless another process is at it.
+
+    It is noted as done only when nothing is left: where it never comes so far, its age says so.
+    """
     deadline = time.monotonic() + PRUNING.total_seconds()
+
+    def go_on() -> bool:
+        return time.monotonic() < deadline and not dispatching.stopping()
+
     try:
-        retention.prune(
-            before=retention.past(settings.WEBHOOKS_RETENTION, now=clock.now()),
-            go_on=lambda: time.monotonic() < deadline and not dispatching.stopping(),
-        )
+        retention.prune(before=retention.past(settings.WEBHOOKS_RETENTION, now=clock.now()), go_on=go_on)
     except retention.AlreadyPruning:
         return
     except InUse:
         logger.warning("Attempts are in use and could not be dropped", extra={"event": "retention.postponed"})
         return
-    Chore.objects.note(Chore.Name.PRUNE_LOGS, now=clock.now())
+    if go_on():
+        Chore.objects.note(Chore.Name.PRUNE_LOGS, now=clock.now())
+    else:
+        logger.warning("There is more to prune than there was time", extra={"event": "retention.unfinished"})
 
 
 @shared_task(name="deliveries.recount_logs", ignore_result=True, soft_time_limit=1200, time_limit=1500)

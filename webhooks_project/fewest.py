@@ -5,45 +5,47 @@ connections a single process may get every one, and the others, and their cores,
 """
 
 import mmap
-import os
 import struct
+import time
 
-_SLOT = struct.Struct("=ii")
-# More processes than these share slots, and see less of each other.
+# When it was told, in whole seconds of the clock that all processes of a machine share, and how many.
+_SLOT = struct.Struct("=II")
 _SLOTS = 256
+# Whoever has told nothing for so many seconds has ended or stands still.
+_FRESH = 2
 
 
 class Counts:
-    """What the processes tell each other. To be made before they are started, and shared by them.
+    """What the processes tell each other, and again every second. Made before they are started.
 
-    Each writes to a slot of its own, eight bytes at once, so nobody needs a lock.
+    Each has a slot of its own, by its number; of two that are 256 apart, which takes as many restarts, each
+    sees now its own count and now the other's. Nothing is locked: what is read wrong costs a moment's wait.
     """
 
     def __init__(self) -> None:
         self._shared = mmap.mmap(-1, _SLOT.size * _SLOTS)
 
-    def tell(self, place: int, connections: int) -> None:
-        """Say how many this process has.
+    def tell(self, number: int, connections: int) -> None:
+        """Say how many a process has."""
+        self._write(number, _SLOT.pack(int(time.monotonic()), connections))
 
-        :param place: a number of its own.
-        """
-        _SLOT.pack_into(self._shared, place % _SLOTS * _SLOT.size, os.getpid(), connections)
+    def leave(self, number: int) -> None:
+        """Say that a process takes no more."""
+        self._write(number, bytes(_SLOT.size))
 
-    def fewest(self) -> int | None:
-        """Return how many the process has that has fewest of all others; None when there is no other."""
+    def fewest_of_others(self, number: int) -> int | None:
+        """Return how many the other process has that has fewest; None when there is no other."""
+        since = int(time.monotonic()) - _FRESH
+        told = enumerate(_SLOT.iter_unpack(self._shared[:]))
         return min(
             (
                 connections
-                for pid, connections in _SLOT.iter_unpack(self._shared[:])
-                if pid not in (0, os.getpid()) and _lives(pid)
+                for place, (at, connections) in told
+                if at and at >= since and place != number % _SLOTS
             ),
             default=None,
         )
 
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
+    def _write(self, number: int, slot: bytes) -> None:
+        start = number % _SLOTS * _SLOT.size
+        self._shared[start : start + _SLOT.size] = slot

@@ -31,6 +31,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """
 
     counts = Counts()
+    # The moment of the monotonic clock until which new connections are left to others.
+    _accept_at = 0.0
 
     @classmethod
     def setup(cls) -> None:
@@ -62,18 +64,34 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         garbage.spare_what_stays()
         super().run()
 
+    def notify(self) -> None:
+        """Say that this process lives, and how many connections it has, if it takes any."""
+        super().notify()
+        if self.alive:
+            self.counts.tell(self.age, self.nr_conns)
+        else:
+            self.counts.leave(self.age)
+
     def accept(self, listener: socket.socket) -> None:
-        """Take a new connection, unless a process that has fewer does so within a moment."""
-        fewest = self.counts.fewest()
-        if fewest is not None and fewest < self.nr_conns:
-            time.sleep(_LEAVE)
+        """Take a new connection, or leave it for a moment to a process that has fewer."""
+        now, fewest = time.monotonic(), self.counts.fewest_of_others(self.age)
+        # Who is there still after that moment is taken.
+        was_left = now < self._accept_at + _LEAVE
+        if fewest is not None and fewest < self.nr_conns and not was_left:
+            self._accept_at = now + _LEAVE
+            self.set_accept_enabled(False)
+            return
         super().accept(listener)
         self.counts.tell(self.age, self.nr_conns)
 
-    def notify(self) -> None:
-        """Say that this process lives, and how many connections it has."""
-        super().notify()
-        self.counts.tell(self.age, self.nr_conns)
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Listen or not; not while a connection is left to others. Asked again before each wait."""
+        super().set_accept_enabled(enabled and time.monotonic() >= self._accept_at)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait for connections and serve them, until it is time to listen again at the latest."""
+        left = self._accept_at - time.monotonic()
+        super().wait_for_and_dispatch_events(min(timeout, left) if left > 0 else timeout)
 
     def enqueue_req(self, conn: TConn) -> None:
         """Have a thread serve a connection. A new one waits for its first byte without a thread."""
@@ -99,12 +117,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         return stays_open
 
     def _is_asked_again(self, conn: TConn) -> bool:
-        """Wait a moment for the next request, unless somebody else may need the thread.
+        """Wait a moment for the next request, as long as there are no more connections than threads.
 
         Whoever keeps asking is answered without the way through the thread that looks after all connections.
         """
         if not self.alive or self.nr_conns > self.cfg.threads:
             return False
+        if conn.parser.unreader.buf.getvalue():
+            # It came together with the one before, and has been read already.
+            return True
         news = select.poll()
         news.register(conn.sock, select.POLLIN)
         return bool(news.poll(_STAY * 1000))

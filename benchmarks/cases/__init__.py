@@ -3,6 +3,7 @@
 from benchmarks.case import Case
 from benchmarks.cases import (
     backlog,
+    bloat,
     delivery,
     hanging,
     idle,
@@ -21,6 +22,7 @@ CASES: dict[str, Case] = {
         shapes.CASE,
         scaling.CASE,
         backlog.CASE,
+        bloat.CASE,
         ingest.CASE,
         latency.CASE,
         hanging.CASE,

@@ -9,8 +9,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from pytest_django.asserts import assertHTMLEqual
 
 from deliveries.admin.tables import FirstPages, History
+from deliveries.models import Delivery
 from tests import builders
 from tests.admin.conftest import HISTORY, MADE_BY_HAND, MAKERS
 
@@ -218,6 +220,16 @@ class TestPage:
 
         assert len(page.context["cl"].result_list) == 50
         assert page.context["cl"].paginator.num_pages == 2
+
+
+class TestChoosingRows:
+    def test_is_as_in_any_admin(self, account: Any) -> None:
+        row = builders.a_delivery()
+        model_admin: Any = admin.site._registry[Delivery]
+
+        assertHTMLEqual(
+            model_admin.action_checkbox(row), admin.ModelAdmin(Delivery, admin.site).action_checkbox(row)
+        )
 
 
 class TestListOfDeliveries:

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.core.management import CommandError
 from django.utils import timezone
 
 from deliveries.models import Attempt, Delivery, Event, databases
-from deliveries.services import webhooks
+from deliveries.services import retention, webhooks
 from tests import builders
 from tests.commands.conftest import Run
 
@@ -67,6 +68,22 @@ class TestPruneLogs:
             "0 logins, 0 sessions.\n"
         )
         assert Event.objects.count() == Attempt.objects.count() == 1
+
+    @pytest.mark.parametrize(("said", "longest"), [((), 1.0), (("--no-rest",), 0)])
+    def test_rests_unless_told_otherwise(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, said: tuple[str, ...], longest: float
+    ) -> None:
+        prune, rests = retention.prune, []
+
+        def noting(*, longest_rest: float, **options: Any) -> retention.Pruned:
+            rests.append(longest_rest)
+            return prune(longest_rest=longest_rest, **options)
+
+        monkeypatch.setattr(retention, "prune", noting)
+
+        run("prune_logs", *said)
+
+        assert rests == [longest]
 
     @pytest.mark.parametrize("status", ["pending", "held"])
     def test_never_deletes_what_is_still_to_be_delivered(self, run: Run, status: str) -> None:

@@ -56,6 +56,16 @@ class TestTasks:
 
         assert not Chore.objects.exists()
 
+    def test_note_nothing_that_is_not_finished(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(tasks, "PRUNING", timedelta(0))
+
+        tasks.prune_logs()
+
+        assert not Chore.objects.exists()
+        assert [getattr(record, "event", None) for record in caplog.records] == ["retention.unfinished"]
+
     def test_note_nothing_that_had_to_wait(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:

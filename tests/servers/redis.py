@@ -25,7 +25,7 @@ class Redis(PrivateServer):
         self._program = binaries.redis()
 
     def url(self, database: int = 0) -> str:
-        """Return a REDIS_URL for one of the sixteen databases."""
+        """Return a REDIS_URL for one of the databases."""
         return f"redis://127.0.0.1:{self.port}/{database}"
 
     def flush(self) -> None:
@@ -60,6 +60,7 @@ class Redis(PrivateServer):
             "dir": str(self.folder),
             "save": "",
             "appendonly": "no",
+            "databases": "64",
         }
         return [self._program, *(word for name, value in options.items() for word in (f"--{name}", value))]
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
+from itertools import cycle
+from types import SimpleNamespace
 from typing import Any
 from zlib import crc32
 
@@ -169,18 +171,37 @@ class TestPrune:
         self, now: datetime, before: datetime, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(retention, "BATCH", 1)
+        an_old_failed_delivery(now)
+
+        assert self.rests(monkeypatch, before, batches=cycle([0.3])) == {0.3}
+        an_old_failed_delivery(now)
+        assert self.rests(monkeypatch, before, batches=cycle([3600.0])) == {retention.LONGEST_REST}
+        an_old_failed_delivery(now)
+        assert self.rests(monkeypatch, before, batches=cycle([0.3]), longest_rest=0) == {0}
+
+    def rests(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        before: datetime,
+        *,
+        batches: Iterator[float],
+        longest_rest: float = 1.0,
+    ) -> set[float]:
+        """Prune by a clock on which the batches take so long, and return the rests."""
         rests: list[float] = []
-        monkeypatch.setattr("deliveries.services.retention.time.sleep", rests.append)
-        for _ in range(3):
-            an_old_failed_delivery(now)
-        began = time.monotonic()
+        now = 0.0
 
-        retention.prune(before=before)
+        def monotonic() -> float:
+            """Tell the time: asked at the begin of a batch, and again at its end."""
+            nonlocal now
+            began, now = now, now + next(batches)
+            return began
 
-        took = time.monotonic() - began
-        assert len(rests) >= 3
-        assert all(rest > 0 for rest in rests)
-        assert sum(rests) < took
+        clock = SimpleNamespace(monotonic=monotonic, sleep=rests.append)
+        with monkeypatch.context() as patched:
+            patched.setattr(retention, "time", clock)
+            assert retention.prune(before=before, longest_rest=longest_rest).events == 1
+        return {round(rest, 3) for rest in rests}
 
 
 class TestTotals:
@@ -227,10 +248,10 @@ class TestPruneBesideARedelivery:
             redelivery.redeliver(delivery, by="a test", now=now)
             connection.close()
 
-        def recheck_after_a_redelivery(batch: Sequence[object], before: datetime) -> list[object]:
+        def recheck_after_a_redelivery(batch: Sequence[object], *, before: datetime) -> list[object]:
             with ThreadPoolExecutor(1) as pool:
                 pool.submit(redeliver).result()
-            return recheck(batch, before)
+            return recheck(batch, before=before)
 
         monkeypatch.setattr(retention, "_still_finished", recheck_after_a_redelivery)
 

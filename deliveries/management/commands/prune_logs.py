@@ -28,12 +28,18 @@ class Command(BaseCommand):
             " whole days (UTC) go, so some of what is kept is up to a day older",
         )
         parser.add_argument("--dry-run", action="store_true", help="only count, every row")
+        parser.add_argument(
+            "--no-rest",
+            action="store_true",
+            help="twice as fast, where a disk is full; what is delivered meanwhile waits longer",
+        )
 
-    def handle(self, *, older_than: timedelta, dry_run: bool, **options: Any) -> str:
+    def handle(self, *, older_than: timedelta, dry_run: bool, no_rest: bool, **options: Any) -> str:
         """Delete, and return how much that was."""
         try:
             before = retention.past(older_than, now=clock.now())
-            pruned = retention.prune(before=before, dry_run=dry_run)
+            longest_rest = 0 if no_rest else retention.LONGEST_REST
+            pruned = retention.prune(before=before, dry_run=dry_run, longest_rest=longest_rest)
         except (retention.AlreadyPruning, InUse) as error:
             raise CommandError(str(error)) from error
         return (
