@@ -1,17 +1,14 @@
 """Readiness: whether this process can serve requests, and what else is worth knowing at a glance."""
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from django.db import Error as DatabaseError
-from django.db import connection
-from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
 
 from deliveries import clock, doorbell
 from deliveries.models import Chore, Worker
 from deliveries.probes.errands import Errand
+from deliveries.services import schema
 
 # How long the database is waited for, and after how long a silent broker is taken for away, in seconds.
 PATIENCE = 2.0
@@ -61,8 +58,7 @@ def _look_at_the_database() -> tuple[bool, list[str] | None, int | None, int | N
 
 
 def _ask_the_database() -> tuple[list[str], int | None, int | None]:
-    applied = MigrationRecorder(connection).applied_migrations()
-    missing = sorted(f"{app}.{name}" for app, name in _migrations() - applied.keys())
+    missing = schema.missing()
     if missing:
         # Before its table is there nobody can have written to it.
         return missing, None, None
@@ -70,12 +66,6 @@ def _ask_the_database() -> tuple[list[str], int | None, int | None]:
     beat = Chore.objects.last_done()[Chore.Name.RECOVER]
     age = max(0, int((now - beat).total_seconds())) if beat else None
     return missing, Worker.objects.alive(now).count(), age
-
-
-@cache
-def _migrations() -> frozenset[tuple[str, str]]:
-    """Return the migrations this code comes with."""
-    return frozenset(MigrationLoader(None).disk_migrations or ())
 
 
 def _has_a_broker() -> bool | None:

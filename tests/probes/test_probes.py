@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from deliveries import clock, doorbell
 from deliveries.probes import exposition, readiness
 from deliveries.probes.errands import Errand
+from deliveries.services import schema
 from tests import builders
 from tests.waiting import wait_until
 from webhooks_project.policies import ELSEWHERE
@@ -135,7 +136,7 @@ class TestReadiness:
         self, probe: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         coming = frozenset({("deliveries", "9999_coming")})
-        monkeypatch.setattr(readiness, "_migrations", lambda: coming)
+        monkeypatch.setattr(schema, "_migrations", lambda: coming)
 
         response = probe.get("/readyz")
 
@@ -192,7 +193,7 @@ class TestReadiness:
         self, probe: Client, settings: Any, monkeypatch: pytest.MonkeyPatch, token: str
     ) -> None:
         coming = frozenset({("deliveries", "9999_coming")})
-        monkeypatch.setattr(readiness, "_migrations", lambda: coming)
+        monkeypatch.setattr(schema, "_migrations", lambda: coming)
         settings.WEBHOOKS_METRICS_TOKEN = token
 
         response = probe.get("/readyz", headers={"authorization": "Bearer wrong"}, REMOTE_ADDR="192.0.2.7")

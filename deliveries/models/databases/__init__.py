@@ -5,7 +5,7 @@ from deliveries.models.databases.claims import CLAIMED, ClockWasWrong, claim_due
 from deliveries.models.databases.counts import count_of_each
 from deliveries.models.databases.errors import is_away, is_busy, is_refusal
 from deliveries.models.databases.locks import exclusively, unhurried
-from deliveries.models.databases.partitions import InUse, drop_days, make_days, midnight
+from deliveries.models.databases.partitions import InUse, drop_days, make_days, midnight, missing_days
 from deliveries.models.databases.publications import store
 from deliveries.models.databases.times import ask_the_time, keep_time
 
@@ -26,6 +26,7 @@ __all__ = [
     "keep_time",
     "make_days",
     "midnight",
+    "missing_days",
     "rewrite",
     "store",
     "unhurried",

@@ -63,6 +63,16 @@ def midnight(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
+def missing_days(*, now: datetime, ahead: int = AHEAD) -> list[datetime]:
+    """Return which of today and the days ahead have no partition, where the database keeps days."""
+    if connection.vendor != "postgresql":
+        return []
+    with connection.cursor() as cursor:
+        there = _partitions(cursor)
+    days = [midnight(now) + number * DAY for number in range(ahead + 1)]
+    return [day for day in days if not any(partition.holds(day) for partition in there)]
+
+
 def make_days(*, now: datetime, ahead: int = AHEAD, however_long: bool = False) -> int:
     """Have a partition for today and each of the days ahead; return how many were missing and are made.
 
@@ -73,13 +83,10 @@ def make_days(*, now: datetime, ahead: int = AHEAD, however_long: bool = False) 
     """
     if connection.vendor != "postgresql":
         return 0
-    today = midnight(now)
+    missing = missing_days(now=now, ahead=ahead)
     with connection.cursor() as cursor:
-        there = _partitions(cursor)
         cursor.execute(f"SELECT pg_relation_size('{OTHER}')")
         (size,) = cursor.fetchone()
-    days = [today + number * DAY for number in range(ahead + 1)]
-    missing = [day for day in days if not any(partition.holds(day) for partition in there)]
     if missing and size > LARGEST and not however_long:
         logger.error(
             "So many attempts are of no day that none can be made meanwhile: run manage.py make_days",
