@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from deliveries import clock
 from deliveries.api import parsing
-from deliveries.api.native import batches, errors, skipping
+from deliveries.api.native import batches, errors
 from deliveries.api.native.filters import EventFilter
 from deliveries.api.native.pagination import KeysetPagination
 from deliveries.api.native.serializers.deliveries import EventDeliverySerializer
@@ -27,7 +27,7 @@ from deliveries.api.native.serializers.events import (
 from deliveries.api.native.serializers.fields import agents_named
 from deliveries.api.native.views.base import BASE_PATH, PAGE, NativeViewSet
 from deliveries.models import Event, Scope
-from deliveries.services import publishing
+from deliveries.services import publishing, skipping
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"

@@ -1,4 +1,4 @@
-"""Why a webhook did not get an event."""
+"""Skipping: why a webhook did not get an event."""
 
 from dataclasses import dataclass
 
