@@ -194,6 +194,8 @@ def _beat(measures: Measures) -> Finding:
 
 def _pruning(measures: Measures) -> Finding:
     age = _age(measures, Chore.Name.PRUNE_LOGS)
+    if age is None and all(measures.at - each.started_at < _UNPRUNED for each in measures.alive):
+        return _ok("pruning", "Not yet; beat has it done every hour.")
     if age is None or age > _UNPRUNED:
         said = "Has never come to an end." if age is None else f"Last came to an end {_words(age)} ago."
         return _look("pruning", said, "Start beat, or see what the log says under `retention.`.")
@@ -232,7 +234,8 @@ def _receivers(measures: Measures) -> Finding:
 
 def _failures(measures: Measures) -> Finding:
     if measures.failures:
-        said = f"{_number(measures.failures)} wait for a person."
+        waits = "waits" if measures.failures == 1 else "wait"
+        said = f"{_number(measures.failures)} {waits} for a person."
         return _look("failures", said, "The console lists them under Failures; send them again from there.")
     return _ok("failures", "None waits for a person.")
 

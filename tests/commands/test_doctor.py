@@ -193,6 +193,11 @@ class TestTrouble:
 
         assert doctor()["pruning"]["says"] == "Last came to an end 5 hours ago."
 
+        Chore.objects.filter(name=Chore.Name.PRUNE_LOGS).delete()
+        assert doctor()["pruning"]["says"] == "Has never come to an end."
+        Worker.objects.update(started_at=timezone.now() - 60 * MINUTE)
+        assert doctor()["pruning"]["verdict"] == "ok"
+
     def test_is_what_waits_for_long(self, doctor: Doctor) -> None:
         builders.a_delivery(due_at=timezone.now() - 3 * MINUTE)
 
@@ -213,7 +218,7 @@ class TestTrouble:
     def test_is_a_failure_that_waits_for_a_person(self, doctor: Doctor) -> None:
         builders.a_failed_delivery()
 
-        assert doctor()["failures"]["says"] == "1 wait for a person."
+        assert doctor()["failures"]["says"] == "1 waits for a person."
 
     def test_is_told_with_what_to_do(self, run: Run) -> None:
         builders.a_failed_delivery()
@@ -221,7 +226,7 @@ class TestTrouble:
         lines = run("doctor").stdout.splitlines()
 
         at = lines.index(next(line for line in lines if line.startswith("look")))
-        assert lines[at].split() == ["look", "failures", "1", "wait", "for", "a", "person."]
+        assert lines[at].split() == ["look", "failures", "1", "waits", "for", "a", "person."]
         assert lines[at + 1].strip().startswith("-> The console lists them")
 
     def test_says_nothing_a_terminal_would_obey(self, run: Run) -> None:
