@@ -7,6 +7,9 @@ from uuid import UUID
 
 from uuid_utils import compat
 
+# The canonical form of a UUID, as a regular expression.
+UUID_FORM = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 # Of the 74 bits a UUIDv7 has beside its moment, those that count, and those that tell processes apart.

@@ -14,6 +14,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
 from deliveries import payloads
+from deliveries.identifiers import UUID_FORM
 
 # What a body may hold beside the payload of an event, and how much deeper it may go for being around it.
 ENVELOPE_BYTES = 16 * 1024
@@ -37,7 +38,7 @@ MANY_EVENTS = Limits(bytes=4 * 1024 * 1024, levels=payloads.MAX_DEPTH + 3)
 _MAX_DIGITS = 100
 _CHARSETS = {"utf-8", "utf8", "us-ascii"}
 _NUMBER = re.compile(r"[0-9]+")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_UUID = re.compile(UUID_FORM)
 # A body may hold hundreds of thousands of names; an answer shows as many as help, and as much of each.
 _MOST_NAMES = 10
 _NAME_LENGTH = 50

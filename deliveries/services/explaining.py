@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.utils.text import Truncator
 
+from deliveries.identifiers import UUID_FORM
 from deliveries.models import Attempt, Delivery, Event, Failure, Pause, Webhook, WebhookHealth, Worker
 from deliveries.reasons import Reason, describe
 from deliveries.services import skipping
@@ -15,8 +16,7 @@ from deliveries.services import skipping
 # Of one event so many deliveries are explained, and so many webhooks that did not get it.
 MOST = 50
 
-_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_ID = re.compile(rf"{_UUID}|(?<![0-9a-f-])[0-9a-f]{{24}}(?![0-9a-f-])")
+_ID = re.compile(rf"{UUID_FORM}|(?<![0-9a-f-])[0-9a-f]{{24}}(?![0-9a-f-])")
 _SKIPPED = {
     skipping.OTHER_AGENT: "belongs to another agent",
     skipping.NOT_SUBSCRIBED: "was not subscribed to events of this type",
@@ -90,9 +90,8 @@ def _of_event(event: Event, *, now: datetime) -> Answer:
     parts = [_of_delivery(delivery, now=now) for delivery in deliveries]
     arrived = sum(delivery.status == Delivery.Status.SUCCEEDED for delivery in deliveries)
     of = f"{len(deliveries)} or more" if len(deliveries) == MOST else str(len(deliveries))
-    says = f"It went to {of} webhooks and has arrived at {arrived} of them."
-    if len(deliveries) == 1:
-        says = parts[0].says
+    all_of_them = f"It went to {of} webhooks and has arrived at {arrived} of them."
+    says = parts[0].says if len(parts) == 1 else all_of_them
     todo = next((part.todo for part in parts if part.todo), "")
     return Answer(about=event, says=says, todo=todo, parts=parts, skipped=skipped)
 
@@ -142,8 +141,7 @@ def _held(delivery: Delivery, now: datetime) -> tuple[str, str]:
             f"It is held: {webhook.name} is disabled{_because(webhook)}.",
             "Enable the webhook; it goes out then.",
         )
-    pauses = delivery.pauses(now).order_by("-until")
-    if pause := pauses.first():
+    if pause := _longest_pause(delivery, now):
         return f"It is held. {_paused(pause)}", "Resume it, or wait until then."
     health = webhook.health
     if health.circuit == WebhookHealth.Circuit.OPEN:
@@ -167,7 +165,7 @@ def _pending(delivery: Delivery, now: datetime) -> tuple[str, str]:
         says = f"{_last(delivery)}The next attempt is made at {_at(due_at)}, in {_words(due_at - now)}."
         return f"{webhook.name} has not taken it yet. {says}", ""
     says = f"It has been waiting to be sent to {webhook.name} since {_at(due_at)}."
-    if pause := delivery.pauses(now).order_by("-until").first():
+    if pause := _longest_pause(delivery, now):
         return f"{says} {_paused(pause)}", "Resume it, or wait until then."
     if not Worker.objects.alive(now).exists():
         return f"{says} No worker is alive.", "Start a worker."
@@ -194,6 +192,10 @@ def _of_webhook(webhook: Webhook, *, now: datetime) -> Answer:
     if health.last_success_at:
         says += f" It last took something at {_at(health.last_success_at)}."
     return Answer(about=webhook, says=says, todo=todo)
+
+
+def _longest_pause(delivery: Delivery, now: datetime) -> Pause | None:
+    return delivery.pauses(now).order_by("-until").first()
 
 
 def _last(delivery: Delivery) -> str:

@@ -66,6 +66,18 @@ def write_with_the_old_key(webhook: Webhook, secret: str, with_keys: Callable[..
     with_keys(NEW, OLD)
 
 
+def before_the_first_renewal(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Have something happen while the first value is being rotated."""
+    renew = secrets.renew
+
+    def act_first(token: str, **keys: Any) -> str | None:
+        monkeypatch.setattr(secrets, "renew", renew)
+        act()
+        return renew(token, **keys)
+
+    monkeypatch.setattr(secrets, "renew", act_first)
+
+
 class TestRotateEncryption:
     def test_leaves_everything_to_the_first_key(self, run: Run, with_keys: Callable[..., None]) -> None:
         webhook = a_webhook_full_of_secrets()
@@ -168,15 +180,8 @@ class TestRotateEncryption:
         self, run: Run, with_keys: Callable[..., None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         webhook = builders.a_webhook(secret=SECRET)
-        renew = secrets.renew
         with_keys(NEW, OLD)
-
-        def change_first(token: str, **keys: Any) -> str | None:
-            monkeypatch.setattr(secrets, "renew", renew)
-            write_with_the_old_key(webhook, "changed", with_keys)
-            return renew(token, **keys)
-
-        monkeypatch.setattr(secrets, "renew", change_first)
+        before_the_first_renewal(monkeypatch, lambda: write_with_the_old_key(webhook, "changed", with_keys))
 
         said = run("rotate_encryption")
 
@@ -190,15 +195,8 @@ class TestRotateEncryption:
         """With the old key, in a column it has gone through."""
         behind = builders.a_webhook()
         builders.a_webhook(behind.account, custom_headers=HEADERS)
-        renew = secrets.renew
         with_keys(NEW, OLD)
-
-        def write_first(token: str, **keys: Any) -> str | None:
-            monkeypatch.setattr(secrets, "renew", renew)
-            write_with_the_old_key(behind, "written", with_keys)
-            return renew(token, **keys)
-
-        monkeypatch.setattr(secrets, "renew", write_first)
+        before_the_first_renewal(monkeypatch, lambda: write_with_the_old_key(behind, "written", with_keys))
 
         said = run("rotate_encryption")
 

@@ -40,6 +40,9 @@ LOOPBACK = AddressPolicy(
 )
 PUBLIC = AddressPolicy(require_https=False)
 
+# A name that a lookup of the test's own answers.
+NAME = "hooks.example.com"
+
 # Time enough for whatever is answered at once, also on a busy machine.
 PLENTY = timedelta(seconds=5)
 # The deadline of exchanges that must run into it, also where much comes before that; and how far beyond it
@@ -118,6 +121,11 @@ class MakeSender(Protocol):
         ca_file: str | None = ...,
         lookup: Lookup = ...,
     ) -> Sender: ...
+
+
+def at_loopback(name: str) -> Sequence[str]:
+    """Look a name up: a lookup for which all of them are this machine's."""
+    return ["127.0.0.1"]
 
 
 def a_request(

@@ -31,6 +31,7 @@ from tests.transport import elsewhere, hostile
 from tests.transport.conftest import (
     LARGE,
     LONGER,
+    NAME,
     PLENTY,
     PUBLIC,
     SHORT,
@@ -40,15 +41,10 @@ from tests.transport.conftest import (
     Sender,
     Start,
     a_request,
+    at_loopback,
 )
 from tests.transport.hostile import CHUNKED, HUGE, OK, OK_HEAD, REDIRECT, Behaviour
 from tests.waiting import wait_until
-
-NAME = "hooks.example.com"
-
-
-def at_loopback(name: str) -> Sequence[str]:
-    return ["127.0.0.1"]
 
 
 def networks(*texts: str) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -35,6 +35,7 @@ from tests.transport import hostile
 from tests.transport.conftest import (
     LARGE,
     LOOPBACK,
+    NAME,
     PLENTY,
     SHORT,
     Certificates,
@@ -46,8 +47,6 @@ from tests.transport.conftest import (
 )
 from tests.transport.hostile import CHUNKED, OK, OK_HEAD
 from tests.waiting import wait_until
-
-NAME = "hooks.example.com"
 
 
 @pytest.fixture

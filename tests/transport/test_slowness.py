@@ -9,10 +9,17 @@ import pytest
 from deliveries.reasons import Reason
 from deliveries.transport import Exchange, Reply
 from tests.transport import hostile, kinds
-from tests.transport.conftest import LONGER, SHORT, TOLERANCE, Certificates, MakeSender, Start, a_request
+from tests.transport.conftest import (
+    LONGER,
+    NAME,
+    SHORT,
+    TOLERANCE,
+    Certificates,
+    MakeSender,
+    Start,
+    a_request,
+)
 from tests.transport.hostile import OK
-
-NAME = "hooks.example.com"
 
 
 def late_or_early(exchanges: Sequence[Exchange]) -> dict[str, timedelta]:

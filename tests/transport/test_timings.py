@@ -9,10 +9,9 @@ import pytest
 from deliveries.reasons import Reason
 from deliveries.transport import Timings
 from tests.transport import hostile
-from tests.transport.conftest import SHORT, Certificates, MakeSender, Sender, Start, a_request
+from tests.transport.conftest import NAME, SHORT, Certificates, MakeSender, Sender, Start, a_request
 from tests.transport.hostile import OK
 
-NAME = "hooks.example.com"
 A_WHILE = timedelta(seconds=0.15)
 
 

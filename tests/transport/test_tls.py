@@ -4,7 +4,6 @@ import os
 import ssl
 import subprocess
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,20 +14,16 @@ from deliveries.reasons import Reason
 from tests.transport import hostile
 from tests.transport.conftest import (
     ENGINES,
+    NAME,
     SHORT,
     Certificates,
     MakeSender,
     Sender,
     Start,
     a_request,
+    at_loopback,
 )
 from tests.transport.hostile import OK
-
-NAME = "hooks.example.com"
-
-
-def at_loopback(name: str) -> Sequence[str]:
-    return ["127.0.0.1"]
 
 
 class TestACertificate:
