@@ -31,6 +31,7 @@ urlpatterns = [
     path("schema/<slug:contract>.yaml", docs.document, name="document"),
     # Django's way from a row to its page on a public site: ours have none, and it fails on their ids.
     path("admin/r/<path:row>", _nowhere),
+    path("admin/", include("deliveries.admin.pages.urls")),
     path("admin/", admin.site.urls),
     path("admin", _console),
 ]

@@ -27,7 +27,7 @@ class UnavailableMiddleware:
         """Say what is the matter; leave every other error, and every other path, to the others."""
         if not isinstance(exception, OperationalError | InterfaceError):
             return None
-        if request.resolver_match is None or request.resolver_match.app_name != "admin":
+        if request.resolver_match is None or request.resolver_match.app_name not in ("admin", "console"):
             return None
         # Where it happened says nothing, and would be logged for every page while the database is away.
         logger.error("The console got no answer from the database.", extra={"error": str(exception)})

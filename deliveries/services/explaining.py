@@ -32,14 +32,14 @@ class Answer:
     :param says: one sentence or two.
     :param todo: what a person can do; empty where nothing needs doing.
     :param parts: of an event, what became of each of its deliveries.
-    :param skipped: of an event, the webhooks that did not get it, and why.
+    :param skipped: of an event, the webhooks that did not get it; each says why.
     """
 
     about: Event | Delivery | Webhook
     says: str
     todo: str = ""
     parts: Sequence["Answer"] = ()
-    skipped: Sequence[str] = ()
+    skipped: Sequence["Answer"] = ()
 
 
 def explain(text: str, *, now: datetime) -> Answer | None:
@@ -82,7 +82,10 @@ def _explained(about: Event | Delivery | Webhook, *, now: datetime) -> Answer:
 
 def _of_event(event: Event, *, now: datetime) -> Answer:
     deliveries = list(event.deliveries.select_related("webhook__health", "event").order_by("pk")[:MOST])
-    skipped = [f"{each.webhook.name} {_SKIPPED[each.reason]}." for each in skipping.skipped(event)[:MOST]]
+    skipped = [
+        Answer(about=each.webhook, says=f"{each.webhook.name} {_SKIPPED[each.reason]}.")
+        for each in skipping.skipped(event)[:MOST]
+    ]
     if not deliveries:
         says = f"No webhook wanted this {event.type} when it was published."
         todo = "Subscribe a webhook to its type; events are not sent to who comes later."

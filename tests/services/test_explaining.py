@@ -211,7 +211,7 @@ class TestEvent:
             "First did not take it in",
             "It arrived at Second, at",
         ]
-        assert answer.skipped == [
+        assert [part.says for part in answer.skipped] == [
             "Third was not subscribed to events of this type.",
             "Fourth belongs to another agent.",
         ]

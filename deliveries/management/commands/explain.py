@@ -40,4 +40,4 @@ def _lines(answer: Answer) -> Iterator[str]:
             if part.todo:
                 yield f"  -> {part.todo}"
     for skipped in answer.skipped:
-        yield f"* Not sent: {skipped}"
+        yield f"* Not sent: {skipped.says}"

@@ -1,0 +1,10 @@
+"""Paths of the pages below /admin/, where they come before Django's own."""
+
+from django.urls import path
+
+from deliveries.admin.pages import why
+
+app_name = "console"
+urlpatterns = [
+    path("why/", why.page, name="why"),
+]

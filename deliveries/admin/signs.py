@@ -1,0 +1,89 @@
+"""Signs: a state as a colour, an icon and a word; a moment as UTC and as how long ago it was."""
+
+from datetime import datetime, timedelta
+from enum import Enum
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from deliveries import clock
+from deliveries.models import Delivery, Failure, Recovery, WebhookHealth
+
+NOTHING = "-"
+# The greatest first, with the span from which on it is used.
+_UNITS = (
+    (timedelta(days=2), timedelta(days=1), "d"),
+    (timedelta(minutes=100), timedelta(hours=1), "h"),
+    (timedelta(seconds=100), timedelta(minutes=1), "min"),
+    (timedelta(0), timedelta(seconds=1), "s"),
+)
+
+
+class Sign(Enum):
+    """How something is, at a glance; the value is the icon, which no colour is needed to tell apart."""
+
+    WELL = "✓"
+    WAITING = "◷"
+    HELD = "‖"
+    WRONG = "✕"
+    WARNING = "!"
+    OFF = "○"
+
+
+SIGNS: dict[str, Sign] = {
+    Delivery.Status.PENDING: Sign.WAITING,
+    Delivery.Status.HELD: Sign.HELD,
+    Delivery.Status.SUCCEEDED: Sign.WELL,
+    Delivery.Status.FAILED: Sign.WRONG,
+    Delivery.Status.CANCELLED: Sign.OFF,
+    Failure.Status.INACTIVE: Sign.WRONG,
+    Failure.Status.DELIVERED: Sign.WELL,
+    Recovery.Status.RUNNING: Sign.WAITING,
+    Recovery.Status.PAUSED: Sign.HELD,
+    Recovery.Status.COMPLETED: Sign.WELL,
+    WebhookHealth.Circuit.CLOSED: Sign.WELL,
+    WebhookHealth.Circuit.OPEN: Sign.WRONG,
+    WebhookHealth.Circuit.PROBING: Sign.WARNING,
+    WebhookHealth.Circuit.RECOVERING: Sign.WARNING,
+}
+
+
+def badge(sign: Sign, word: str) -> SafeString:
+    """Return a state as a colour, an icon and a word."""
+    return format_html(
+        '<span class="badge {}"><span aria-hidden="true">{}</span> {}</span>',
+        sign.name.lower(),
+        sign.value,
+        word,
+    )
+
+
+def state(status: str) -> SafeString:
+    """Return the badge of a status of a delivery, a failure, a recovery or a circuit."""
+    return badge(SIGNS[status], status.capitalize())
+
+
+def moment(at: datetime | None) -> SafeString:
+    """Return a moment as how long ago it was or will be, and in UTC."""
+    if at is None:
+        return format_html("{}", NOTHING)
+    return format_html(
+        '<time datetime="{}">{} <span class="utc">{}</span></time>', at.isoformat(), relative(at), utc(at)
+    )
+
+
+def utc(at: datetime) -> str:
+    """Return a moment in UTC, to the second."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def relative(at: datetime) -> str:
+    """Return how long ago a moment was: "3 min ago"; or when it will be: "in 5 s"."""
+    span = at - clock.now()
+    return f"in {lasting(span)}" if span > timedelta(0) else f"{lasting(-span)} ago"
+
+
+def lasting(span: timedelta) -> str:
+    """Return a span of time in its greatest unit: "45 s", "3 min", "5 h", "12 d"."""
+    unit, name = next((unit, name) for least, unit, name in _UNITS if span >= least)
+    return f"{span // unit} {name}"
