@@ -9,7 +9,9 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from deliveries.admin import bodies, columns
-from deliveries.admin.tables import History, ReadOnly
+from deliveries.admin.history import History
+from deliveries.admin.tables import ReadOnly
+from deliveries.admin.walking import Window
 from deliveries.models import Attempt, Delivery
 
 # Read when a page shows them, one row at a time.
@@ -44,10 +46,11 @@ class AttemptAdmin(bodies.WithBodies, Told, History[Attempt]):
         columns.cut("delivery.event.type", "event type"),
         columns.cut("webhook.name", "webhook"),
     )
-    list_filter = ("succeeded", "reason_code")
+    list_filter = (Window, "succeeded", "reason_code")
     list_select_related = ("webhook", "delivery__event")
     search_fields = ("id", "delivery")
     linked_by = ("delivery__id", "webhook__id")
+    leading_to_few = ("delivery__id",)
     # A receiver may send back in its headers what it got in a body.
     bodies = ("response_headers_text", "response_body_text")
     fields = readonly_fields = (

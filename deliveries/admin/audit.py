@@ -3,7 +3,8 @@
 from django.contrib import admin
 
 from deliveries.admin import columns
-from deliveries.admin.tables import History
+from deliveries.admin.history import History
+from deliveries.admin.walking import Window
 from deliveries.models import AuditEntry
 
 
@@ -19,5 +20,5 @@ class AuditEntryAdmin(History[AuditEntry]):
         "subject_id",
         columns.cut("why", "why"),
     )
-    list_filter = ("action",)
+    list_filter = (Window, "action")
     fields = ("id", "created_at", "account", "by", "action", "subject_id", "why", "details")

@@ -15,6 +15,7 @@ from deliveries import clock
 from deliveries.admin import columns, redelivering
 from deliveries.admin.attempts import AttemptsOfDelivery
 from deliveries.admin.redelivering import Redelivering
+from deliveries.admin.walking import Window
 from deliveries.models import Delivery
 from deliveries.services import redelivery
 
@@ -32,10 +33,11 @@ class DeliveryAdmin(Redelivering[Delivery]):
         columns.cut("webhook.name", "webhook"),
         "created_at",
     )
-    list_filter = ("status",)
+    list_filter = (Window, "status")
     list_select_related = ("event", "webhook")
     search_fields = ("id", "event")
     linked_by = ("event__id", "webhook__id")
+    leading_to_few = ("event__id",)
     inlines = (AttemptsOfDelivery,)
     fields = readonly_fields = (
         "id",

@@ -7,8 +7,9 @@ from django.utils.safestring import SafeString
 
 from deliveries.admin import bodies, columns
 from deliveries.admin.audited import Audited
+from deliveries.admin.history import History
 from deliveries.admin.pauses import Pausable
-from deliveries.admin.tables import History
+from deliveries.admin.walking import Window
 from deliveries.models import Event, EventType, IdempotencyKey
 from deliveries.services import matching
 
@@ -50,6 +51,7 @@ class EventAdmin(bodies.WithBodies, History[Event]):
         columns.cut("agent.name", "agent"),
         "occurred_at",
     )
+    list_filter = (Window,)
     list_select_related = ("account", "agent")
     bodies = ("body_text",)
     fields = readonly_fields = ("id", "account", "agent", "type", "occurred_at", "created_at", "body_text")

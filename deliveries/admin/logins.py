@@ -24,7 +24,7 @@ from django.utils.crypto import salted_hmac
 from deliveries import clock, counting
 from deliveries.admin import columns
 from deliveries.admin.audited import Audited
-from deliveries.admin.tables import History
+from deliveries.admin.history import History
 from webhooks_project import clients
 
 # What one address may send to the login page, right or wrong.

@@ -17,7 +17,8 @@ from django.views.decorators.http import require_POST
 
 from deliveries import clock
 from deliveries.admin import columns
-from deliveries.admin.tables import History, Row, Table, YesNoFilter
+from deliveries.admin.history import History
+from deliveries.admin.tables import Row, Table, YesNoFilter
 from deliveries.models import Pause, Webhook
 from deliveries.services import pausing
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 from deliveries import clock
 from deliveries.admin import columns
-from deliveries.admin.tables import History
+from deliveries.admin.history import History
 from deliveries.models import Recovery
 from deliveries.services import recovering
 

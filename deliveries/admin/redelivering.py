@@ -10,7 +10,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from deliveries import clock
-from deliveries.admin.tables import History, Row
+from deliveries.admin.history import History
+from deliveries.admin.tables import Row
 from deliveries.models import Delivery
 from deliveries.services import redelivery
 from deliveries.services.redelivery import Redelivered

@@ -1,17 +1,15 @@
-"""Lists that stay fast whatever has piled up: bounded counts, and a search that only asks indexes.
+"""Lists whose search only asks indexes, and whose filters are those that their pages offer.
 
 A text that cannot be a value, such as half an id or a NUL, is found nowhere and is no error.
 """
 
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, ValidationError
-from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
@@ -20,30 +18,6 @@ from django.utils.safestring import SafeString, mark_safe
 Row = TypeVar("Row", bound=Model)
 # PostgreSQL takes it in no text, not even in one to compare with.
 NUL = "\0"
-
-
-class FirstPages(Paginator[Any]):
-    """Counts no further than `MOST` rows, and has no pages behind them.
-
-    Counting millions, or skipping over them to a late page, would take longer than anybody waits.
-    """
-
-    MOST = 10_000
-
-    @cached_property
-    def count(self) -> int:
-        """How many rows can be paged through."""
-        return min(self._counted, self.MOST)
-
-    @property
-    def truncated(self) -> bool:
-        """Whether there are more rows than that."""
-        return self._counted > self.MOST
-
-    @cached_property
-    def _counted(self) -> int:
-        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]  # the admin passes nothing else
-        return rows[: self.MOST + 1].count()
 
 
 class Found(ChangeList):
@@ -103,7 +77,7 @@ class Table(admin.ModelAdmin[Row]):
             if isinstance(each, str):
                 yield from (f"{each}__exact", f"{each}__isnull", f"{each}__id__exact")
             else:
-                yield each.parameter_name
+                yield from getattr(each, "parameters", (each.parameter_name,))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -139,6 +113,9 @@ class Table(admin.ModelAdmin[Row]):
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Row | None:
         """Return the row of a page, if there is one."""
         return None if NUL in object_id else super().get_object(request, object_id, from_field)
+
+    # What a list without a row says, where nothing is filtered.
+    empty = "There is nothing yet."
 
     def page_context(self, request: HttpRequest, row: Row) -> dict[str, Any]:
         """Return what the template of a row's own page wants to know beside the row."""
@@ -199,14 +176,3 @@ class ReadOnly:
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         """Nobody deletes but retention."""
         return False
-
-
-class History(ReadOnly, Table[Row]):
-    """What has happened: read-only, newest first, and maybe millions of rows."""
-
-    # Ids grow with time, and their index serves the order. No column offers another, which would be a sort.
-    ordering: ClassVar[Any] = ("-pk",)
-    sortable_by: ClassVar[Any] = ()
-    paginator: ClassVar[type] = FirstPages
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER

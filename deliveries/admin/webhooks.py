@@ -11,8 +11,9 @@ from django.http import HttpRequest
 
 from deliveries import clock
 from deliveries.admin import columns
+from deliveries.admin.history import History
 from deliveries.admin.pauses import Pausable
-from deliveries.admin.tables import History, YesNoFilter
+from deliveries.admin.tables import YesNoFilter
 from deliveries.admin.webhook_form import WebhookForm
 from deliveries.models import Delivery, Pause, Webhook, WebhookHealth, WebhookRevision
 from deliveries.secrets import Undecryptable

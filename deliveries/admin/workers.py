@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from deliveries.admin import columns
-from deliveries.admin.tables import History
+from deliveries.admin.history import History
 from deliveries.models import Worker
 
 

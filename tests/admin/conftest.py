@@ -10,7 +10,8 @@ from django.db import models
 from django.test import Client
 
 from deliveries import clock
-from deliveries.models import ApiKey, Chore, EventType, IdempotencyKey, Scope
+from deliveries.identifiers import new_id
+from deliveries.models import ApiKey, Attempt, Chore, EventType, IdempotencyKey, Scope
 from tests import builders
 
 Make = Callable[[], models.Model]
@@ -59,13 +60,20 @@ def an_idempotency_key() -> IdempotencyKey:
     )
 
 
+def an_attempt() -> Attempt:
+    """Return one whose id is of now, as the list shows what is of the last day."""
+    attempts = builders.a_failed_delivery().attempts.all()
+    attempts.update(id=new_id())
+    return attempts.get()
+
+
 # How to make one row of each model of the console, with all that it hangs on.
 MAKERS: dict[str, Callable[[], Any]] = {
     "account": builders.an_account,
     "agent": builders.an_agent,
     "apikey": an_api_key,
     "auditentry": builders.an_audit_entry,
-    "attempt": lambda: builders.a_failed_delivery().attempts.get(),
+    "attempt": an_attempt,
     "chore": lambda: builders.a_chore(name=f"chore_{Chore.objects.count()}"),
     "delivery": builders.a_failed_delivery,
     "event": builders.an_event,

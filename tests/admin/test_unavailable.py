@@ -38,15 +38,13 @@ class TestUnavailable:
     def test_says_so_when_the_connection_breaks_half_way(
         self, console: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("django.contrib.admin.views.main.ChangeList.get_results", failing(InterfaceError))
+        monkeypatch.setattr("deliveries.admin.walking.Walk.get_results", failing(InterfaceError))
         monkeypatch.setattr("webhooks_project.sessions.SessionStore.save", failing(InterfaceError))
 
         assert console.get(reverse("admin:deliveries_delivery_changelist")).status_code == 503
 
     def test_hides_no_other_error(self, console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(
-            "django.contrib.admin.views.main.ChangeList.get_results", failing(ProgrammingError)
-        )
+        monkeypatch.setattr("deliveries.admin.walking.Walk.get_results", failing(ProgrammingError))
 
         with pytest.raises(ProgrammingError):
             console.get(reverse("admin:deliveries_delivery_changelist"))

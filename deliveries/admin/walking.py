@@ -1,0 +1,186 @@
+"""Lists of history: walked through from the newest on, a stretch of time at once, counted only so far.
+
+Counting millions of rows, or skipping over them to a late page, would take longer than anybody waits. So no
+page has a number: the next one begins where the last ended, by the key that the list is in order of.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import BadRequest, ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.dateparse import parse_datetime
+
+from deliveries import clock
+from deliveries.admin import signs
+from deliveries.admin.tables import Found
+
+OLDER, NEWER = "before", "after"
+
+
+class Walk(Found):
+    """The rows of one page, and the ways to the pages of newer and of older ones."""
+
+    # Counts end here: they say "as many, or more".
+    MOST = 10_000
+
+    # One of `history.History`.
+    model_admin: Any
+    # Where to begin, as the address says it.
+    begin: dict[str, str]
+    newer: str | None = None
+    older: str | None = None
+    truncated = False
+
+    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        """Take out of the address where to begin, which no link to another filter is to keep."""
+        self.begin = {}
+        for name in (OLDER, NEWER):
+            if name in self.filter_params:
+                self.begin[name] = self.filter_params.pop(name)[-1]
+                self.params.pop(name, None)
+        return super().get_queryset(request, *args, **kwargs)
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read the page."""
+        counted = self.queryset.order_by()[: self.MOST + 1].count()
+        self.truncated = counted > self.MOST
+        self.result_count = min(counted, self.MOST)
+        self.result_list = self._page()
+        self.full_result_count = None
+        self.show_full_result_count = self.can_show_all = self.multi_page = False
+        self.show_admin_actions = bool(self.result_list)
+        self.paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
+
+    @property
+    def counted(self) -> str:
+        """How many rows there are."""
+        return f"{self.result_count:,}{'+' if self.truncated else ''}"
+
+    def _page(self) -> Sequence[Any]:
+        key, most = self.model_admin.key, self.list_per_page
+        if NEWER in self.begin:
+            newer = self.queryset.filter(**{f"{key}__gt": self._value(NEWER)}).order_by(key)
+            rows = list(newer[: most + 1])
+            if len(rows) >= most:
+                return self._linked(rows[:most][::-1], newer=len(rows) > most, older=True)
+        # So few that are newer are the first page.
+        elif OLDER in self.begin:
+            older = self.queryset.filter(**{f"{key}__lt": self._value(OLDER)})
+            rows = list(older[: most + 1])
+            return self._linked(rows[:most], newer=True, older=len(rows) > most)
+        rows = list(self.queryset[: most + 1])
+        return self._linked(rows[:most], newer=False, older=len(rows) > most)
+
+    def _linked(self, rows: Sequence[Any], *, newer: bool, older: bool) -> Sequence[Any]:
+        """Set the links of a page to the pages beside it, and return its rows."""
+        if newer:
+            self.newer = self.get_query_string({NEWER: self._key_of(rows[0])} if rows else {})
+        if older:
+            self.older = self.get_query_string({OLDER: self._key_of(rows[-1])})
+        return rows
+
+    def _key_of(self, row: Any) -> str:
+        return str(getattr(row, self.model_admin.key))
+
+    def _value(self, name: str) -> Any:
+        field: Any = self.lookup_opts.pk
+        if self.model_admin.key != "pk":
+            field = self.lookup_opts.get_field(self.model_admin.key)
+        try:
+            return getattr(field, "target_field", field).to_python(self.begin[name])
+        except ValidationError as error:
+            raise BadRequest("No page of this list begins there.") from error
+
+
+class Window(admin.SimpleListFilter):
+    """A stretch of time: the last so many hours, or from one moment to another."""
+
+    title = "time"
+    parameter_name = "since"
+    END = "until"
+    parameters: ClassVar = (parameter_name, END)
+    template = "console/window.html"
+    PRESETS: ClassVar = {
+        "15m": ("Last 15 minutes", timedelta(minutes=15)),
+        "1h": ("Last hour", timedelta(hours=1)),
+        "24h": ("Last 24 hours", timedelta(days=1)),
+        "7d": ("Last 7 days", timedelta(days=7)),
+    }
+    EVERYTHING = "all"
+
+    def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
+        super().__init__(request, params, model, model_admin)
+        self.within = model_admin.within
+        self.default = model_admin.usual_window(request)
+        self.end = _moment(params.pop(self.END)[-1]) if self.END in params else None
+        self.start = self._start()
+        # What the form of a stretch of one's own repeats beside the stretch.
+        self.others = [
+            (name, value)
+            for name, values in request.GET.lists()
+            if name not in (*self.parameters, OLDER, NEWER)
+            for value in values
+        ]
+
+    def expected_parameters(self) -> list[str | None]:
+        """Name the parameters."""
+        return [*self.parameters]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices."""
+        return [(word, label) for word, (label, _) in self.PRESETS.items()] + [(self.EVERYTHING, "All kept")]
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        """Yield the choices with their links; one of them is always chosen, or a stretch of one's own."""
+        chosen = self.value() or self.default
+        for word, label in self.lookup_choices:
+            link = {self.parameter_name: None if word == self.default else word, self.END: None}
+            yield {
+                "selected": word == chosen and self.end is None,
+                "query_string": changelist.get_query_string(link),
+                "display": label,
+            }
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep what is of that time. What somebody has chosen from the list stays chosen while time passes."""
+        if request.method == "POST" and request.POST.get("select_across") != "1":
+            return queryset
+        rows: QuerySet[Any] = self.within(queryset, self.start, self.end)
+        return rows
+
+    @property
+    def words(self) -> str:
+        """Which time it is, in words; empty where it is all."""
+        if self.end is not None or (self.start and self.value() not in (None, *self.PRESETS)):
+            start = f"from {signs.utc(self.start)}" if self.start else ""
+            end = f"to {signs.utc(self.end)}" if self.end else ""
+            return f"{start} {end}".strip()
+        chosen = self.value() or self.default
+        return f"in the {self.PRESETS[chosen][0].lower()}" if chosen in self.PRESETS else ""
+
+    def _start(self) -> datetime | None:
+        chosen = self.value() or (self.default if self.end is None else self.EVERYTHING)
+        if chosen in self.PRESETS:
+            return clock.now() - self.PRESETS[chosen][1]
+        return None if chosen == self.EVERYTHING else _moment(chosen)
+
+
+def _moment(text: str) -> datetime | None:
+    """Return the moment that was typed; without a zone it is of UTC.
+
+    :raises BadRequest: when it is none.
+    """
+    if not text:
+        return None
+    try:
+        moment = parse_datetime(text)
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise BadRequest("A moment is written like 2026-03-15T10:00.")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
