@@ -30,7 +30,7 @@ from django.conf import settings
 from deliveries import clock, doorbell, garbage
 from deliveries.models import Chore
 from deliveries.models.databases import InUse
-from deliveries.services import dispatching, recounting, retention, watchdog
+from deliveries.services import dispatching, measuring, recounting, retention, watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,12 @@ def recover() -> None:
     a beat of the version before.
     """
     Chore.objects.note(Chore.Name.RECOVER, now=clock.now())
+
+
+@shared_task(name="deliveries.note_queue", ignore_result=True)
+def note_queue() -> None:
+    """Write down how the queue is, every minute, for the charts of the console."""
+    measuring.note_minute(now=clock.now())
 
 
 @shared_task(name="deliveries.expire_idempotency_keys", ignore_result=True)

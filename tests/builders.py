@@ -17,7 +17,9 @@ from deliveries.models import (
     Delivery,
     Event,
     Failure,
+    FailureGroup,
     Pause,
+    QueueMinute,
     Recovery,
     Scope,
     TrafficMinute,
@@ -218,6 +220,23 @@ def a_failed_delivery(webhook: Webhook | None = None, **changes: Any) -> Deliver
     return delivery
 
 
+def a_failure_group(delivery: Delivery | None = None, **changes: Any) -> FailureGroup:
+    """Return the group of a failed delivery's failure."""
+    failure = (delivery or a_failed_delivery()).failure
+    return FailureGroup.objects.create(
+        **{
+            "account": failure.account,
+            "webhook_id": failure.webhook_id,
+            "reason_code": failure.reason_code,
+            "reason": failure.reason,
+            "seen": 1,
+            "first_seen_at": failure.last_attempt_at,
+            "last_seen_at": failure.last_attempt_at,
+            **changes,
+        }
+    )
+
+
 def a_recovery(account: Account | None = None, **changes: Any) -> Recovery:
     """Return a recovery that runs, of everything of one event type."""
     return Recovery.objects.create(
@@ -264,6 +283,12 @@ def a_minute_of_traffic(webhook: Webhook | None = None, **changes: Any) -> Traff
             **changes,
         }
     )
+
+
+def a_minute_of_the_queue(**changes: Any) -> QueueMinute:
+    """Return how the queue was in a minute: something had waited for a second."""
+    counts = {"due": 1, "oldest_due_ms": 1000, "in_flight": 2, "scheduled": 3, "held": 4}
+    return QueueMinute.objects.create(**{"minute": TrafficMinute.of(NOW), **counts, **changes})
 
 
 def a_pause(account: Account | None = None, **changes: Any) -> Pause:

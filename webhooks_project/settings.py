@@ -227,6 +227,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     # Kept for longer than its interval, so that busy workers get to it. It shows that beat is alive.
     "recover": {"task": "deliveries.recover", "schedule": 1.0, "options": {"expires": 5}},
+    "note-queue": {"task": "deliveries.note_queue", "schedule": 60.0, "options": {"expires": 60}},
     "expire-idempotency-keys": {
         "task": "deliveries.expire_idempotency_keys",
         "schedule": 600.0,

@@ -1,6 +1,7 @@
 """Deliveries: the queue, and what became of it."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -38,6 +39,9 @@ class DeliveryAdmin(Redelivering[Delivery]):
     search_fields = ("id", "event")
     linked_by = ("event__id", "webhook__id")
     leading_to_few = ("event__id",)
+    sendable = Delivery.Status.FAILED
+    carried: ClassVar = {"webhook__id__exact": "webhook_id"}
+    bounds = ("made_from", "made_before")
     inlines = (AttemptsOfDelivery,)
     fields = readonly_fields = (
         "id",

@@ -1,12 +1,18 @@
 """Failures: what needs a person."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from deliveries.admin import columns
 from deliveries.admin.redelivering import Redelivering
+from deliveries.admin.walking import Window
+from deliveries.identifiers import first_id_at
 from deliveries.models import Failure
 
 
@@ -23,9 +29,17 @@ class FailureAdmin(Redelivering[Failure]):
         columns.cut("webhook_name", "webhook"),
         "created_at",
     )
-    list_filter = ("status", "reason_code")
+    list_filter = (Window, "status", "reason_code")
     search_fields = ("id", "delivery")
-    linked_by = ("webhook_id",)
+    linked_by = ("webhook_id", "reason", "recovery__id")
+    empty = "No delivery has ever failed."
+    sendable = Failure.Status.INACTIVE
+    carried: ClassVar = {
+        "webhook_id__exact": "webhook_id",
+        "reason__exact": "reason",
+        "reason_code__exact": "reason_code",
+    }
+    bounds = ("failed_from", "failed_before")
     # A failure's own id is random; its delivery's grows with time and has an index here.
     ordering = ("-delivery_id",)
     fields = readonly_fields = (
@@ -43,6 +57,19 @@ class FailureAdmin(Redelivering[Failure]):
         "created_at",
         "updated_at",
     )
+
+    def usual_window(self, request: HttpRequest) -> str:
+        """Show all: one that failed long ago waits for somebody, too."""
+        return Window.EVERYTHING
+
+    def within(
+        self, rows: QuerySet[Failure], start: datetime | None, end: datetime | None
+    ) -> QuerySet[Failure]:
+        """Keep what failed first in a stretch of time."""
+        if start:
+            rows = rows.filter(created_at__gte=start)
+        # What failed before was made before, which the list's order knows.
+        return rows.filter(created_at__lt=end, delivery__lt=first_id_at(end)) if end else rows
 
     def delivery_ids(self, rows: Sequence[Failure]) -> list[UUID]:
         """Return the ids of the deliveries that failed."""

@@ -1,18 +1,30 @@
 """Recoveries: many failures sent again as one job."""
 
 from collections.abc import Callable
+from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_http_methods, require_POST
 
 from deliveries import clock
-from deliveries.admin import columns
+from deliveries.admin import columns, recovery_builder
 from deliveries.admin.history import History
-from deliveries.models import Recovery
+from deliveries.admin.recovery_builder import PERMISSION
+from deliveries.models import Failure, Recovery
 from deliveries.services import recovering
+from deliveries.services.recovering import Selection
 
-PERMISSION = "deliveries.manage_recovery"
+ACTS: dict[str, Callable[..., Recovery]] = {
+    "pause": recovering.pause,
+    "resume": recovering.resume,
+    "cancel": recovering.cancel,
+}
 # More would keep the page waiting for too long.
 MOST_AT_ONCE = 100
 
@@ -33,6 +45,9 @@ class RecoveryAdmin(History[Recovery]):
         columns.cut("why", "why"),
     )
     list_filter = ("status",)
+    empty = (
+        "What has failed is sent again from a list of failures or of deliveries: filter it, and choose all."
+    )
     fields = (
         "id",
         "account",
@@ -42,8 +57,11 @@ class RecoveryAdmin(History[Recovery]):
         "webhook_id",
         "event_type",
         "reason_code",
+        "reason",
         "failed_from",
         "failed_before",
+        "made_from",
+        "made_before",
         "rate",
         "covers_until",
         "total",
@@ -57,6 +75,46 @@ class RecoveryAdmin(History[Recovery]):
         "created_at",
         "finished_at",
     )
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add what builds one, and the buttons of its page."""
+        build = self.admin_site.admin_view(require_http_methods(["GET", "POST"])(recovery_builder.build))
+        act = self.admin_site.admin_view(require_POST(self.act_on_one))
+        return [
+            path("new/", build, name="deliveries_recovery_new"),
+            path("<uuid:pk>/<slug:act>/now/", act, name="deliveries_recovery_act"),
+            *super().get_urls(),
+        ]
+
+    def page_context(self, request: HttpRequest, row: Recovery) -> dict[str, Any]:
+        """Tell the page how far it has come, and what may be done with it."""
+        progress = recovering.progress([row])[row.pk]
+        ended = progress.delivered + progress.failed
+        return {
+            **super().page_context(request, row),
+            "may_manage": self.has_manage_permission(request),
+            "words": list(recovery_builder.words(Selection.of(row))),
+            "progress": progress,
+            "ended": ended,
+            "left": max(row.total - row.queued - row.skipped, 0),
+            "unfinished": row.status in Recovery.UNFINISHED or progress.outstanding > 0,
+            "sample_rows": Failure.objects.filter(recovery=row).order_by("-delivery")[:20],
+        }
+
+    def act_on_one(self, request: HttpRequest, pk: UUID, act: str) -> HttpResponse:
+        """Pause, resume or cancel one, say what came of it, and go back to its page."""
+        if not self.has_manage_permission(request):
+            raise PermissionDenied
+        if act not in ACTS:
+            raise Http404
+        recovery = get_object_or_404(Recovery, pk=pk)
+        try:
+            ACTS[act](recovery, by=str(request.user), now=clock.now())
+        except recovering.StateConflict as error:
+            messages.warning(request, str(error))
+        else:
+            messages.success(request, f"It is {recovery.status} now.")
+        return redirect("admin:deliveries_recovery_change", pk)
 
     def has_manage_permission(self, request: HttpRequest) -> bool:
         """Steering is a permission of its own: it needs no right to change anything."""

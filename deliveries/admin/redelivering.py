@@ -1,7 +1,7 @@
 """The action that sends again what has failed."""
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -10,8 +10,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from deliveries import clock
+from deliveries.admin import recovery_builder
 from deliveries.admin.history import History
 from deliveries.admin.tables import Row
+from deliveries.admin.walking import Walk, Window
 from deliveries.models import Delivery
 from deliveries.services import redelivery
 from deliveries.services.redelivery import Redelivered
@@ -25,6 +27,30 @@ class Redelivering(History[Row]):
     """Deliveries, or rows that each belong to one: "Send again" is an action, and a button of every page."""
 
     actions = ("send_again",)
+    # The status of rows that can be sent again.
+    sendable: ClassVar[str]
+    # What of the list's address a recovery can be built with, and what that is called there.
+    carried: ClassVar[Mapping[str, str]]
+    # What the stretch of time is called there.
+    bounds: ClassVar[tuple[str, str]]
+
+    def recovery_link(self, found: Walk) -> str:
+        """Return the way to send again all that a list shows, here and on other pages; empty without one.
+
+        None of the filter may be left out on the way, or more would be sent than is shown.
+        """
+        given = {name: values[-1] for name, values in found.filter_params.items()}
+        window = next(each for each in found.filter_specs if isinstance(each, Window))
+        if given.pop("status__exact", self.sendable) != self.sendable:
+            return ""
+        for name in Window.parameters:
+            given.pop(name, None)
+        if not given.keys() <= self.carried.keys():
+            return ""
+        parts = {self.carried[name]: value for name, value in given.items()}
+        return recovery_builder.link(
+            **dict(zip(self.bounds, (window.start, window.end), strict=True)), **parts
+        )
 
     def delivery_ids(self, rows: Sequence[Any]) -> list[UUID]:
         """Return the ids of the deliveries that the chosen rows stand for."""

@@ -1,5 +1,7 @@
 """What templates of the console load as `console`."""
 
+from datetime import timedelta
+
 from django import template
 from django.db.models import Model
 
@@ -15,3 +17,15 @@ register.filter("lasting", signs.lasting)
 def noun(row: Model) -> str:
     """Return what a row is called: "delivery"."""
     return str(row._meta.verbose_name)
+
+
+@register.filter
+def thousands(number: int) -> str:
+    """Return a number with its thousands apart: "12,345"."""
+    return f"{number:,}"
+
+
+@register.filter
+def seconds_lasting(seconds: float) -> str:
+    """Return a number of seconds as `lasting` writes a span."""
+    return signs.lasting(timedelta(seconds=seconds))

@@ -1,10 +1,10 @@
-"""Traffic: attempts counted by the minute."""
+"""Traffic and the queue, by the minute."""
 
 from django.contrib import admin
 
 from deliveries.admin import columns
 from deliveries.admin.history import History
-from deliveries.models import TrafficMinute
+from deliveries.models import QueueMinute, TrafficMinute
 
 
 @admin.register(TrafficMinute)
@@ -33,3 +33,11 @@ class TrafficMinuteAdmin(History[TrafficMinute]):
         "duration_ms",
         *TrafficMinute.histogram(),
     )
+
+
+@admin.register(QueueMinute)
+class QueueMinuteAdmin(History[QueueMinute]):
+    """How much waited at some moment of a minute, and for how long."""
+
+    search_fields = ("minute",)
+    list_display = fields = ("minute", "due", "oldest_due_ms", "in_flight", "scheduled", "held")

@@ -57,6 +57,12 @@ class Walk(Found):
         self.paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
 
     @property
+    def recovery_link(self) -> str:
+        """The way to send again all that is shown here and on the other pages; empty where there is none."""
+        link = getattr(self.model_admin, "recovery_link", None)
+        return link(self) if link else ""
+
+    @property
     def counted(self) -> str:
         """How many rows there are."""
         return f"{self.result_count:,}{'+' if self.truncated else ''}"
@@ -147,7 +153,7 @@ class Window(admin.SimpleListFilter):
             }
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep what is of that time. What somebody has chosen from the list stays chosen while time passes."""
+        """Keep what is of that time. What somebody has chosen stays chosen while time passes."""
         if request.method == "POST" and request.POST.get("select_across") != "1":
             return queryset
         rows: QuerySet[Any] = self.within(queryset, self.start, self.end)

@@ -14,7 +14,10 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.models import Q, QuerySet
 
 OPERATOR = {
-    "deliveries": ("view_bodies", "redeliver_delivery", "manage_recovery", "manage_pause", "change_webhook"),
+    "deliveries": (
+        *("view_bodies", "redeliver_delivery", "manage_recovery", "manage_failuregroup", "manage_pause"),
+        "change_webhook",
+    ),
 }
 ADMIN = {
     "deliveries": (

@@ -8,9 +8,11 @@ from deliveries.models.chore import Chore
 from deliveries.models.delivery import Delivery
 from deliveries.models.event import Event, EventType, IdempotencyKey
 from deliveries.models.failure import Failure
+from deliveries.models.failure_group import FailureGroup
 from deliveries.models.fields import Sealed
 from deliveries.models.health import WebhookHealth
 from deliveries.models.pause import Pause
+from deliveries.models.queue_minute import QueueMinute
 from deliveries.models.recovery import Recovery
 from deliveries.models.traffic import TrafficMinute
 from deliveries.models.webhook import Webhook, WebhookRevision
@@ -27,8 +29,10 @@ __all__ = [
     "Event",
     "EventType",
     "Failure",
+    "FailureGroup",
     "IdempotencyKey",
     "Pause",
+    "QueueMinute",
     "Recovery",
     "Scope",
     "Sealed",

@@ -47,6 +47,9 @@ class AuditEntry(models.Model):
         RECOVERY_PAUSED = "recovery.paused"
         RECOVERY_RESUMED = "recovery.resumed"
         RECOVERY_CANCELLED = "recovery.cancelled"
+        FAILURES_SNOOZED = "failures.snoozed"
+        FAILURES_RESOLVED = "failures.resolved"
+        FAILURES_REOPENED = "failures.reopened"
         PAUSE_CREATED = "pause.created"
         PAUSE_ENDED = "pause.ended"
 

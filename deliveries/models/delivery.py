@@ -262,6 +262,12 @@ class Delivery(models.Model):
             models.Index(
                 fields=["webhook", "due_at"], condition=Q(status="held"), name="deliveries_held_in_order"
             ),
+            # Serves the console's lists of what is there few of.
+            models.Index(
+                fields=["status", "id"],
+                condition=Q(status__in=["held", "failed", "cancelled"]),
+                name="deliveries_by_status",
+            ),
             # Serves the look for what no paused event type keeps back, so many at a time.
             models.Index(fields=["webhook", "id"], condition=Q(status="held"), name="deliveries_held_by_id"),
         ]

@@ -119,6 +119,14 @@ class Failure(models.Model):
                 condition=Q(status="inactive", reason_code="worker_killed"),
                 name="failures_that_killed",
             ),
+            # Serves the console's list of them, whoever's they are.
+            models.Index(fields=["delivery"], condition=Q(status="inactive"), name="failures_in_order"),
+            # Serves the groups an operator deals with.
+            models.Index(
+                fields=["webhook_id", "reason", "delivery"],
+                condition=Q(status="inactive"),
+                name="failures_of_group",
+            ),
             # Serves the progress of a recovery.
             models.Index(
                 fields=["recovery", "status"],

@@ -60,8 +60,13 @@ class Recovery(models.Model):
     reason_code = models.CharField(
         max_length=32, blank=True, choices=[(reason.value, reason.value) for reason in Reason]
     )
+    reason = models.CharField(
+        max_length=255, blank=True, db_default="", help_text="The text, which says the status code, too."
+    )
     failed_from = models.DateTimeField(null=True, help_text="First failed at this moment or later.")
     failed_before = models.DateTimeField(null=True, help_text="First failed before this moment.")
+    made_from = models.DateTimeField(null=True, help_text="Of deliveries made at this moment or later.")
+    made_before = models.DateTimeField(null=True, help_text="Of deliveries made before this moment.")
     rate = models.PositiveSmallIntegerField(help_text="Deliveries a second, at most.")
     status = models.CharField(max_length=9, choices=Status.choices, default=Status.RUNNING)
     created_at = models.DateTimeField()

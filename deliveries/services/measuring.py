@@ -20,7 +20,17 @@ from django.db.models import (
 )
 from django.db.models.functions import Least
 
-from deliveries.models import Chore, Delivery, Failure, Pause, Webhook, WebhookHealth, Worker
+from deliveries.models import (
+    Chore,
+    Delivery,
+    Failure,
+    Pause,
+    QueueMinute,
+    TrafficMinute,
+    Webhook,
+    WebhookHealth,
+    Worker,
+)
 from deliveries.models.databases import count_of_each
 from deliveries.models.webhook import WebhookQuerySet, number_of
 from deliveries.services import dispatching, tending
@@ -107,6 +117,22 @@ def measure(*, now: datetime) -> Measures:
         chores=Chore.objects.last_done(),
         alive=listed,
         silent=Worker.objects.silent(now).count(),
+    )
+
+
+def note_minute(*, now: datetime) -> None:
+    """Measure the queue and write that down for charts, once a minute, whoever else does it."""
+    measures = measure(now=now)
+    waiting = now - measures.oldest_due_at if measures.oldest_due_at else timedelta(0)
+    QueueMinute.objects.note(
+        QueueMinute(
+            minute=TrafficMinute.of(now),
+            due=measures.due,
+            oldest_due_ms=waiting // timedelta(milliseconds=1),
+            in_flight=measures.in_flight,
+            scheduled=measures.scheduled,
+            held=sum(measures.held.values()),
+        )
     )
 
 

@@ -13,7 +13,16 @@ from django.conf import settings
 from django.db import transaction
 
 from deliveries import circuits, retries
-from deliveries.models import Attempt, Delivery, Failure, TrafficMinute, WebhookHealth, databases
+from deliveries.models import (
+    Attempt,
+    Delivery,
+    Failure,
+    FailureGroup,
+    TrafficMinute,
+    WebhookHealth,
+    databases,
+)
+from deliveries.models.failure_group import GroupKey, Sightings
 from deliveries.models.health import Tally
 from deliveries.models.traffic import Traffic
 from deliveries.reasons import Reason, describe
@@ -211,6 +220,7 @@ def _record(
         healths = WebhookHealth.objects.note(tallies, at=now)
         # After the health, whose rows keep apart who records for the same webhook.
         TrafficMinute.objects.add(_traffic(counting, delays))
+        FailureGroup.objects.see(_sightings(failed, delays))
     recorded.fenced += len(results) - len(counting) - len(held)
     recorded.left += held
     gone = _gone(failed)
@@ -353,6 +363,20 @@ def _failure(result: Result, *, retrying: bool) -> Failure:
         created_at=result.ended_at,
         updated_at=result.ended_at,
     )
+
+
+def _sightings(failed: Iterable[Result], delays: Container[UUID]) -> Mapping[GroupKey, Sightings]:
+    """Return what was given up, by webhook and reason."""
+    found: dict[GroupKey, Sightings] = {}
+    for result in failed:
+        delivery, at = result.delivery, result.ended_at
+        if delivery.pk in delays:
+            continue
+        key = GroupKey(delivery.webhook_id, _text(result))
+        seen = found.setdefault(key, Sightings(delivery.account_id, result.reason or "", 0, at, at))
+        seen.count += 1
+        seen.first_at, seen.last_at = min(seen.first_at, at), max(seen.last_at, at)
+    return found
 
 
 def _traffic(counting: Iterable[Result], delays: Container[UUID]) -> Iterable[Traffic]:

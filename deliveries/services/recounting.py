@@ -10,7 +10,7 @@ from django.db import OperationalError
 from django.db.models import F, OuterRef
 from django.db.models.functions import Greatest
 
-from deliveries.models import Attempt, WebhookHealth, databases
+from deliveries.models import Attempt, FailureGroup, WebhookHealth, databases
 from deliveries.models.webhook import number_of
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,8 @@ class Recounted:
 
 
 def recount(*, go_on: Callable[[], bool] = lambda: True) -> Recounted:
-    """Count the attempts kept of each webhook, and correct `attempts_kept` where it says something else.
+    """Count the attempts kept of each webhook, and correct `attempts_kept` where it says something else; and
+    make the groups that failures lack.
 
     Totals go wrong where attempts come or go without being counted: recorded by a version before the counter,
     added to a day in the moment it is dropped, or changed by hand. Nobody has to wait: total and attempts are
@@ -46,6 +47,7 @@ def recount(*, go_on: Callable[[], bool] = lambda: True) -> Recounted:
     with databases.exclusively("deliveries.recount") as free:
         if not free:
             raise AlreadyRecounting("Another process is recounting at this moment.")
+        FailureGroup.objects.complete()
         return _recount(go_on)
 
 

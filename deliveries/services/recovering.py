@@ -7,14 +7,15 @@ One worker at a time keeps a recovery going; once its next moment is past, any o
 
 import math
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, OuterRef, Q
 
+from deliveries.identifiers import first_id_at
 from deliveries.models import Account, AuditEntry, Delivery, Failure, Recovery
 from deliveries.models.failure import FailureQuerySet
 from deliveries.services import auditing, guarding, redelivery
@@ -45,40 +46,49 @@ class TooMany(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which failures: those that all the given parts select. With no part given it selects nothing."""
+    """Which failures: those that all the given parts select. With no part given it selects nothing.
+
+    :param reason: the text of a reason, which says the status code, too: "HTTP 503".
+    :param failed_from: first failed at this moment or later.
+    :param made_from: of deliveries that were made at this moment or later.
+    """
 
     webhook_id: UUID | None = None
     event_type: str = ""
     reason_code: str = ""
+    reason: str = ""
     failed_from: datetime | None = None
     failed_before: datetime | None = None
+    made_from: datetime | None = None
+    made_before: datetime | None = None
 
     @classmethod
     def of(cls, recovery: Recovery) -> "Selection":
         """Return what a recovery selects."""
-        return cls(
-            webhook_id=recovery.webhook_id,
-            event_type=recovery.event_type,
-            reason_code=recovery.reason_code,
-            failed_from=recovery.failed_from,
-            failed_before=recovery.failed_before,
-        )
+        return cls(**{part.name: getattr(recovery, part.name) for part in fields(cls)})
 
     @property
     def empty(self) -> bool:
         """Whether nothing was given."""
         return not any(asdict(self).values())
 
-    def failures(self, account: Account) -> FailureQuerySet:
-        """Return the account's failures that are selected and inactive."""
+    def failures(self, account: Account | OuterRef) -> FailureQuerySet:
+        """Return the account's failures that are selected and inactive.
+
+        :param account: or how a query around them names it.
+        """
         if self.empty:
             return Failure.objects.none()
         lookups = {
             "webhook_id": self.webhook_id,
             "event_type": self.event_type,
             "reason_code": self.reason_code,
+            "reason": self.reason,
             "created_at__gte": self.failed_from,
             "created_at__lt": self.failed_before,
+            # A delivery's id is of the moment it was made; another table need not be asked.
+            "delivery__gte": self.made_from and first_id_at(self.made_from),
+            "delivery__lt": self.made_before and first_id_at(self.made_before),
         }
         given = {name: value for name, value in lookups.items() if value}
         return Failure.objects.inactive().filter(account=account, **given)

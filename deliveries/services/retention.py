@@ -20,7 +20,9 @@ from deliveries.models import (
     Attempt,
     Delivery,
     Event,
+    FailureGroup,
     IdempotencyKey,
+    QueueMinute,
     TrafficMinute,
     WebhookHealth,
     WebhookRevision,
@@ -64,8 +66,9 @@ def prune(
     longest_rest: float = LONGEST_REST,
 ) -> Pruned:
     """Delete the attempts queued before a moment, the events from before it with all their deliveries, the
-    minutes of traffic that were over by then, the revisions of webhooks that no event needs any more, and
-    the console's logins and sessions of before.
+    minutes of traffic and of the queue that were over by then, the groups of failures that were last seen
+    before it, the revisions of webhooks that no event needs any more, and the console's logins and sessions
+    of before.
 
     An event stays, with its deliveries and their failures, as long as one of them is unfinished or was
     finished only after that moment. A revision stays as long as there may be an event from its time.
@@ -79,6 +82,8 @@ def prune(
     attempts = Attempt.objects.filter(created_at__lt=before)
     events = _finished_events(before)
     minutes = TrafficMinute.objects.filter(minute__lt=TrafficMinute.of(before))
+    of_queue = QueueMinute.objects.filter(minute__lt=TrafficMinute.of(before))
+    groups = FailureGroup.objects.filter(last_seen_at__lt=before)
     logins = AccessLog.objects.filter(attempt_time__lt=before)
     sessions = Session.objects.filter(expire_date__lt=before)
     if dry_run:
@@ -87,7 +92,7 @@ def prune(
             attempts=attempts.count(),
             deliveries=deliveries.count(),
             events=events.count(),
-            minutes=minutes.count(),
+            minutes=minutes.count() + of_queue.count(),
             revisions=_ended_revisions(before).count(),
             logins=logins.count(),
             sessions=sessions.count(),
@@ -101,6 +106,9 @@ def prune(
         deleted = delete(attempts, by="created_at", prepare=_no_longer_counted)
         deleted += delete(events, by="created_at", prepare=partial(_still_finished, before=before))
         deleted += delete(minutes, by="minute")
+        deleted += delete(of_queue, by="minute")
+        # Their failures went with the events.
+        deleted += delete(groups, by="pk")
         deleted += delete(logins, by="pk")
         deleted += delete(sessions, by="pk")
         # Looked for only now: what events are left says how far back they go.
@@ -109,7 +117,7 @@ def prune(
         attempts=dropped + deleted["deliveries.Attempt"],
         deliveries=deleted["deliveries.Delivery"],
         events=deleted["deliveries.Event"],
-        minutes=deleted["deliveries.TrafficMinute"],
+        minutes=deleted["deliveries.TrafficMinute"] + deleted["deliveries.QueueMinute"],
         revisions=deleted["deliveries.WebhookRevision"],
         logins=deleted["axes.AccessLog"],
         sessions=deleted["sessions.Session"],

@@ -11,7 +11,7 @@ from django.test import Client
 
 from deliveries import clock
 from deliveries.identifiers import new_id
-from deliveries.models import ApiKey, Attempt, Chore, EventType, IdempotencyKey, Scope
+from deliveries.models import ApiKey, Attempt, Chore, EventType, IdempotencyKey, QueueMinute, Scope
 from tests import builders
 
 Make = Callable[[], models.Model]
@@ -78,9 +78,11 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "delivery": builders.a_failed_delivery,
     "event": builders.an_event,
     "eventtype": an_event_type,
+    "failuregroup": lambda: builders.a_failure_group(seen=7),
     "failure": lambda: builders.a_failed_delivery().failure,
     "idempotencykey": an_idempotency_key,
     "pause": lambda: builders.a_pause(until=clock.now() + timedelta(hours=1)),
+    "queueminute": lambda: builders.a_minute_of_the_queue(minute=QueueMinute.objects.count() + 1000),
     "recovery": builders.a_recovery,
     "trafficminute": builders.a_minute_of_traffic,
     "webhook": builders.a_webhook,
@@ -96,10 +98,11 @@ HISTORY = (
     "event",
     "failure",
     "idempotencykey",
+    "queueminute",
     "recovery",
     "trafficminute",
     "webhookhealth",
     "webhookrevision",
     "worker",
 )
-MADE_BY_HAND = tuple(sorted(set(MAKERS) - set(HISTORY)))
+MADE_BY_HAND = tuple(sorted(set(MAKERS) - {*HISTORY, "failuregroup"}))

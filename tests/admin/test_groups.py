@@ -34,6 +34,9 @@ CHANGES = {
 }
 # Actions of the lists, and the words of success.
 ACTIONS = {
+    ("failuregroup", "snooze"): ("Operator", "Admin"),
+    ("failuregroup", "resolve"): ("Operator", "Admin"),
+    ("failuregroup", "reopen"): ("Operator", "Admin"),
     ("delivery", "send_again"): ("Operator", "Admin"),
     ("failure", "send_again"): ("Operator", "Admin"),
     ("recovery", "pause"): ("Operator", "Admin"),

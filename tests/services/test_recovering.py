@@ -13,6 +13,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from deliveries.identifiers import new_id_at
 from deliveries.models import Account, AuditEntry, Delivery, Event, Failure, Recovery, Webhook
 from deliveries.services import recovering, redelivery, webhooks
 from deliveries.services.recovering import AHEAD, Selection
@@ -64,6 +65,8 @@ class TestPreview:
             {"failed_from": NOW + timedelta(seconds=5)},
             {"failed_before": NOW},
             {"failed_from": NOW - timedelta(days=2), "failed_before": NOW - timedelta(days=1)},
+            {"reason": "HTTP 503"},
+            {"reason_code": "http_status", "reason": "HTTP 503"},
         ],
         ids=lambda part: "+".join(part),
     )
@@ -74,7 +77,9 @@ class TestPreview:
             webhook, event=builders.an_event(account, type=part.get("event_type", "call.ended"))
         )
         Failure.objects.filter(delivery=wanted).update(
-            reason_code=part.get("reason_code", "http_status"), created_at=part.get("failed_from", NOW)
+            reason_code=part.get("reason_code", "http_status"),
+            reason=part.get("reason", "HTTP 500"),
+            created_at=part.get("failed_from", NOW),
         )
         if "failed_before" in part:
             Failure.objects.filter(delivery=wanted).update(
@@ -85,6 +90,19 @@ class TestPreview:
 
         assert [failure.delivery for failure in preview.sample] == [wanted]
         assert (preview.count, preview.excluded) == (1, 0)
+
+    def test_counts_what_was_made_in_a_stretch_of_time(self, account: Account) -> None:
+        webhook = builders.a_webhook(account)
+        old, wanted, new = (
+            builders.a_failed_delivery(webhook, id=new_id_at(NOW + timedelta(hours=hours)))
+            for hours in (0, 1, 2)
+        )
+        selection = Selection(made_from=NOW + timedelta(hours=1), made_before=NOW + timedelta(hours=2))
+
+        preview = recovering.preview(account=account, selection=selection)
+
+        assert [failure.delivery for failure in preview.sample] == [wanted]
+        assert {old, new}.isdisjoint(failure.delivery for failure in preview.sample)
 
     def test_counts_what_all_the_parts_select(self, account: Account) -> None:
         webhook, other = builders.a_webhook(account), builders.a_webhook(account)
@@ -172,8 +190,11 @@ class TestCreate:
             webhook_id=webhook.pk,
             event_type="call.ended",
             reason_code="connection_timeout",
+            reason="Connection timeout",
             failed_from=NOW,
             failed_before=LATER,
+            made_from=NOW - timedelta(days=1),
+            made_before=LATER + timedelta(days=36_500),
         )
 
         recovery = create(account, selection=selection, rate=7, why="It was down.")

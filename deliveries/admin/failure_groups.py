@@ -1,0 +1,220 @@
+"""The inbox: failures by webhook and reason, for whoever deals with them."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from deliveries import clock
+from deliveries.admin import columns, recovery_builder, redelivering, signs
+from deliveries.admin.tables import ReadOnly, Table
+from deliveries.models import Failure, FailureGroup
+from deliveries.services import grouping
+
+PERMISSION = "deliveries.manage_failuregroup"
+# Waiting failures of a group are counted so far.
+MOST = 10_000
+# So many of them stand on its page.
+LISTED = 50
+# More would keep the page waiting for too long.
+MOST_AT_ONCE = 100
+SNOOZES = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "7d": timedelta(days=7)}
+SIGNS = {
+    FailureGroup.State.OPEN: signs.Sign.WRONG,
+    FailureGroup.State.SNOOZED: signs.Sign.HELD,
+    FailureGroup.State.RESOLVED: signs.Sign.WELL,
+}
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Those that want somebody, unless others are asked for."""
+
+    title = "state"
+    parameter_name = "state"
+    ALL = "all"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices."""
+        return [*FailureGroup.State.choices, (self.ALL, "All")]
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        """Yield the choices with their links; one is always chosen."""
+        chosen = self.value() or FailureGroup.State.OPEN
+        for word, label in self.lookup_choices:
+            link = {self.parameter_name: None if word == FailureGroup.State.OPEN else word}
+            yield {
+                "selected": word == chosen,
+                "query_string": changelist.get_query_string(link),
+                "display": label,
+            }
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Keep what is chosen; of what was chosen from the list, all that is still there."""
+        if request.method == "POST":
+            return queryset
+        now, chosen = clock.now(), self.value() or FailureGroup.State.OPEN
+        if chosen == FailureGroup.State.OPEN:
+            return queryset.open(now)
+        if chosen == FailureGroup.State.SNOOZED:
+            return queryset.snoozed(now)
+        if chosen == FailureGroup.State.RESOLVED:
+            return queryset.resolved()
+        return queryset if chosen == self.ALL else queryset.none()
+
+
+@admin.register(FailureGroup)
+class FailureGroupAdmin(ReadOnly, Table[FailureGroup]):
+    """What failed for one reason at one webhook, how often and since when. Nobody adds or deletes any."""
+
+    list_display = (
+        columns.cut("webhook.name", "webhook"),
+        "state_badge",
+        columns.cut("reason", "reason"),
+        "waiting",
+        "seen",
+        "last_seen",
+        "first_seen",
+    )
+    list_filter = (StateFilter,)
+    list_select_related = ("webhook",)
+    search_fields = ("id", "webhook")
+    linked_by = ("webhook__id",)
+    ordering = ("-last_seen_at", "-pk")
+    sortable_by = ()
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    actions = ("snooze", "resolve", "reopen")
+    empty = "Nothing waits for you. What is given up comes here, by webhook and reason."
+    fields = (
+        "id",
+        "account",
+        "webhook",
+        "reason",
+        "reason_code",
+        "state",
+        "snoozed_until",
+        "settled_by",
+        "settled_at",
+        "seen",
+        "first_seen_at",
+        "last_seen_at",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Count with each what waits."""
+        return FailureGroup.objects.with_waiting(most=MOST + 1).order_by(*self.ordering)
+
+    @admin.display(description="state")
+    def state_badge(self, group: FailureGroup) -> SafeString:
+        """Who wants it."""
+        return badge(group)
+
+    @admin.display(description="waiting")
+    def waiting(self, group: Any) -> str:
+        """How many can be sent again."""
+        return waiting(group)
+
+    @admin.display(description="last seen")
+    def last_seen(self, group: FailureGroup) -> SafeString:
+        """When the last one was given up."""
+        return signs.moment(group.last_seen_at)
+
+    @admin.display(description="first seen")
+    def first_seen(self, group: FailureGroup) -> SafeString:
+        """When the first one was."""
+        return signs.moment(group.first_seen_at)
+
+    def has_manage_permission(self, request: HttpRequest) -> bool:
+        """Settling is a permission of its own: it needs no right to change anything."""
+        return request.user.has_perm(PERMISSION)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the buttons of a group's page."""
+        view = self.admin_site.admin_view(require_POST(self.settle_one))
+        return [
+            path("<uuid:pk>/settle/", view, name="deliveries_failuregroup_settle"),
+            *super().get_urls(),
+        ]
+
+    def page_context(self, request: HttpRequest, row: FailureGroup) -> dict[str, Any]:
+        """Tell the page what waits, and what may be done."""
+        its = Failure.objects.inactive().filter(webhook_id=row.webhook_id, reason=row.reason)
+        return {
+            **super().page_context(request, row),
+            "may_manage": self.has_manage_permission(request),
+            "may_send_again": request.user.has_perm(redelivering.PERMISSION),
+            "badge": badge(row),
+            "state": row.state_at(clock.now()),
+            "waiting": waiting(row),
+            "failures": its.order_by("-delivery")[:LISTED],
+            "send_all": recovery_builder.link(webhook_id=row.webhook_id, reason=row.reason),
+        }
+
+    def settle_one(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Snooze, resolve or reopen one, and go back to its page."""
+        if not self.has_manage_permission(request):
+            raise PermissionDenied
+        group = get_object_or_404(FailureGroup, pk=pk)
+        messages.success(request, f"It is {_settle(group, request.POST.get('to', ''), request)} now.")
+        return redirect("admin:deliveries_failuregroup_change", pk)
+
+    @admin.action(description="Snooze for a day", permissions=["manage"])
+    def snooze(self, request: HttpRequest, queryset: QuerySet[FailureGroup]) -> None:
+        """Have nobody look at the chosen for a day."""
+        _settle_some(request, queryset, "1d", "Snoozed")
+
+    @admin.action(description="Resolve", permissions=["manage"])
+    def resolve(self, request: HttpRequest, queryset: QuerySet[FailureGroup]) -> None:
+        """Be done with the chosen, until such a failure comes again."""
+        _settle_some(request, queryset, "resolved", "Resolved")
+
+    @admin.action(description="Reopen", permissions=["manage"])
+    def reopen(self, request: HttpRequest, queryset: QuerySet[FailureGroup]) -> None:
+        """Have somebody look at the chosen again."""
+        _settle_some(request, queryset, "open", "Reopened")
+
+
+def badge(group: FailureGroup) -> SafeString:
+    """Return the state of a group as it is now."""
+    state = group.state_at(clock.now())
+    return signs.badge(SIGNS[state], state.label)
+
+
+def waiting(group: Any) -> str:
+    """Return how many failures of a group wait; counted only so far."""
+    return f"{MOST:,}+" if group.waiting > MOST else f"{group.waiting:,}"
+
+
+def _settle(group: FailureGroup, to: str, request: HttpRequest) -> str:
+    """Have the service do it, and return the state in words.
+
+    :raises BadRequest: for a state there is not.
+    """
+    by, now = str(request.user), clock.now()
+    if to in SNOOZES:
+        grouping.snooze(group, until=now + SNOOZES[to], by=by, now=now)
+        return f"snoozed for {signs.lasting(SNOOZES[to])}"
+    acts: dict[str, Callable[..., FailureGroup]] = {"resolved": grouping.resolve, "open": grouping.reopen}
+    if to not in acts:
+        raise BadRequest("A group is snoozed, resolved or opened again.")
+    return str(acts[to](group, by=by, now=now).state)
+
+
+def _settle_some(request: HttpRequest, groups: QuerySet[FailureGroup], to: str, done: str) -> None:
+    rows = list(groups[: MOST_AT_ONCE + 1])
+    if len(rows) > MOST_AT_ONCE:
+        messages.error(request, f"Nothing was changed: choose at most {MOST_AT_ONCE}.")
+        return
+    for group in rows:
+        _settle(group, to, request)
+    messages.success(request, f"{done} {len(rows)} {'group' if len(rows) == 1 else 'groups'}.")

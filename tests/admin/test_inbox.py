@@ -1,0 +1,153 @@
+"""The inbox: failures by webhook and reason, settled by hand, sent again from a group."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from deliveries import clock
+from deliveries.admin import failure_groups
+from deliveries.models import AuditEntry, Delivery, FailureGroup
+from deliveries.services import grouping
+from tests import builders
+from tests.admin.pages import said
+
+INBOX = reverse("admin:deliveries_failuregroup_changelist")
+
+
+def page_of(group: FailureGroup) -> str:
+    return reverse("admin:deliveries_failuregroup_change", args=[group.pk])
+
+
+def settle(client: Client, group: FailureGroup, to: str) -> Any:
+    url = reverse("admin:deliveries_failuregroup_settle", args=[group.pk])
+    return client.post(url, {"to": to}, follow=True)
+
+
+def shown(console: Client, **asked: str) -> list[FailureGroup]:
+    return list(console.get(INBOX, asked).context["cl"].result_list)
+
+
+@pytest.fixture
+def group(db: None) -> FailureGroup:
+    """One failure waits in it."""
+    return builders.a_failure_group(builders.a_failed_delivery(builders.a_webhook(name="CRM")))
+
+
+class TestList:
+    def test_shows_what_wants_somebody(self, console: Client) -> None:
+        now = clock.now()
+        open_, asleep, awake, done = (builders.a_failure_group() for _ in range(4))
+        grouping.snooze(asleep, until=now + timedelta(hours=1), by="ada", now=now)
+        grouping.snooze(awake, until=now - timedelta(hours=1), by="ada", now=now - timedelta(days=1))
+        grouping.resolve(done, by="ada", now=now)
+
+        assert set(shown(console)) == {open_, awake}
+        assert shown(console, state="snoozed") == [asleep]
+        assert shown(console, state="resolved") == [done]
+        assert len(shown(console, state="all")) == 4
+        assert shown(console, state="lost") == []
+
+    def test_is_in_order_of_the_last_failure(self, console: Client) -> None:
+        old = builders.a_failure_group(last_seen_at=builders.NOW)
+        new = builders.a_failure_group(last_seen_at=builders.NOW + timedelta(hours=1))
+
+        assert shown(console) == [new, old]
+
+    def test_says_how_many_wait(self, console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        webhook = builders.a_webhook()
+        deliveries = [builders.a_failed_delivery(webhook) for _ in range(3)]
+        builders.a_failure_group(deliveries[0])
+
+        assert '<td class="field-waiting">3</td>' in console.get(INBOX).content.decode()
+        monkeypatch.setattr(failure_groups, "MOST", 2)
+        assert '<td class="field-waiting">2+</td>' in console.get(INBOX).content.decode()
+
+    def test_says_so_when_nothing_waits(self, console: Client) -> None:
+        assert "Nothing waits for you." in console.get(INBOX).content.decode()
+
+    def test_settles_the_chosen(self, console: Client) -> None:
+        groups = [builders.a_failure_group() for _ in range(2)]
+        chosen = [str(each.pk) for each in groups]
+
+        page = console.post(INBOX, {"action": "resolve", "_selected_action": chosen}, follow=True)
+
+        assert said(page) == ["Resolved 2 groups."]
+        assert set(FailureGroup.objects.resolved()) == set(groups)
+
+    def test_settles_no_more_than_a_page_can_wait_for(
+        self, console: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(failure_groups, "MOST_AT_ONCE", 1)
+        chosen = [str(builders.a_failure_group().pk) for _ in range(2)]
+
+        page = console.post(INBOX, {"action": "resolve", "_selected_action": chosen}, follow=True)
+
+        assert said(page) == ["Nothing was changed: choose at most 1."]
+        assert not FailureGroup.objects.resolved().exists()
+
+
+class TestPage:
+    def test_shows_what_waits_and_the_way_to_send_all_of_it(
+        self, console: Client, group: FailureGroup
+    ) -> None:
+        delivery = Delivery.objects.get()
+
+        page = console.get(page_of(group)).content.decode()
+
+        assert "Connection timeout" in page
+        assert reverse("admin:deliveries_delivery_change", args=[delivery.pk]) in page
+        assert f"webhook_id={group.webhook_id}&amp;reason=Connection+timeout" in page
+
+    def test_sends_the_chosen_again(self, console: Client, group: FailureGroup) -> None:
+        failure = Delivery.objects.get().failure
+
+        page = console.post(
+            reverse("admin:deliveries_failure_changelist"),
+            {"action": "send_again", "_selected_action": [failure.pk]},
+            follow=True,
+        )
+
+        assert said(page) == ["Queued 1 delivery."]
+        assert "Nothing of it waits any more: resolve it" in console.get(page_of(group)).content.decode()
+
+    @pytest.mark.parametrize(
+        ("to", "state", "sentence"),
+        [
+            ("1h", "snoozed", "It is snoozed for 60 min now."),
+            ("1d", "snoozed", "It is snoozed for 24 h now."),
+            ("7d", "snoozed", "It is snoozed for 7 d now."),
+            ("resolved", "resolved", "It is resolved now."),
+            ("open", "open", "It is open now."),
+        ],
+    )
+    def test_settles_it(
+        self, console: Client, group: FailureGroup, to: str, state: str, sentence: str
+    ) -> None:
+        assert said(settle(console, group, to)) == [sentence]
+
+        group.refresh_from_db()
+        assert (group.state, group.settled_by) == (state, "operator")
+        assert AuditEntry.objects.latest("pk").by == "operator"
+
+    def test_settles_nothing_by_a_word_there_is_not(self, console: Client, group: FailureGroup) -> None:
+        assert settle(console, group, "forever").status_code == 400
+        assert FailureGroup.objects.get().state == "open"
+
+    def test_is_only_looked_at_by_viewers(self, viewer: Client, group: FailureGroup) -> None:
+        page = viewer.get(page_of(group)).content.decode()
+
+        assert "Resolve" not in page
+        assert "again…" not in page
+        assert "_selected_action" not in page
+        assert settle(viewer, group, "resolved").status_code == 403
+        assert FailureGroup.objects.get().state == "open"
+
+    def test_shows_a_hostile_name_as_text(self, console: Client) -> None:
+        webhook = builders.a_webhook(name="<script>0</script>")
+        group = builders.a_failure_group(builders.a_failed_delivery(webhook))
+
+        for url in (INBOX, page_of(group)):
+            assert "<script>0" not in console.get(url).content.decode()

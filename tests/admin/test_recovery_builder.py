@@ -1,0 +1,320 @@
+"""Building a recovery: shown first, and exactly what was shown is sent again."""
+
+from datetime import timedelta
+from html import unescape
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils.dateparse import parse_datetime
+
+from deliveries import clock
+from deliveries.admin import recovery_builder
+from deliveries.identifiers import new_id_at
+from deliveries.models import AuditEntry, Delivery, Failure, Recovery, Webhook
+from deliveries.services import webhooks
+from tests import builders
+from tests.admin.pages import said
+
+NEW = reverse("admin:deliveries_recovery_new")
+FAILURES = reverse("admin:deliveries_failure_changelist")
+DELIVERIES = reverse("admin:deliveries_delivery_changelist")
+
+
+def link_of(console: Client, url: str, **asked: str) -> dict[str, str] | None:
+    """Return the filter that a list's link carries; None where it has none."""
+    link: str = console.get(url, asked).context["cl"].recovery_link
+    return dict(parse_qsl(urlsplit(link).query)) if link else None
+
+
+def order(console: Client, **fields: Any) -> Any:
+    return console.post(NEW, {"rate": 50, "why": "The receiver is back.", "count": 1, **fields}, follow=True)
+
+
+@pytest.fixture
+def webhook(db: None) -> Webhook:
+    """One with a failure."""
+    webhook = builders.a_webhook(name="CRM")
+    builders.a_failed_delivery(webhook)
+    return webhook
+
+
+class TestLink:
+    def test_carries_the_filter_of_a_list_of_failures(self, console: Client, webhook: Webhook) -> None:
+        asked = {"webhook_id__exact": str(webhook.pk), "reason_code__exact": "connection_timeout"}
+
+        assert link_of(console, FAILURES, **asked) == {
+            "webhook_id": str(webhook.pk),
+            "reason_code": "connection_timeout",
+        }
+        assert link_of(console, FAILURES, reason__exact="HTTP 503") == {"reason": "HTTP 503"}
+        assert link_of(console, FAILURES, status__exact="inactive") == {}
+
+    def test_carries_the_stretch_of_time(self, console: Client, webhook: Webhook) -> None:
+        asked = {"since": "2026-03-15T09:00", "until": "2026-03-15T11:00"}
+        start, end = "2026-03-15T09:00:00+00:00", "2026-03-15T11:00:00+00:00"
+
+        assert link_of(console, FAILURES, **asked) == {"failed_from": start, "failed_before": end}
+        assert link_of(console, DELIVERIES, **asked) == {"made_from": start, "made_before": end}
+        usual = link_of(console, DELIVERIES, webhook__id__exact=str(webhook.pk))
+        assert usual is not None
+        begins = parse_datetime(usual["made_from"])
+        assert begins is not None
+        assert abs(clock.now() - timedelta(days=1) - begins) < timedelta(minutes=1)
+        assert usual["webhook_id"] == str(webhook.pk)
+
+    @pytest.mark.parametrize(
+        ("url", "asked"),
+        [
+            (FAILURES, {"status__exact": "delivered"}),
+            (FAILURES, {"status__exact": "pending"}),
+            (FAILURES, {"q": "x"}),
+            (FAILURES, {"recovery__id__exact": "01998ad5-0000-7000-8000-000000000000"}),
+            (DELIVERIES, {"status__exact": "succeeded"}),
+            (DELIVERIES, {"event__id__exact": "01998ad5-0000-7000-8000-000000000000"}),
+        ],
+    )
+    def test_is_missing_where_it_would_carry_less(
+        self, console: Client, webhook: Webhook, url: str, asked: dict[str, str]
+    ) -> None:
+        assert link_of(console, url, **asked) is None
+
+    def test_forgets_the_page(self, console: Client, webhook: Webhook) -> None:
+        last = str(Delivery.objects.latest("pk").pk)
+
+        assert link_of(console, FAILURES, before=last) == {}
+
+    def test_stands_on_the_list_for_who_may(self, console: Client, viewer: Client, webhook: Webhook) -> None:
+        assert NEW in console.get(FAILURES).content.decode()
+        assert NEW not in viewer.get(FAILURES).content.decode()
+
+
+class TestDryRun:
+    def test_says_how_many_and_sends_nothing(self, console: Client, webhook: Webhook) -> None:
+        builders.a_failed_delivery(webhook)
+
+        page = console.get(NEW, {"webhook_id": str(webhook.pk)})
+
+        text = page.content.decode()
+        assert '<strong class="number">2</strong>' in text
+        assert "Nothing is sent yet" in text
+        assert "CRM" in text
+        assert all(failure.pk in text for failure in Failure.objects.all())
+        assert not Recovery.objects.exists()
+        assert not Delivery.objects.exclude(status="failed").exists()
+
+    def test_says_what_cannot_be_sent(self, console: Client, webhook: Webhook) -> None:
+        webhooks.disable(webhook.pk, reason="Moved.", by="a test", now=builders.NOW)
+
+        page = console.get(NEW, {"webhook_id": str(webhook.pk)}).content.decode()
+
+        assert "1 more is selected, and cannot be sent" in page
+        assert "Enable the webhook first." in page
+        assert "csrfmiddlewaretoken" not in page.partition("dry-run")[2]
+
+    def test_says_so_when_there_is_nothing(self, console: Client, webhook: Webhook) -> None:
+        page = console.get(NEW, {"webhook_id": str(webhook.pk), "reason": "HTTP 418"}).content.decode()
+
+        assert "Nothing like that waits to be sent again" in page
+
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            {"webhook": "01998ad5-0000-7000-8000-000000000000"},
+            {"webhook_id": "x"},
+            {"reason_code": "bad_luck"},
+            {"failed_from": "yesterday"},
+            {"reason": "x" * 256},
+            {"reason": "\0"},
+        ],
+    )
+    def test_selects_nothing_by_a_filter_that_is_none(
+        self, console: Client, webhook: Webhook, asked: dict[str, str]
+    ) -> None:
+        assert console.get(NEW, asked).status_code == 400
+        assert order(console, **asked).status_code == 400
+        assert not Recovery.objects.exists()
+
+    def test_asks_for_the_account_where_there_are_several(self, console: Client, webhook: Webhook) -> None:
+        other = builders.a_failed_delivery(builders.a_webhook(builders.an_account(name="Second")))
+
+        page = console.get(NEW, {"reason": "Connection timeout"}).content.decode()
+        chosen = console.get(NEW, {"account": str(other.account_id)}).content.decode()
+
+        assert "They are of several accounts" in page
+        assert f'<option value="{other.account_id}">Second' in page
+        assert other.failure.pk in chosen
+        assert webhook.deliveries.get().failure.pk not in chosen
+
+
+class TestOrder:
+    def test_makes_a_recovery_of_exactly_that(self, console: Client, webhook: Webhook) -> None:
+        builders.a_failed_delivery(builders.a_webhook(webhook.account))
+
+        page = order(console, webhook_id=str(webhook.pk), reason="Connection timeout", rate=7)
+
+        recovery = Recovery.objects.get()
+        assert said(page) == ["Sending 1 again, at most 7 a second."]
+        assert (recovery.webhook_id, recovery.reason, recovery.total) == (
+            webhook.pk,
+            "Connection timeout",
+            1,
+        )
+        assert (recovery.by, recovery.why, recovery.rate) == ("operator", "The receiver is back.", 7)
+        assert AuditEntry.objects.latest("pk").action == "recovery.created"
+
+    def test_carries_what_the_page_showed(self, console: Client, webhook: Webhook) -> None:
+        shown = console.get(NEW, {"webhook_id": str(webhook.pk)})
+
+        page = order(console, **shown.context["carried"])
+
+        assert said(page) == ["Sending 1 again, at most 50 a second."]
+        assert Recovery.objects.get().failed_before == parse_datetime(
+            shown.context["carried"]["failed_before"]
+        )
+
+    def test_leaves_alone_what_failed_after_the_page_was_shown(
+        self, console: Client, webhook: Webhook
+    ) -> None:
+        carried = console.get(NEW, {"webhook_id": str(webhook.pk)}).context["carried"]
+        later = builders.a_failed_delivery(webhook)
+        Failure.objects.filter(delivery=later).update(created_at=clock.now() + timedelta(seconds=1))
+
+        order(console, **carried)
+
+        assert Recovery.objects.get().total == 1
+
+    @pytest.mark.parametrize(
+        ("wrong", "error"),
+        [
+            ({"rate": 0}, "greater than or equal to 1"),
+            ({"rate": 1001}, "less than or equal to 1000"),
+            ({"why": ""}, "This field is required"),
+        ],
+    )
+    def test_wants_a_pace_and_a_reason(
+        self, console: Client, webhook: Webhook, wrong: dict[str, Any], error: str
+    ) -> None:
+        page = order(console, webhook_id=str(webhook.pk), **wrong)
+
+        assert error in unescape(page.content.decode())
+        assert not Recovery.objects.exists()
+
+    def test_of_many_is_confirmed_by_typing_the_number(
+        self, console: Client, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(recovery_builder, "TYPED_ABOVE", 1)
+        builders.a_failed_delivery(webhook)
+        asked = {"webhook_id": str(webhook.pk), "count": 2}
+
+        assert (
+            "Type the number to confirm it"
+            in console.get(NEW, {"webhook_id": str(webhook.pk)}).content.decode()
+        )
+        for typed in ("", "1", "two"):
+            assert "This is not the number" in order(console, **asked, typed=typed).content.decode()
+        assert not Recovery.objects.exists()
+        assert said(order(console, **asked, typed=" 2 ")) == ["Sending 2 again, at most 50 a second."]
+
+    def test_of_many_is_asked_again_where_they_have_become_more(
+        self, console: Client, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(recovery_builder, "TYPED_ABOVE", 1)
+        builders.a_failed_delivery(webhook)
+        builders.a_failed_delivery(webhook)
+
+        page = order(console, webhook_id=str(webhook.pk), count=2, typed="2")
+
+        assert "Meanwhile there are 3. Look again" in page.content.decode()
+        assert not Recovery.objects.exists()
+
+    def test_says_so_when_there_are_too_many_already(self, console: Client, webhook: Webhook) -> None:
+        for _ in range(10):
+            builders.a_recovery(webhook.account)
+
+        page = order(console, webhook_id=str(webhook.pk))
+
+        assert "has 10 unfinished recoveries" in page.content.decode()
+        assert Recovery.objects.count() == 10
+
+    def test_is_not_for_viewers(self, viewer: Client, webhook: Webhook) -> None:
+        assert viewer.get(NEW, {"webhook_id": str(webhook.pk)}).status_code == 403
+        assert order(viewer, webhook_id=str(webhook.pk)).status_code == 403
+        assert not Recovery.objects.exists()
+
+
+class TestPage:
+    def test_shows_how_far_it_has_come(self, console: Client) -> None:
+        recovery = builders.a_recovery(total=12_345, queued=345, skipped=0)
+
+        page = console.get(reverse("admin:deliveries_recovery_change", args=[recovery.pk])).content.decode()
+
+        assert "of 12,345 queued" in page
+        assert "12,000 to go" in page
+        assert '<progress max="12345" value="345"' in page
+        assert "data-done" not in page
+
+    def test_keeps_no_one_waiting_when_it_is_done(self, console: Client) -> None:
+        recovery = builders.a_recovery(status="completed", finished_at=builders.NOW, total=1, queued=1)
+
+        page = console.get(reverse("admin:deliveries_recovery_change", args=[recovery.pk])).content.decode()
+
+        assert "data-done" in page
+
+    def test_shows_what_became_of_each(self, console: Client, webhook: Webhook) -> None:
+        recovery = builders.a_recovery(webhook.account)
+        failure = Failure.objects.get()
+        Failure.objects.update(recovery=recovery, status="delivered", reason="")
+
+        page = console.get(reverse("admin:deliveries_recovery_change", args=[recovery.pk])).content.decode()
+        listed = console.get(FAILURES, {"recovery__id__exact": str(recovery.pk)})
+
+        assert failure.pk in page
+        assert "Delivered" in page
+        assert list(listed.context["cl"].result_list) == [failure]
+
+    @pytest.mark.parametrize(
+        ("act", "before", "after"),
+        [("pause", "running", "paused"), ("resume", "paused", "running"), ("cancel", "paused", "cancelled")],
+    )
+    def test_steers_it(self, console: Client, act: str, before: str, after: str) -> None:
+        recovery = builders.a_recovery(status=before)
+        url = reverse("admin:deliveries_recovery_act", args=[recovery.pk, act])
+
+        assert (
+            url
+            in console.get(reverse("admin:deliveries_recovery_change", args=[recovery.pk])).content.decode()
+        )
+        assert said(console.post(url, follow=True)) == [f"It is {after} now."]
+        assert Recovery.objects.get().status == after
+
+    def test_is_steered_by_nobody_who_may_only_look(self, viewer: Client) -> None:
+        recovery = builders.a_recovery()
+        url = reverse("admin:deliveries_recovery_act", args=[recovery.pk, "cancel"])
+
+        assert viewer.post(url).status_code == 403
+        assert (
+            url
+            not in viewer.get(
+                reverse("admin:deliveries_recovery_change", args=[recovery.pk])
+            ).content.decode()
+        )
+
+    def test_says_so_when_it_is_too_late(self, console: Client) -> None:
+        recovery = builders.a_recovery(status="completed", finished_at=builders.NOW)
+        url = reverse("admin:deliveries_recovery_act", args=[recovery.pk, "pause"])
+
+        assert said(console.post(url, follow=True)) == ["The recovery is completed."]
+        assert console.post(url.replace("/pause/", "/burn/")).status_code == 404
+
+    def test_of_an_old_delivery_says_when_it_was_made(self, console: Client, webhook: Webhook) -> None:
+        old = builders.a_failed_delivery(webhook, id=new_id_at(builders.NOW))
+        asked = {"made_before": (builders.NOW + timedelta(hours=1)).isoformat()}
+
+        page = console.get(NEW, {"webhook_id": str(webhook.pk), **asked}).content.decode()
+
+        assert "Sent before" in page
+        assert old.failure.pk in page
+        assert '<strong class="number">1</strong>' in page
