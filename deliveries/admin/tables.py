@@ -14,6 +14,7 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 
 Row = TypeVar("Row", bound=Model)
 # PostgreSQL takes it in no text, not even in one to compare with.
@@ -22,6 +23,11 @@ NUL = "\0"
 
 class Found(ChangeList):
     """The rows that filters and search leave."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.is_popup:
+            self.title = capfirst(str(self.opts.verbose_name_plural))
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
         """Leave none when a filter asks for what no row has."""
@@ -116,6 +122,12 @@ class Table(admin.ModelAdmin[Row]):
 
     # What a list without a row says, where nothing is filtered.
     empty = "There is nothing yet."
+
+    @property
+    def searched_by(self) -> str:
+        """What the search takes, in words."""
+        fields: list[Any] = [self.opts.get_field(name) for name in self.search_fields]
+        return " or ".join(str(field.verbose_name) for field in fields)
 
     def page_context(self, request: HttpRequest, row: Row) -> dict[str, Any]:
         """Return what the template of a row's own page wants to know beside the row."""

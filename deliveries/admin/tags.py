@@ -1,5 +1,6 @@
 """What templates of the console load as `console`."""
 
+import math
 from datetime import timedelta
 
 from django import template
@@ -11,6 +12,7 @@ register = template.Library()
 register.filter("moment", signs.moment)
 register.filter("state", signs.state)
 register.filter("lasting", signs.lasting)
+register.filter("relative", signs.relative)
 
 
 @register.filter
@@ -29,3 +31,9 @@ def thousands(number: int) -> str:
 def seconds_lasting(seconds: float) -> str:
     """Return a number of seconds as `lasting` writes a span."""
     return signs.lasting(timedelta(seconds=seconds))
+
+
+@register.filter
+def percent(ratio: float) -> str:
+    """Return a ratio in per cent; only what is all of it is 100 %."""
+    return f"{math.floor(ratio * 1000) / 10:.1f} %".replace(".0 %", " %")

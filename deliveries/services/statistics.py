@@ -111,20 +111,20 @@ NOTHING = Figures(dict.fromkeys(TrafficMinute.counts(), 0))
 
 def report(
     *,
-    account: Account,
+    account: Account | None,
     period: Period,
     group_by: Grouping | None = None,
     webhook_id: UUID | None = None,
     event_type: str | None = None,
 ) -> Report:
-    """Return what was attempted, of one webhook or event type only where one is given.
+    """Return what was attempted, of one account, webhook or event type only where one is given.
 
     Takes the same few queries whatever there is: of the minutes of traffic, and of the webhooks' names.
     """
     minutes = TrafficMinute.objects.filter(
-        account=account,
         minute__gte=TrafficMinute.of(period.start),
         minute__lt=TrafficMinute.of(period.end),
+        **({"account": account} if account else {}),
         **({"webhook": webhook_id} if webhook_id else {}),
         **({"event_type": event_type} if event_type else {}),
     )

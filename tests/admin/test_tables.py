@@ -163,7 +163,7 @@ class TestMoments:
 
 class TestTitles:
     def test_are_spelt_as_people_spell_them(self, console: Client) -> None:
-        index = text_of(console, reverse("admin:index"))
+        index = text_of(console, reverse("admin:app_list", args=["deliveries"]))
 
         assert "API keys" in index
         assert "Api keys" not in index

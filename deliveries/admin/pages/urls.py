@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from deliveries.admin.pages import why
+from deliveries.admin.pages import overview, why
 
 app_name = "console"
 urlpatterns = [
+    path("", overview.page, name="overview"),
     path("why/", why.page, name="why"),
 ]

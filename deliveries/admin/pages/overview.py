@@ -1,0 +1,32 @@
+"""The first page: whether all is well, and where to look where it is not."""
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from deliveries import clock
+from deliveries.admin import charts
+from deliveries.admin.pages.showing import show
+from deliveries.services import glancing
+
+
+def _page(request: HttpRequest) -> HttpResponse:
+    """Show the overview; who may not see deliveries gets the list of what they may."""
+    if not request.user.has_perm("deliveries.view_delivery"):
+        return admin.site.index(request)
+    glance = glancing.glance(now=clock.now())
+    return show(
+        request,
+        "overview.html",
+        title="Overview",
+        glance=glance,
+        measures=glance.measures,
+        held=sum(glance.measures.held.values()),
+        success=glance.hour.success_ratio,
+        p95_ms=glance.hour.percentile_ms(0.95),
+        charts=charts.charts(glance.minutes),
+        troubled=[(health, glancing.disabled_at(health)) for health in glance.troubled],
+    )
+
+
+page = require_safe(admin.site.admin_view(_page))

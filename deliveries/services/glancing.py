@@ -1,0 +1,122 @@
+"""Glancing: how the service does and did in the last hour, for whoever looks at it first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from deliveries.models import (
+    AuditEntry,
+    FailureGroup,
+    QueueMinute,
+    TrafficMinute,
+    WebhookHealth,
+)
+from deliveries.models.health import WebhookHealthQuerySet
+from deliveries.services import measuring, statistics
+from deliveries.services.measuring import Measures
+from deliveries.services.statistics import NOTHING, Figures, Period
+
+WINDOW, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+# The pace of the queue is that of so many minutes, without the one that is not over.
+_PACE = 5
+# So many webhooks in trouble and acts of people are listed.
+LISTED = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Minute:
+    """What ended in a minute, and how the queue was.
+
+    :param refused: attempts that a receiver answered, and did not take.
+    :param unavailable: attempts that no receiver could take.
+    :param oldest_due: how long the oldest due delivery had waited; None where nobody looked.
+    """
+
+    start: datetime
+    succeeded: int
+    refused: int
+    unavailable: int
+    p50_ms: int | None
+    p95_ms: int | None
+    due: int | None
+    oldest_due: timedelta | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Glance:
+    """The service at one moment, and the hour before.
+
+    :param hour: what was attempted in the last hour.
+    :param drain: how long what is due takes at the present pace; None where nothing is due, or nothing moves.
+    :param troubled: the webhooks whose last attempts all failed, the longest first, at most `LISTED` of them.
+    :param in_trouble: how many those are.
+    :param groups: how many groups of failures want somebody.
+    :param acts: the last things people did.
+    """
+
+    measures: Measures
+    hour: Figures
+    minutes: Sequence[Minute]
+    drain: timedelta | None
+    troubled: Sequence[WebhookHealth]
+    in_trouble: int
+    groups: int
+    acts: Sequence[AuditEntry]
+
+
+def glance(*, now: datetime) -> Glance:
+    """Return it. What it reads is bounded: the minutes of the last hour, and what `measure` reads."""
+    period = Period.until(now, window=WINDOW, bucket=MINUTE)
+    report = statistics.report(account=None, period=period)
+    measures = measuring.measure(now=now)
+    troubled = failing()
+    return Glance(
+        measures=measures,
+        hour=report.totals,
+        minutes=_minutes(period, report.buckets),
+        drain=_drain(measures.due, report.buckets, period),
+        troubled=list(troubled.select_related("webhook").order_by("failing_since", "pk")[:LISTED]),
+        in_trouble=troubled.count(),
+        groups=FailureGroup.objects.open(now).count(),
+        acts=list(AuditEntry.objects.order_by("-pk")[:LISTED]),
+    )
+
+
+def failing() -> WebhookHealthQuerySet:
+    """Return the health of the enabled webhooks that have only failed since they last succeeded."""
+    enabled = WebhookHealth.objects.filter(webhook__enabled=True, webhook__deleted_at=None)
+    return enabled.filter(failing_since__isnull=False)
+
+
+def disabled_at(health: WebhookHealth) -> datetime | None:
+    """Return when the webhook is disabled by itself, should nothing succeed until then."""
+    return health.failing_since and health.failing_since + settings.WEBHOOKS_DISABLE_AFTER
+
+
+def _minutes(period: Period, buckets: Mapping[datetime, Figures]) -> list[Minute]:
+    first, end = TrafficMinute.of(period.start), TrafficMinute.of(period.end)
+    queue = {each.minute: each for each in QueueMinute.objects.between(first, end)}
+    found = []
+    for start in period.starts:
+        figures, looked_at = buckets.get(start, NOTHING), queue.get(TrafficMinute.of(start))
+        found.append(
+            Minute(
+                start=start,
+                succeeded=figures.sums["succeeded"],
+                refused=figures.sums["failed"] - figures.sums["unavailable"],
+                unavailable=figures.sums["unavailable"],
+                p50_ms=figures.percentile_ms(0.5),
+                p95_ms=figures.percentile_ms(0.95),
+                due=looked_at.due if looked_at else None,
+                oldest_due=timedelta(milliseconds=looked_at.oldest_due_ms) if looked_at else None,
+            )
+        )
+    return found
+
+
+def _drain(due: int, buckets: Mapping[datetime, Figures], period: Period) -> timedelta | None:
+    lately = period.starts[-1 - _PACE : -1]
+    attempts = sum(buckets[start].attempts for start in lately if start in buckets)
+    return due * _PACE * MINUTE / attempts if due and attempts else None

@@ -1,0 +1,136 @@
+"""The first page of the console."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from deliveries import clock
+from deliveries.admin import charts
+from deliveries.admin.signs import lasting
+from deliveries.models import TrafficMinute, WebhookHealth
+from deliveries.services.glancing import Minute
+from tests import builders
+
+OVERVIEW = reverse("admin:index")
+
+
+def text_of(client: Client) -> str:
+    page = client.get(OVERVIEW)
+    assert page.status_code == 200
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.content.decode()))
+
+
+class TestOverview:
+    def test_says_what_to_do_where_there_is_nothing(self, console: Client) -> None:
+        text = text_of(console)
+
+        assert "No worker is alive: nothing is sent. Start one" in text
+        assert "Nothing waits" in text
+        assert "None: the last attempt at every webhook succeeded" in text
+        assert "Nobody has done anything yet." in text
+
+    def test_says_how_it_is_and_leads_to_what_is_wrong(self, console: Client) -> None:
+        now = clock.now()
+        builders.a_worker(seen_at=now)
+        webhook = builders.a_webhook(name="CRM")
+        builders.a_minute_of_traffic(webhook, minute=TrafficMinute.of(now), succeeded=3, failed=1, upto_250=4)
+        WebhookHealth.objects.filter(pk=webhook.pk).update(failing_since=now, consecutive_failures=12)
+        builders.a_delivery(webhook, due_at=now - timedelta(minutes=3))
+        builders.a_failure_group(builders.a_failed_delivery(webhook))
+        page = console.get(OVERVIEW).content.decode()
+
+        text = text_of(console)
+
+        assert "Arrived in the last hour 3" in text
+        assert "Attempts that succeeded 75 %" in text
+        assert "Oldest due 3 min ago 1 due, nothing moves" in text
+        assert "Failures waiting 1 in 1 open group" in text
+        assert "Webhooks in trouble 1" in text
+        assert "CRM" in text
+        assert "in 4 d" in text
+        assert reverse("admin:deliveries_webhook_change", args=[webhook.pk]) in page
+        assert "No worker is alive" not in text
+
+    def test_refreshes_itself_and_says_so(self, console: Client) -> None:
+        page = console.get(OVERVIEW).content.decode()
+
+        assert 'data-every="5"' in page
+        assert 'role="status"' in page
+
+    def test_shows_those_who_may_see_no_delivery_what_they_may(self, client: Client, db: None) -> None:
+        user = User.objects.create(username="clerk", password="!", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename="view_webhook"))
+        client.force_login(user)
+
+        text = text_of(client)
+
+        assert "Oldest due" not in text
+        assert "Webhooks" in text
+
+    def test_leads_to_every_table(self, console: Client) -> None:
+        assert reverse("admin:app_list", args=["deliveries"]) in console.get(OVERVIEW).content.decode()
+
+
+def minutes(**of_the_last: Any) -> list[Minute]:
+    nothing: dict[str, Any] = {
+        "succeeded": 0,
+        "refused": 0,
+        "unavailable": 0,
+        "p50_ms": None,
+        "p95_ms": None,
+        "due": None,
+        "oldest_due": None,
+    }
+    hour = [builders.NOW + timedelta(minutes=number) for number in range(60)]
+    rows: list[dict[str, Any]] = [{"start": start, **nothing} for start in hour]
+    rows[-1].update(of_the_last)
+    return [Minute(**row) for row in rows]
+
+
+class TestCharts:
+    def test_stack_what_came_of_attempts(self) -> None:
+        attempts = charts.charts(minutes(succeeded=6, refused=3, unavailable=1))[0]
+
+        assert attempts.top == "10"
+        assert [(bar.kind, bar.y, bar.height) for bar in attempts.bars] == [
+            ("succeeded", 52.0, 78.0),
+            ("refused", 13.0, 39.0),
+            ("unavailable", 0.0, 13.0),
+        ]
+        assert attempts.rows[0] == (builders.NOW + timedelta(minutes=59), ["6", "3", "1"])
+
+    def test_leave_a_gap_where_nothing_is_known(self) -> None:
+        latency = charts.charts(minutes(p50_ms=100, p95_ms=200))[1]
+
+        assert latency.lines[0].path == "M590.0 65.0L595.0 65.0"
+        assert latency.rows[0][1] == ["100 ms", "200 ms"]
+        assert latency.rows[1][1] == ["-", "-"]
+
+    def test_of_the_queue_say_where_nobody_looked(self) -> None:
+        age = charts.charts(minutes(due=3, oldest_due=timedelta(seconds=30)))[2]
+
+        assert (age.bars[0].height, age.top) == (78.0, "50 s")
+        assert age.rows[0][1] == ["30 s", "3"]
+        assert age.rows[1][1] == ["not looked at", "not looked at"]
+
+    def test_are_drawn_of_nothing(self) -> None:
+        assert all(not chart.bars for chart in charts.charts(minutes()))
+
+    def test_are_no_wider_than_a_row(self) -> None:
+        attempts = charts.charts(minutes(succeeded=1))[0]
+
+        assert attempts.bars[0].x + attempts.bars[0].width <= charts.WIDTH
+
+
+class TestSpans:
+    def test_are_written_in_their_greatest_unit(self) -> None:
+        spans = [timedelta(seconds=99), timedelta(seconds=100), timedelta(minutes=99), timedelta(minutes=100)]
+
+        assert [lasting(span) for span in spans] == ["99 s", "1 min", "99 min", "1 h"]
+        assert lasting(timedelta(hours=47)) == "47 h"
+        assert lasting(timedelta(days=2)) == "2 d"
+        assert lasting(timedelta(0)) == "0 s"

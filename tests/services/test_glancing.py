@@ -1,0 +1,96 @@
+"""The service at a glance."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from deliveries.models import TrafficMinute, WebhookHealth
+from deliveries.services import glancing
+from tests import builders
+
+pytestmark = pytest.mark.django_db
+
+MINUTE = timedelta(minutes=1)
+
+
+def traffic(ago: timedelta, *, now: datetime, **counts: int) -> None:
+    row: dict[str, Any] = {"succeeded": 0, "upto_250": 0, "duration_ms": 0, **counts}
+    builders.a_minute_of_traffic(minute=TrafficMinute.of(now - ago), **row)
+
+
+class TestHour:
+    def test_is_counted_over_all_accounts(self, now: datetime) -> None:
+        traffic(0 * MINUTE, now=now, succeeded=3, upto_10=3)
+        traffic(30 * MINUTE, now=now, succeeded=1, failed=4, unavailable=3, upto_10=5)
+        traffic(60 * MINUTE, now=now, succeeded=100, upto_10=100)
+
+        glance = glancing.glance(now=now)
+
+        assert glance.hour.sums["succeeded"] == 4
+        assert glance.hour.success_ratio == 0.5
+        assert glance.hour.percentile_ms(0.95) == 10
+        assert len(glance.minutes) == 60
+        assert glance.minutes[-1].start == now
+        assert (glance.minutes[-1].succeeded, glance.minutes[-1].refused) == (3, 0)
+        then = glance.minutes[-31]
+        assert (then.succeeded, then.refused, then.unavailable) == (1, 1, 3)
+
+    def test_knows_how_the_queue_was(self, now: datetime) -> None:
+        minute = TrafficMinute.of(now - 2 * MINUTE)
+        builders.a_minute_of_the_queue(minute=minute, due=7, oldest_due_ms=90_000)
+
+        minutes = glancing.glance(now=now).minutes
+
+        assert (minutes[-3].due, minutes[-3].oldest_due) == (7, timedelta(seconds=90))
+        assert (minutes[-2].due, minutes[-2].oldest_due) == (None, None)
+
+
+class TestDrain:
+    def test_is_what_is_due_at_the_pace_of_the_last_minutes(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 20, due_at=now - MINUTE)
+        traffic(0 * MINUTE, now=now, succeeded=1000)
+        traffic(1 * MINUTE, now=now, succeeded=15)
+        traffic(5 * MINUTE, now=now, failed=35)
+        traffic(6 * MINUTE, now=now, succeeded=1000)
+
+        assert glancing.glance(now=now).drain == 2 * MINUTE
+
+    def test_is_unknown_where_nothing_moves_or_nothing_is_due(self, now: datetime) -> None:
+        traffic(1 * MINUTE, now=now, succeeded=15)
+        assert glancing.glance(now=now).drain is None
+        TrafficMinute.objects.all().delete()
+        builders.a_delivery(due_at=now - MINUTE)
+        assert glancing.glance(now=now).drain is None
+
+
+class TestTrouble:
+    def test_is_a_row_of_failures_the_longest_first(self, now: datetime) -> None:
+        well, new, old, disabled = (builders.a_webhook(name=name) for name in ("a", "b", "c", "d"))
+        for webhook, hours in ((new, 1), (old, 2), (disabled, 3)):
+            WebhookHealth.objects.filter(pk=webhook.pk).update(failing_since=now - timedelta(hours=hours))
+        type(disabled).objects.filter(pk=disabled.pk).update(enabled=False)
+
+        glance = glancing.glance(now=now)
+
+        assert [health.webhook for health in glance.troubled] == [old, new]
+        assert glance.in_trouble == 2
+        assert well not in [health.webhook for health in glance.troubled]
+        assert glancing.disabled_at(glance.troubled[0]) == now - timedelta(hours=2) + timedelta(days=5)
+
+
+def test_takes_as_many_queries_whatever_there_is(now: datetime) -> None:
+    with CaptureQueriesContext(connection) as of_nothing:
+        glancing.glance(now=now)
+    for number in range(5):
+        delivery = builders.a_failed_delivery()
+        builders.a_failure_group(delivery)
+        traffic(number * MINUTE, now=now, succeeded=1)
+        builders.a_worker(pid=number)
+    with CaptureQueriesContext(connection) as of_much:
+        glancing.glance(now=now)
+
+    assert len(of_much) == len(of_nothing)
