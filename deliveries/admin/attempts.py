@@ -8,40 +8,24 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from deliveries.admin import bodies, columns
+from deliveries.admin import bodies, columns, exchanges
 from deliveries.admin.history import History
-from deliveries.admin.tables import ReadOnly
 from deliveries.admin.walking import Window
-from deliveries.models import Attempt, Delivery
+from deliveries.models import Attempt
 
 # Read when a page shows them, one row at a time.
 LARGE = ("response_body", "response_headers", "request_headers")
 
 
-class Told:
-    """For a ModelAdmin or an inline of attempts: their columns in words."""
-
-    @admin.display(description="outcome")
-    def outcome(self, attempt: Attempt) -> str:
-        """What the receiver answered, or why there is no answer."""
-        return f"HTTP {attempt.http_status}" if attempt.http_status else attempt.reason_code
-
-    @admin.display(description="duration")
-    def duration_ms(self, attempt: Attempt) -> str:
-        """How long it took."""
-        return f"{attempt.duration / timedelta(milliseconds=1):.0f} ms"
-
-
 @admin.register(Attempt)
-class AttemptAdmin(bodies.WithBodies, Told, History[Attempt]):
+class AttemptAdmin(bodies.WithBodies, History[Attempt]):
     """Every request, and what came back."""
 
     list_display = (
         columns.identifier,
-        "succeeded",
         "outcome",
         "duration_ms",
-        "started_at",
+        columns.when("started_at", "started"),
         "number",
         columns.cut("delivery.event.type", "event type"),
         columns.cut("webhook.name", "webhook"),
@@ -51,6 +35,7 @@ class AttemptAdmin(bodies.WithBodies, Told, History[Attempt]):
     search_fields = ("id", "delivery")
     linked_by = ("delivery__id", "webhook__id")
     leading_to_few = ("delivery__id",)
+    folded = True
     # A receiver may send back in its headers what it got in a body.
     bodies = ("response_headers_text", "response_body_text")
     fields = readonly_fields = (
@@ -75,9 +60,29 @@ class AttemptAdmin(bodies.WithBodies, Told, History[Attempt]):
         "response_body_text",
     )
 
+    def page_context(self, request: HttpRequest, row: Attempt) -> dict[str, Any]:
+        """Tell the page what was sent and what came back."""
+        seen = request.user.has_perm(bodies.PERMISSION)
+        body = bytes(row.delivery.event.body) if seen else None
+        return {
+            **super().page_context(request, row),
+            "exchange": exchanges.exchange(row, body=body),
+            "body": bodies.render(body) if seen else None,
+        }
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
         """Leave what is large in the database until a page shows it."""
         return super().get_queryset(request).defer(*LARGE, "delivery__event__body")
+
+    @admin.display(description="outcome")
+    def outcome(self, attempt: Attempt) -> SafeString:
+        """What the receiver answered, or why there is no answer."""
+        return exchanges.outcome(attempt)
+
+    @admin.display(description="duration")
+    def duration_ms(self, attempt: Attempt) -> str:
+        """How long it took."""
+        return f"{attempt.duration / timedelta(milliseconds=1):.0f} ms"
 
     @admin.display(description="of which")
     def spent(self, attempt: Attempt) -> str:
@@ -104,17 +109,3 @@ class AttemptAdmin(bodies.WithBodies, Told, History[Attempt]):
     def response_body_text(self, attempt: Attempt) -> SafeString:
         """What came back."""
         return bodies.render(attempt.response_body)
-
-
-class AttemptsOfDelivery(Told, ReadOnly, admin.TabularInline[Attempt, Delivery]):
-    """The attempts on their delivery's page, the latest first."""
-
-    model = Attempt
-    fields = readonly_fields = ("number", "outcome", "error", "duration_ms", "started_at")
-    ordering = ("-number",)
-    extra = 0
-    show_change_link = True
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Leave what is large in the database."""
-        return super().get_queryset(request).defer(*LARGE)

@@ -14,7 +14,7 @@ class AuditEntryAdmin(History[AuditEntry]):
 
     list_display = (
         columns.identifier,
-        "created_at",
+        columns.when("created_at", "when"),
         "action",
         columns.cut("by", "by"),
         "subject_id",

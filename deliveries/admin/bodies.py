@@ -31,7 +31,7 @@ class WithBodies:
 
 def render(body: bytes | memoryview | None) -> SafeString:
     """Return a body as escaped, preformatted text: indented where it is JSON, and cut where it is long."""
-    text = _readable(bytes(body)) if body is not None else None
+    text = readable(bytes(body)) if body is not None else None
     context = {"text": text and text[:SHOWN], "cut": text is not None and len(text) > SHOWN}
     return render_to_string("admin/deliveries/body.html", context)
 
@@ -41,7 +41,8 @@ def render_json(value: object) -> SafeString:
     return render(None if value is None else json.dumps(value).encode())
 
 
-def _readable(body: bytes) -> str:
+def readable(body: bytes) -> str:
+    """Return a body as text, indented where it is JSON."""
     text = body.decode(errors="replace")
     try:
         text = _indented(json.loads(text))

@@ -12,5 +12,5 @@ class ChoreAdmin(History[Chore]):
     """When each was last done."""
 
     search_fields = ("name",)
-    list_display = (columns.cut("name", "name"), "done_at")
+    list_display = (columns.cut("name", "name"), columns.when("done_at", "last done"))
     fields = ("name", "done_at")

@@ -10,6 +10,8 @@ from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from deliveries.admin import signs
+
 # Characters of a name, a URL or a reason that a cell shows.
 MOST = 40
 NOTHING = "-"
@@ -46,6 +48,23 @@ def cut(path: str, title: str) -> Callable[[Any], str]:
     # The class of the cell in the page is made of it.
     cell.__name__ = path.replace(".", "_")
     return cell
+
+
+def when(name: str, title: str) -> Callable[[Any], str]:
+    """Return a column for `list_display`: a moment of the row, as how long ago it was and in UTC."""
+
+    @admin.display(description=title)
+    def cell(row: Any) -> str:
+        return signs.moment(getattr(row, name))
+
+    cell.__name__ = name
+    return cell
+
+
+@admin.display(description="state")
+def status(row: Any) -> str:
+    """Return the badge of the row's status."""
+    return signs.state(row.status)
 
 
 @admin.display(description="ID", ordering="pk")

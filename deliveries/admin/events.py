@@ -1,5 +1,7 @@
 """Events, the catalogue of their types, and idempotency keys."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -11,7 +13,15 @@ from deliveries.admin.history import History
 from deliveries.admin.pauses import Pausable
 from deliveries.admin.walking import Window
 from deliveries.models import Event, EventType, IdempotencyKey
-from deliveries.services import matching
+from deliveries.services import matching, skipping
+
+# So many webhooks that got an event stand on its page, and so many that did not.
+LISTED = 200
+SKIPPED = {
+    skipping.OTHER_AGENT: "It belongs to another agent.",
+    skipping.NOT_SUBSCRIBED: "It was not subscribed to events of this type.",
+    skipping.DISABLED: "It was disabled.",
+}
 
 
 @admin.register(EventType)
@@ -46,15 +56,28 @@ class EventAdmin(bodies.WithBodies, History[Event]):
     list_display = (
         columns.identifier,
         columns.cut("type", "type"),
-        "created_at",
+        columns.when("created_at", "published"),
         columns.cut("account.name", "account"),
         columns.cut("agent.name", "agent"),
-        "occurred_at",
+        columns.when("occurred_at", "occurred"),
     )
     list_filter = (Window,)
     list_select_related = ("account", "agent")
     bodies = ("body_text",)
+    folded = True
+    empty = "Publish one: POST /api/v1/events, or deliveries.services.publishing in Python."
     fields = readonly_fields = ("id", "account", "agent", "type", "occurred_at", "created_at", "body_text")
+
+    def page_context(self, request: HttpRequest, row: Event) -> dict[str, Any]:
+        """Tell the page which webhooks got it, which did not, and why; so many of each."""
+        sent = row.deliveries.select_related("webhook", "failure").order_by("pk")
+        return {
+            **super().page_context(request, row),
+            "sent": sent[:LISTED],
+            "skipped": [(each.webhook, SKIPPED[each.reason]) for each in skipping.skipped(row)[:LISTED]],
+            "listed": LISTED,
+            "body": bodies.render(row.body) if request.user.has_perm(bodies.PERMISSION) else None,
+        }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         """Leave the bodies in the database until a page shows one."""

@@ -22,12 +22,12 @@ class FailureAdmin(Redelivering[Failure]):
 
     list_display = (
         columns.identifier,
-        "status",
-        "last_attempt_at",
+        columns.status,
         columns.cut("reason", "reason"),
+        columns.when("last_attempt_at", "last attempt"),
         columns.cut("event_type", "event type"),
         columns.cut("webhook_name", "webhook"),
-        "created_at",
+        columns.when("created_at", "first failed"),
     )
     list_filter = (Window, "status", "reason_code")
     search_fields = ("id", "delivery")

@@ -34,10 +34,11 @@ class RecoveryAdmin(History[Recovery]):
     """What is sent again, how fast, by whom and why, and how far it has come. It can be paused and ended."""
 
     actions = ("pause", "resume", "cancel")
+    folded = True
     list_display = (
         columns.identifier,
-        "status",
-        "created_at",
+        columns.status,
+        columns.when("created_at", "made"),
         "total",
         "queued",
         "skipped",

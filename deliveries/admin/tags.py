@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from django import template
 from django.db.models import Model
+from django.utils.safestring import SafeString
 
 from deliveries.admin import signs
 
@@ -37,3 +38,9 @@ def seconds_lasting(seconds: float) -> str:
 def percent(ratio: float) -> str:
     """Return a ratio in per cent; only what is all of it is 100 %."""
     return f"{math.floor(ratio * 1000) / 10:.1f} %".replace(".0 %", " %")
+
+
+@register.filter
+def off(word: str) -> SafeString:
+    """Return the badge of what is not at work."""
+    return signs.badge(signs.Sign.OFF, word.capitalize())

@@ -132,6 +132,7 @@ class Migration(migrations.Migration):
                     ("webhook.deleted", "Webhook Deleted"),
                     ("webhook.secret_rotated", "Secret Rotated"),
                     ("deliveries.redelivered", "Deliveries Redelivered"),
+                    ("delivery.cancelled", "Delivery Cancelled"),
                     ("api_key.created", "Api Key Created"),
                     ("api_key.changed", "Api Key Changed"),
                     ("api_key.revoked", "Api Key Revoked"),

@@ -25,6 +25,7 @@ class AuditEntry(models.Model):
         WEBHOOK_DELETED = "webhook.deleted"
         SECRET_ROTATED = "webhook.secret_rotated"  # noqa: S105 - the name of an act
         DELIVERIES_REDELIVERED = "deliveries.redelivered"
+        DELIVERY_CANCELLED = "delivery.cancelled"
         API_KEY_CREATED = "api_key.created"
         API_KEY_CHANGED = "api_key.changed"
         API_KEY_REVOKED = "api_key.revoked"

@@ -84,9 +84,9 @@ class TestEveryList:
     @pytest.mark.parametrize(
         ("name", "state"),
         [
-            ("delivery", ["status", "attempts_made", "due_at"]),
-            ("attempt", ["succeeded", "outcome", "duration_ms"]),
-            ("failure", ["status", "last_attempt_at"]),
+            ("delivery", ["status", "problem", "attempts"]),
+            ("attempt", ["outcome", "duration_ms", "started_at"]),
+            ("failure", ["status", "reason", "last_attempt_at"]),
             ("webhook", ["enabled", "paused", "circuit", "disabled_reason", "consecutive_failures"]),
         ],
     )

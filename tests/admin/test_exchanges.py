@@ -1,0 +1,313 @@
+"""Exchanges on the pages of deliveries and attempts: both sides, the time, a command, and two compared."""
+
+import os
+import re
+import shlex
+import subprocess
+from datetime import timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from deliveries import clock
+from deliveries.admin import curl, exchanges
+from deliveries.models import Attempt, AuditEntry, Delivery, Event
+from tests import builders
+from tests.admin.pages import said
+from tests.servers import binaries
+
+
+def page_of(row: Any) -> str:
+    return reverse(f"admin:deliveries_{row._meta.model_name}_change", args=[row.pk])
+
+
+def text_of(client: Client, url: str) -> str:
+    page = client.get(url)
+    assert page.status_code == 200
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", page.content.decode())))
+
+
+def url_of(name: str, delivery: Delivery) -> str:
+    return reverse(f"admin:deliveries_delivery_{name}", args=[delivery.pk])
+
+
+@pytest.fixture
+def failed(db: None) -> Delivery:
+    """One that failed twice, differently."""
+    delivery = builders.a_failed_delivery(attempts_made=2)
+    Attempt.objects.update(
+        response_body=b'{"error":"no"}', response_headers={"x-node": "a"}, http_status=500, error="HTTP 500"
+    )
+    builders.an_attempt(
+        delivery,
+        number=2,
+        http_status=503,
+        error="HTTP 503",
+        reason_code="http_status",
+        response_headers={"x-node": "b"},
+        response_body=b'{"error":"busy"}',
+        duration=timedelta(milliseconds=100),
+        dns_us=1_000,
+        connect_us=9_000,
+        tls_us=20_000,
+        first_byte_us=60_000,
+    )
+    return delivery
+
+
+class TestDelivery:
+    def test_says_what_became_of_it_and_what_to_do(self, console: Client, failed: Delivery) -> None:
+        text = text_of(console, page_of(failed))
+
+        assert "did not take it in 2 attempts" in text
+        assert "Send it again once the receiver is well." in text
+        assert "2 of 2" in text
+
+    def test_shows_the_latest_attempt_first_and_open(self, console: Client, failed: Delivery) -> None:
+        page = console.get(page_of(failed)).content.decode()
+
+        opened = re.findall(r'<details class="exchange" id="attempt-(\d+)"( open)?>', page)
+        assert opened == [("2", " open"), ("1", "")]
+
+    def test_shows_both_sides(self, console: Client, failed: Delivery) -> None:
+        text = text_of(console, page_of(failed))
+
+        assert "x-node" in text
+        assert '"error": "busy"' in text
+        assert '"call_id": "call-uuid"' in text
+        assert "It came to no address." in text
+
+    def test_shows_where_the_time_went(self, console: Client, failed: Delivery) -> None:
+        text = text_of(console, page_of(failed))
+
+        assert "Name 1.0 ms" in text
+        assert "Connection 9.0 ms" in text
+        assert "TLS 20.0 ms" in text
+        assert "Waiting for the receiver 60.0 ms" in text
+        assert "reading the answer 10.0 ms" in text
+
+    def test_shows_no_body_to_who_may_see_none(self, client: Client, failed: Delivery) -> None:
+        user = User.objects.create(username="clerk", password="!", is_staff=True)
+        seen = Permission.objects.filter(codename__startswith="view_").exclude(codename="view_bodies")
+        user.user_permissions.set(seen)
+        client.force_login(user)
+
+        viewer_text = text_of(client, page_of(failed))
+        attempt = text_of(client, page_of(failed.attempts.get(number=2)))
+        compared = text_of(client, url_of("compare", failed))
+
+        for text in (viewer_text, attempt, compared):
+            assert "call-uuid" not in text
+            assert "busy" not in text
+            assert "x-node" not in text
+            assert "curl -sS" not in text
+        assert "does not reach as far as bodies" in viewer_text
+
+    def test_shows_a_hostile_answer_as_text(self, console: Client, failed: Delivery) -> None:
+        Attempt.objects.update(
+            response_body=b"<script>0</script>", response_headers={"<b>": "<img src=x>"}, error="<i>"
+        )
+
+        for url in (page_of(failed), url_of("compare", failed), page_of(failed.attempts.get(number=1))):
+            page = console.get(url).content.decode()
+            assert "<script>0" not in page
+            assert "<b>" not in page.replace("<b></b>", "")
+            assert "<img src=x" not in page
+            assert "<i>" not in page
+
+    def test_has_buttons_for_what_is_possible(self, console: Client, viewer: Client) -> None:
+        failed, queued = builders.a_failed_delivery(), builders.a_delivery()
+
+        assert url_of("send_again", failed) in console.get(page_of(failed)).content.decode()
+        assert url_of("cancel", failed) not in console.get(page_of(failed)).content.decode()
+        assert url_of("cancel", queued) in console.get(page_of(queued)).content.decode()
+        assert url_of("cancel", queued) not in viewer.get(page_of(queued)).content.decode()
+
+
+class TestCancel:
+    def test_gives_up_what_is_queued(self, console: Client) -> None:
+        delivery = builders.a_delivery()
+
+        page = console.post(url_of("cancel", delivery), follow=True)
+
+        assert said(page) == ["Cancelled: nothing more is sent."]
+        assert Delivery.objects.get().status == Delivery.Status.CANCELLED
+        entry = AuditEntry.objects.latest("pk")
+        assert (entry.action, entry.by, entry.subject_id) == (
+            "delivery.cancelled",
+            "operator",
+            str(delivery.pk),
+        )
+
+    def test_says_so_when_it_is_too_late(self, console: Client, failed: Delivery) -> None:
+        page = console.post(url_of("cancel", failed), follow=True)
+
+        assert said(page) == ["Only what is pending or held can be cancelled."]
+        assert Delivery.objects.get().status == Delivery.Status.FAILED
+        assert not AuditEntry.objects.filter(action="delivery.cancelled").exists()
+
+    def test_is_not_for_viewers(self, viewer: Client) -> None:
+        delivery = builders.a_delivery()
+
+        assert viewer.post(url_of("cancel", delivery)).status_code == 403
+        assert Delivery.objects.get().status == Delivery.Status.PENDING
+
+
+class TestComparison:
+    def test_shows_where_the_last_two_differ(self, console: Client, failed: Delivery) -> None:
+        page = console.get(url_of("compare", failed))
+
+        parts = dict(page.context["parts"])
+        assert [(line.sign, line.text) for line in parts["Response headers"]] == [
+            ("−", "x-node: a"),
+            ("+", "x-node: b"),
+        ]
+        assert ("−", '  "error": "no"') in [(line.sign, line.text) for line in parts["Response body"]]
+        assert (" ", "{") in [(line.sign, line.text) for line in parts["Response body"]]
+        assert ("−", "Outcome: 500") in [(line.sign, line.text) for line in parts["What it came to"]]
+
+    def test_is_of_those_that_are_named(self, console: Client, failed: Delivery) -> None:
+        page = console.get(url_of("compare", failed), {"first": "2", "second": "1"})
+
+        assert [attempt.number for attempt in page.context["pair"]] == [2, 1]
+
+    @pytest.mark.parametrize(
+        ("asked", "status"), [({"first": "9"}, 404), ({"first": "x"}, 400), ({"second": "-1"}, 400)]
+    )
+    def test_needs_two_that_are_there(
+        self, console: Client, failed: Delivery, asked: dict[str, str], status: int
+    ) -> None:
+        assert console.get(url_of("compare", failed), asked).status_code == status
+
+    def test_of_one_attempt_is_none(self, console: Client) -> None:
+        assert console.get(url_of("compare", builders.a_failed_delivery())).status_code == 404
+
+
+class TestStretches:
+    def test_never_come_to_more_than_the_whole(self) -> None:
+        attempt = Attempt(duration=timedelta(milliseconds=10), dns_us=4_000, first_byte_us=30_000)
+
+        found = exchanges.exchange(
+            Attempt(
+                duration=attempt.duration,
+                dns_us=4_000,
+                first_byte_us=30_000,
+                request_headers={},
+                url=builders.URL,
+                succeeded=True,
+                http_status=200,
+            ),
+            body=None,
+        ).stretches
+
+        assert [part.milliseconds for part in found] == [4, 6]
+        assert found[-1].x + found[-1].width == exchanges.WIDTH
+
+
+class TestCurl:
+    def attempt(self, **changes: Any) -> Attempt:
+        return Attempt(
+            **{
+                "url": "https://example.com/a?b='c'",
+                "http_method": "POST",
+                "request_headers": {"Content-Type": "application/json", "Authorization": "***"},
+                **changes,
+            }
+        )
+
+    def test_is_the_request_with_variables_for_what_is_masked(self) -> None:
+        command = curl.command(self.attempt(), b'{"it\'s": 1}')
+
+        assert command.splitlines() == [
+            "printf %s " + shlex.quote('{"it\'s": 1}') + " | curl -sS -i -X POST \\",
+            "  -H 'Content-Type: application/json' \\",
+            "  -H 'Authorization: '\"${AUTHORIZATION:?}\" \\",
+            "  --data-binary @- \\",
+            "  " + shlex.quote("https://example.com/a?b='c'"),
+        ]
+
+    @pytest.mark.parametrize(
+        "body",
+        [b"{}", b"", b'it\'s "$HOME" `id` \\n\n', "größe ✓".encode(), b"\0\xff\n", b"tab\tend\r\n", b"%s %d"],
+    )
+    def test_prints_the_very_bytes(self, body: bytes) -> None:
+        printing, _, _ = curl.command(self.attempt(), body).partition(" | curl ")
+
+        printed = subprocess.run(["sh", "-c", printing], capture_output=True, check=True)
+
+        assert printed.stdout == body
+
+    def test_sends_what_it_says(self, tmp_path: Any) -> None:
+        headers = {"X-Say": "it's; $(touch broken) `id`", "Authorization": "***"}
+        got = tmp_path / "got"
+        command = curl.command(self.attempt(request_headers=headers, url=f"file://{got}"), b"")
+        got.write_text("fine")
+        shown = command.replace("curl -sS -i", f"{binaries.curl()} -sS -i --write-out '' ")
+
+        ran = subprocess.run(
+            ["sh", "-c", shown.replace("-X POST", "").replace("--data-binary @-", "")],
+            capture_output=True,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "AUTHORIZATION": "Bearer x"},
+        )
+
+        assert b"fine" in ran.stdout
+        assert not (tmp_path / "broken").exists()
+
+    def test_stops_where_a_secret_is_not_given(self) -> None:
+        command = curl.command(self.attempt(), b"")
+        environment = {name: value for name, value in os.environ.items() if name != "AUTHORIZATION"}
+
+        ran = subprocess.run(
+            ["sh", "-c", command.replace("curl -sS -i", "echo")],
+            capture_output=True,
+            check=False,
+            env=environment,
+        )
+
+        assert b"AUTHORIZATION" in ran.stderr
+
+
+class TestEvent:
+    def test_says_of_every_webhook_why(self, console: Client) -> None:
+        account = builders.an_account()
+        first = builders.a_webhook(account, name="First")
+        builders.a_webhook(account, name="Second", events=["message.*"])
+        builders.a_webhook(account, name="Third", enabled=False)
+        builders.a_webhook(agent=builders.an_agent(account), name="Fourth")
+        event = builders.a_failed_delivery(first).event
+
+        text = text_of(console, page_of(event))
+
+        assert "First ✕ Failed Connection timeout" in text
+        assert "Second ○ Skipped It was not subscribed to events of this type." in text
+        assert "Third ○ Skipped It was disabled." in text
+        assert "Fourth ○ Skipped It belongs to another agent." in text
+
+    def test_of_one_that_arrived_says_when(self, console: Client) -> None:
+        delivery = builders.a_delivery(
+            status="succeeded",
+            attempts_made=1,
+            due_at=None,
+            scheduled_at=None,
+            next_attempt_id=None,
+            finished_at=clock.now(),
+        )
+
+        assert "It arrived 0 s ago" in text_of(console, page_of(delivery.event))
+
+    def test_that_nobody_wanted_says_so(self, console: Client) -> None:
+        text = text_of(console, page_of(builders.an_event()))
+
+        assert "The account had no webhook when it was published." in text
+
+    def test_shows_its_body_indented(self, console: Client) -> None:
+        event = builders.an_event(body=b'{"a":{"b":1}}')
+
+        assert '{ "a": { "b": 1 } }' in text_of(console, page_of(event))
+        assert Event.objects.count() == 1
