@@ -21,6 +21,8 @@ from django.core.exceptions import ImproperlyConfigured
 from limits import RateLimitItem
 
 from deliveries.addresses import Network
+from webhooks_project import variables
+from webhooks_project.variables import Environment, Show
 
 _T = TypeVar("_T")
 
@@ -31,20 +33,14 @@ _REDIS_DATABASE = re.compile(r"/?[0-9]{0,5}")
 _ENCODED = ", with / ? # @ in the password percent-encoded, / as %2F"
 
 
-def text(name: str, default: str = "") -> str:
+def text(name: str, default: str = "", *, secret: bool = False) -> str:
     """Return a text as it stands, without white space around it, such as the line end of a file."""
-    file = os.environ.get(f"{name}_FILE")
-    if not file:
-        return os.environ.get(name, default).strip()
-    try:
-        return Path(file).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ImproperlyConfigured(f"{name}_FILE={file}: it cannot be read: {error}.") from error
+    return _read(name, default, str, "a text", show=_shown(secret))
 
 
-def texts(name: str, default: Sequence[str] = ()) -> list[str]:
+def texts(name: str, default: Sequence[str] = (), *, secret: bool = False) -> list[str]:
     """Return texts that stand separated by commas."""
-    return [part.strip() for part in text(name, ",".join(default)).split(",") if part.strip()]
+    return _read(name, ",".join(default), _parts, "texts, separated by commas", show=_shown(secret))
 
 
 def choice(name: str, choices: Sequence[str], default: str) -> str:
@@ -60,7 +56,7 @@ def has_pycurl() -> bool:
 def boolean(name: str, default: bool) -> bool:
     """Return true or false; nothing else is taken for either."""
     values = {"true": True, "false": False}
-    return _read(name, str(default), lambda raw: values[raw.lower()], "true or false")
+    return _read(name, str(default).lower(), lambda raw: values[raw.lower()], "true or false")
 
 
 def count(name: str, default: int) -> int:
@@ -99,7 +95,11 @@ def limit(name: str, default: str) -> RateLimitItem | None:
 def networks(name: str) -> tuple[Network, ...]:
     """Return networks."""
     form = "networks such as 10.1.0.0/16, separated by commas"
-    return tuple(_convert(name, part, ipaddress.ip_network, form) for part in texts(name))
+
+    def read(raw: str) -> tuple[Network, ...]:
+        return tuple(_convert(name, part, ipaddress.ip_network, form) for part in _parts(raw))
+
+    return _read(name, "", read, form)
 
 
 def authorities(name: str) -> str:
@@ -112,17 +112,51 @@ def database(name: str, default: str) -> dict[str, Any]:
     form = (
         f"a URL such as postgres://user:password@host/name or sqlite:////var/lib/webhooks.sqlite3{_ENCODED}"
     )
-    return _read(name, default, _database, form, secret=True)
+    return _read(name, default, _database, form, show=variables.without_user)
 
 
 def redis(name: str) -> str:
     """Return the URL of a Redis, as both its clients here read it; nothing where none is named."""
     form = f"a URL such as redis://:password@host:6379/0, or rediss:// for TLS{_ENCODED}"
-    return _read(name, "", _redis, form, secret=True)
+    return _read(name, "", _redis, form, show=variables.without_user)
 
 
-def _read(name: str, default: str, convert: Callable[[str], _T], form: str, *, secret: bool = False) -> _T:
-    return _convert(name, text(name, default), convert, form, secret=secret)
+def as_read() -> Environment:
+    """Return what has been read so far, and what nothing has read yet."""
+    return variables.environment(os.environ)
+
+
+def _read(
+    name: str, default: str, convert: Callable[[str], _T], form: str, *, show: Show = variables.plain
+) -> _T:
+    given = _given(name)
+    raw = default.strip() if given is None else given
+    secret = show is not variables.plain
+    value = _convert(name, raw, convert, form, secret=secret)
+    # Two spellings of one value are no change; what is secret is not looked at any closer.
+    changed = raw != default.strip() and (secret or value != convert(default))
+    variables.note(name, value=raw, default=default, changed=changed, show=show)
+    return value
+
+
+def _given(name: str) -> str | None:
+    """Return what the environment says, or the file it names; None where it says nothing."""
+    file = os.environ.get(f"{name}_FILE")
+    if not file:
+        raw = os.environ.get(name)
+        return None if raw is None else raw.strip()
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImproperlyConfigured(f"{name}_FILE={file}: it cannot be read: {error}.") from error
+
+
+def _shown(secret: bool) -> Show:
+    return variables.hidden if secret else variables.plain
+
+
+def _parts(raw: str) -> list[str]:
+    return [part.strip() for part in raw.split(",") if part.strip()]
 
 
 def _convert(name: str, raw: str, convert: Callable[[str], _T], form: str, *, secret: bool = False) -> _T:

@@ -19,9 +19,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # --- Django -----------------------------------------------------------------------------------------------
 
 # Signs sessions and forms. Django refuses to use an empty one; `manage.py up` makes its own.
-SECRET_KEY = env.text("SECRET_KEY")
+SECRET_KEY = env.text("SECRET_KEY", secret=True)
 # Encrypts webhook secrets, credentials and header values. The first encrypts, every one decrypts.
-ENCRYPTION_KEYS = env.texts("ENCRYPTION_KEYS")
+ENCRYPTION_KEYS = env.texts("ENCRYPTION_KEYS", secret=True)
 DEBUG = env.boolean("DEBUG", False)
 ALLOWED_HOSTS = env.texts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 DEFAULT_EXCEPTION_REPORTER_FILTER = "webhooks_project.reports.ReporterFilter"
@@ -300,7 +300,7 @@ WEBHOOKS_LIMIT_READ = env.limit("WEBHOOKS_LIMIT_READ", "1200/minute")
 WEBHOOKS_LIMIT_PUBLISH = env.limit("WEBHOOKS_LIMIT_PUBLISH", "120000/minute")
 WEBHOOKS_LIMIT_MANAGE = env.limit("WEBHOOKS_LIMIT_MANAGE", "600/minute")
 # Who carries it may read /metrics; without one, only who asks from this machine.
-WEBHOOKS_METRICS_TOKEN = env.text("WEBHOOKS_METRICS_TOKEN")
+WEBHOOKS_METRICS_TOKEN = env.text("WEBHOOKS_METRICS_TOKEN", secret=True)
 
 # --- Logs -------------------------------------------------------------------------------------------------
 
@@ -339,3 +339,6 @@ LOGGING: dict[str, Any] = {
         "urllib3": {"level": "ERROR"},
     },
 }
+
+# What all of this was read from, for the console. It is the last to be read, since it holds all before it.
+ENVIRONMENT = env.as_read()
