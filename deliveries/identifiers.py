@@ -41,6 +41,11 @@ def first_id_at(moment: datetime) -> UUID:
     return UUID(int=max(0, _milliseconds(moment)) << 80)
 
 
+def moment_of(made: UUID) -> datetime:
+    """Return the moment an id was made at, to the millisecond."""
+    return _EPOCH + (made.int >> 80) * _MILLISECOND
+
+
 def _milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MILLISECOND
 

@@ -1,10 +1,12 @@
 import os
 import subprocess
 import sys
+import tomllib
 import traceback
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from webhooks_project import env
@@ -201,3 +203,10 @@ class TestStatementTimeout:
         )
 
         assert f"statement_timeout={seconds}s" in shown.stdout
+
+
+class TestVersion:
+    def test_is_that_of_the_project(self) -> None:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+        assert project["version"] == settings.VERSION

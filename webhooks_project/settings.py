@@ -15,6 +15,8 @@ from webhooks_project import env
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+# As in pyproject.toml, which need not be where we are installed; a test compares.
+VERSION = "0.1.0"
 
 # --- Django -----------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 
 from deliveries import clock
 from deliveries.models import Delivery, Failure, Recovery, WebhookHealth
+from deliveries.services.diagnosing import Verdict
 
 NOTHING = "-"
 # The greatest first, with the span from which on it is used.
@@ -47,6 +48,12 @@ SIGNS: dict[str, Sign] = {
     WebhookHealth.Circuit.RECOVERING: Sign.WARNING,
 }
 
+VERDICTS: dict[Verdict, tuple[Sign, str]] = {
+    Verdict.OK: (Sign.WELL, "In order"),
+    Verdict.LOOK: (Sign.WARNING, "Look"),
+    Verdict.BROKEN: (Sign.WRONG, "Broken"),
+}
+
 
 def badge(sign: Sign, word: str) -> SafeString:
     """Return a state as a colour, an icon and a word."""
@@ -61,6 +68,11 @@ def badge(sign: Sign, word: str) -> SafeString:
 def state(status: str) -> SafeString:
     """Return the badge of a status of a delivery, a failure, a recovery or a circuit."""
     return badge(SIGNS[status], status.capitalize())
+
+
+def verdict(found: Verdict) -> SafeString:
+    """Return the badge of a finding."""
+    return badge(*VERDICTS[found])
 
 
 def moment(at: datetime | None) -> SafeString:

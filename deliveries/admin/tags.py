@@ -5,15 +5,18 @@ from datetime import timedelta
 
 from django import template
 from django.db.models import Model
+from django.template.defaultfilters import filesizeformat
 from django.utils.safestring import SafeString
 
 from deliveries.admin import signs
+from deliveries.admin.signs import Sign
 
 register = template.Library()
 register.filter("moment", signs.moment)
 register.filter("state", signs.state)
 register.filter("lasting", signs.lasting)
 register.filter("relative", signs.relative)
+register.filter("verdict", signs.verdict)
 
 
 @register.filter
@@ -40,7 +43,13 @@ def percent(ratio: float) -> str:
     return f"{math.floor(ratio * 1000) / 10:.1f} %".replace(".0 %", " %")
 
 
-@register.filter
-def off(word: str) -> SafeString:
-    """Return the badge of what is not at work."""
-    return signs.badge(signs.Sign.OFF, word.capitalize())
+@register.filter(name="bytes")
+def size(number: int | None) -> str:
+    """Return a size in its greatest unit: "1.5 GB"."""
+    return signs.NOTHING if number is None else filesizeformat(number)
+
+
+@register.simple_tag
+def badge(sign: str, word: str) -> SafeString:
+    """Return a state as a colour, an icon and a word: `{% badge "well" "Alive" %}`."""
+    return signs.badge(Sign[sign.upper()], word)

@@ -42,6 +42,13 @@ class Chore(models.Model):
     NOTED_EVERY: ClassVar = timedelta(seconds=30)
     # Without the chore of every second for so long, beat is taken for dead: workers may be busy for a while.
     MISSED_AFTER: ClassVar = timedelta(minutes=5)
+    # What has not been done for so long is late. Pruning, and counting at night, may not get ready in one go.
+    LATE_AFTER: ClassVar = {
+        Name.RECOVER: MISSED_AFTER,
+        Name.EXPIRE_IDEMPOTENCY_KEYS: timedelta(hours=1),
+        Name.PRUNE_LOGS: timedelta(hours=4),
+        Name.RECOUNT_LOGS: timedelta(days=2),
+    }
 
     name = models.CharField(primary_key=True, max_length=32, editable=False)
     done_at = models.DateTimeField()

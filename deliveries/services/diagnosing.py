@@ -12,13 +12,12 @@ from django.db import connection
 
 from deliveries import doorbell, secrets
 from deliveries.models import Chore, Webhook
-from deliveries.models.databases import missing_days
+from deliveries.models.databases import missing_days, server
 from deliveries.services import measuring, schema
 from deliveries.services.measuring import Measures
 
-# The same bounds as those of deploy/alerts.yaml.
+# The same bound as in deploy/alerts.yaml, as are those of chores.
 _LATE = timedelta(minutes=1)
-_UNPRUNED = timedelta(hours=4)
 _SKEWED = timedelta(seconds=10)
 # Of so many webhooks, the last ones made, it is tried whether their secrets can be opened.
 _TRIED = 100
@@ -106,13 +105,7 @@ def _redis() -> Iterator[Finding]:
 
 
 def _database() -> Iterator[Finding]:
-    version = (
-        "SELECT version()" if connection.vendor == "postgresql" else "SELECT 'SQLite ' || sqlite_version()"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(version)
-        (name,) = cursor.fetchone()
-    yield _ok("database", " ".join(name.split()[:2]))
+    yield _ok("database", server())
 
 
 def _migrations() -> Iterator[Finding]:
@@ -193,10 +186,10 @@ def _beat(measures: Measures) -> Finding:
 
 
 def _pruning(measures: Measures) -> Finding:
-    age = _age(measures, Chore.Name.PRUNE_LOGS)
-    if age is None and all(measures.at - each.started_at < _UNPRUNED for each in measures.alive):
+    age, late = _age(measures, Chore.Name.PRUNE_LOGS), Chore.LATE_AFTER[Chore.Name.PRUNE_LOGS]
+    if age is None and all(measures.at - each.started_at < late for each in measures.alive):
         return _ok("pruning", "Not yet; beat has it done every hour.")
-    if age is None or age > _UNPRUNED:
+    if age is None or age > late:
         said = "Has never come to an end." if age is None else f"Last came to an end {_words(age)} ago."
         return _look("pruning", said, "Start beat, or see what the log says under `retention.`.")
     return _ok("pruning", f"Came to an end {_words(age)} ago.")

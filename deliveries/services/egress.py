@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from deliveries.addresses import AddressPolicy, Network, Origin
-from deliveries.transport import RequestsTransport, Transport
+from deliveries.transport import RequestsTransport, Transport, versions
 
 if TYPE_CHECKING:
     from deliveries.transport.curl_engine import CurlTransport
@@ -29,6 +29,15 @@ def transport(*, slots: int) -> Transport:
     engine: type[RequestsTransport] | type[CurlTransport]
     engine = RequestsTransport if settings.WEBHOOKS_TRANSPORT == "requests" else _curl()
     return engine(policy=policy(), slots=slots, ca_file=settings.WEBHOOKS_CA_BUNDLE or None)
+
+
+def version() -> str:
+    """Return the name of the engine, and the versions of what it rests on."""
+    name = settings.WEBHOOKS_TRANSPORT
+    try:
+        return f"{name}: {versions.of_requests() if name == 'requests' else versions.of_curl()}"
+    except ImportError:
+        return f"{name}, which is not installed"
 
 
 def _curl() -> "type[CurlTransport]":

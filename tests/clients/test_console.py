@@ -14,6 +14,7 @@ from django.urls import reverse
 from playwright.sync_api import expect
 from pytest_django.live_server_helper import LiveServer
 
+from deliveries import clock
 from deliveries.models import (
     Account,
     Agent,
@@ -25,6 +26,7 @@ from deliveries.models import (
     Pause,
     Recovery,
     Webhook,
+    Worker,
 )
 from tests import builders
 from tests.admin.conftest import MAKERS
@@ -57,6 +59,7 @@ def paths(operator: User) -> list[str]:
     for rows in told:
         rows.update(by=NAME, why=NAME)
     Webhook.objects.update(enabled=False, disabled_reason=NAME)
+    Worker.objects.update(host=NAME)
     Attempt.objects.update(error=NAME, response_body=NAME.encode(), response_headers={NAME: NAME})
     Event.objects.update(body=NAME.encode())
     Group.objects.create(name=NAME)
@@ -65,7 +68,8 @@ def paths(operator: User) -> list[str]:
     AccessAttempt.objects.create(**who, failures_since_start=1)
     request = RequestFactory().get("/")
     request.user = operator
-    found = [reverse("admin:index"), reverse("admin:password_change")]
+    found = [reverse(f"admin:{name}") for name in ("index", "password_change")]
+    found.append(reverse("console:system"))
     found += [reverse("admin:app_list", args=[label]) for label in ("auth", "axes", "deliveries")]
     found.append(reverse("admin:auth_user_password_change", args=[operator.pk]))
     for registered, options in admin.site._registry.items():
@@ -126,6 +130,22 @@ class TestEveryPage:
             visit.open(server.url + path)
 
         assert visit.complaints == []
+
+
+class TestSystem:
+    def test_fits_a_narrow_window(self, operator: User, server: LiveServer) -> None:
+        builders.a_worker(host="x" * 255, seen_at=clock.now())
+        wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+        with visiting(width=380) as visit:
+            visit.open(f"{server.url}/admin/")
+            log_in(visit)
+            visit.open(f"{server.url}/admin/system/")
+            box = visit.page.get_by_role("region", name="Workers of the last day")
+
+            assert visit.page.evaluate(wider) == 0
+            assert box.evaluate("box => box.scrollWidth > box.clientWidth")
+            assert visit.complaints == []
 
 
 class TestWidgets:

@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from deliveries.admin.pages import overview, why
+from deliveries.admin.pages import overview, system, why
 
 app_name = "console"
 urlpatterns = [
     path("", overview.page, name="overview"),
+    path("system/", system.page, name="system"),
     path("why/", why.page, name="why"),
 ]

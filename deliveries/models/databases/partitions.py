@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from deliveries.identifiers import first_id_at
+from deliveries.identifiers import first_id_at, moment_of
 from deliveries.models.databases.errors import is_busy
 from deliveries.models.databases.locks import patiently, take, unhurried
 
@@ -38,12 +38,32 @@ SELECT relation.relname, pg_get_expr(relation.relpartbound, relation.oid)
   FROM pg_inherits JOIN pg_class AS relation ON relation.oid = inhrelid
  WHERE inhparent = 'deliveries_attempt'::regclass
 """
+# From the catalogue and the sizes of files: no row is read.
+_SIZES = """
+SELECT relation.relname, pg_total_relation_size(relation.oid)
+  FROM pg_inherits JOIN pg_class AS relation ON relation.oid = inhrelid
+ WHERE inhparent = 'deliveries_attempt'::regclass
+"""
 # What belongs to no day says only DEFAULT.
 _BOUNDS = re.compile(r"FOR VALUES FROM \((?:MINVALUE|'(?P<first>.+)')\) TO \('(?P<end>.+)'\)")
 
 
 class InUse(Exception):
     """Somebody reads the attempts for long, so none of their partitions can be dropped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Day:
+    """A part of the attempts.
+
+    :param first: when it begins; None for the one with all that was there before there were days.
+    :param end: when the next one begins.
+    :param size: what it takes on the disk with its indexes, in bytes.
+    """
+
+    first: datetime | None
+    end: datetime
+    size: int
 
 
 @dataclass(frozen=True)
@@ -71,6 +91,25 @@ def missing_days(*, now: datetime, ahead: int = AHEAD) -> list[datetime]:
         there = _partitions(cursor)
     days = [midnight(now) + number * DAY for number in range(ahead + 1)]
     return [day for day in days if not any(partition.holds(day) for partition in there)]
+
+
+def days_kept() -> list[Day]:
+    """Return the days there are, the oldest first; none where the database keeps no days."""
+    if connection.vendor != "postgresql":
+        return []
+    with connection.cursor() as cursor:
+        there = _partitions(cursor)
+        cursor.execute(_SIZES)
+        sizes: dict[str, int] = dict(cursor.fetchall())
+    return [
+        Day(
+            first=moment_of(partition.first) if partition.first.int else None,
+            end=moment_of(partition.end),
+            # One that was dropped in between takes nothing any more.
+            size=sizes.get(partition.name) or 0,
+        )
+        for partition in there
+    ]
 
 
 def make_days(*, now: datetime, ahead: int = AHEAD, however_long: bool = False) -> int:
