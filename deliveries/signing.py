@@ -32,7 +32,11 @@ def verify(*, message_id: str, timestamp: int, body: bytes, key: str, signature:
     return any(hmac.compare_digest(expected.encode(), part.encode()) for part in signature.split())
 
 
-@lru_cache(maxsize=4096)  # as many as `models.fields` keeps opened
+def digest(content: bytes, key: bytes) -> bytes:
+    """Return the signature of a content before it is written in base64."""
+    return hmac.digest(key, content, hashlib.sha256)
+
+
 def key_bytes(key: str) -> bytes:
     """Return what a secret stands for: base64 behind `whsec_`, the UTF-8 bytes of anything else.
 
@@ -49,5 +53,9 @@ def key_bytes(key: str) -> bytes:
     return decoded
 
 
+# As many as `models.fields` keeps opened.
+_kept_key_bytes = lru_cache(maxsize=4096)(key_bytes)
+
+
 def _digest(content: bytes, key: str) -> str:
-    return base64.b64encode(hmac.digest(key_bytes(key), content, hashlib.sha256)).decode()
+    return base64.b64encode(digest(content, _kept_key_bytes(key))).decode()

@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 
 from deliveries import clock
 from deliveries.models import Delivery, Failure, Recovery, WebhookHealth
-from deliveries.services.diagnosing import Verdict
+from deliveries.services import diagnosing, inspecting
 
 NOTHING = "-"
 # The greatest first, with the span from which on it is used.
@@ -48,10 +48,13 @@ SIGNS: dict[str, Sign] = {
     WebhookHealth.Circuit.RECOVERING: Sign.WARNING,
 }
 
-VERDICTS: dict[Verdict, tuple[Sign, str]] = {
-    Verdict.OK: (Sign.WELL, "In order"),
-    Verdict.LOOK: (Sign.WARNING, "Look"),
-    Verdict.BROKEN: (Sign.WRONG, "Broken"),
+VERDICTS: dict[str, tuple[Sign, str]] = {
+    diagnosing.Verdict.OK: (Sign.WELL, "In order"),
+    diagnosing.Verdict.LOOK: (Sign.WARNING, "Look"),
+    diagnosing.Verdict.BROKEN: (Sign.WRONG, "Broken"),
+    inspecting.Verdict.RIGHT: (Sign.WELL, "Right"),
+    inspecting.Verdict.WRONG: (Sign.WRONG, "Wrong"),
+    inspecting.Verdict.UNKNOWN: (Sign.OFF, "Cannot say"),
 }
 
 
@@ -70,9 +73,9 @@ def state(status: str) -> SafeString:
     return badge(SIGNS[status], status.capitalize())
 
 
-def verdict(found: Verdict) -> SafeString:
-    """Return the badge of a finding."""
-    return badge(*VERDICTS[found])
+def verdict(given: str) -> SafeString:
+    """Return the badge of a verdict, on the installation or on a part of a request."""
+    return badge(*VERDICTS[given])
 
 
 def moment(at: datetime | None) -> SafeString:

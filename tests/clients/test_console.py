@@ -1,5 +1,6 @@
 """The console in a real browser: every page, widget and refusal, under the policy it is served with."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,6 +73,7 @@ def paths(operator: User) -> list[str]:
     found.append(reverse("console:system"))
     found += [reverse("admin:app_list", args=[label]) for label in ("auth", "axes", "deliveries")]
     found.append(reverse("admin:auth_user_password_change", args=[operator.pk]))
+    found += [reverse("console:signatures"), f"{reverse('console:signatures')}?example=changed"]
     for registered, options in admin.site._registry.items():
         name = f"admin:{registered._meta.label_lower.replace('.', '_')}"
         row = registered._default_manager.first()
@@ -178,6 +180,31 @@ class TestWidgets:
         page.locator("#id_user_permissions_from option").first.dblclick()
         expect(page.locator("#id_user_permissions_to option")).to_have_count(1)
         page.get_by_role("button", name="Toggle theme").first.click()
+
+        assert visit.complaints == []
+
+
+class TestSignatures:
+    def test_are_checked_and_their_snippets_copied(
+        self, operator: User, server: LiveServer, visit: Visit
+    ) -> None:
+        log_in(visit)
+        page = visit.page
+        page.set_viewport_size({"width": 380, "height": 800})
+        visit.open(f"{server.url}{reverse('console:signatures')}")
+
+        visit.press("Fill in an example")
+        visit.press("Check")
+        expect(page.locator("#verdict")).to_contain_text("The signature is right")
+        visit.press("Fill in one that is broken")
+        page.get_by_label("Headers").fill(f"{page.get_by_label('Headers').input_value()}\n{NAME}: {NAME}")
+        visit.press("Check")
+        expect(page.locator("#verdict")).to_contain_text("It fits it as JSON written compactly.")
+        expect(page.get_by_label("Secret:", exact=True)).to_have_value("")
+        page.get_by_text("Ruby", exact=True).click()
+        page.get_by_role("button", name="Copy").click()
+        expect(page.get_by_role("button", name=re.compile("Copied|Marked"))).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 380
 
         assert visit.complaints == []
 

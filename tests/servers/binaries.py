@@ -53,7 +53,7 @@ def curl() -> Path:
 
     :raises NotInstalled: it is missing, and could not be installed without a password.
     """
-    return _find_or_install(_find_curl, name="curl", package="curl")
+    return _find_or_install(lambda: _on_path("curl"), name="curl", package="curl")
 
 
 def chromium() -> Path:
@@ -70,6 +70,33 @@ def faketime() -> Path:
     :raises NotInstalled: it is missing, and could not be installed without a password.
     """
     return _find_or_install(_find_faketime, name="libfaketime", package="faketime")
+
+
+def php() -> Path:
+    """Return the path of `php`, after installing it if need be.
+
+    :raises NotInstalled: it is missing, and could not be installed without a password.
+    """
+    return _find_or_install(lambda: _on_path("php"), name="PHP", package="php-cli")
+
+
+def ruby() -> Path:
+    """Return the path of `ruby`, after installing it if need be.
+
+    :raises NotInstalled: it is missing, and could not be installed without a password.
+    """
+    return _find_or_install(lambda: _on_path("ruby"), name="Ruby", package="ruby")
+
+
+def go() -> Path:
+    """Return the path of `go`, which is too large to be installed for one test.
+
+    :raises NotInstalled: it is missing.
+    """
+    found = _on_path("go")
+    if found is None:
+        raise NotInstalled("Go is not here, and at half a gigabyte not installed for one test.")
+    return found
 
 
 def _find_or_install(find: Callable[[], Path | None], *, name: str, package: str) -> Path:
@@ -107,19 +134,18 @@ def _find_redis() -> Path | None:
     return Path(on_path)
 
 
-def _find_curl() -> Path | None:
-    on_path = shutil.which("curl")
-    return Path(on_path) if on_path else None
-
-
 def _find_chromium() -> Path | None:
-    on_path = shutil.which("chromium") or shutil.which("chromium-browser")
-    return Path(on_path) if on_path else None
+    return _on_path("chromium") or _on_path("chromium-browser")
 
 
 def _find_faketime() -> Path | None:
     # The variant for programs with threads.
     return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+
+
+def _on_path(name: str) -> Path | None:
+    found = shutil.which(name)
+    return Path(found) if found else None
 
 
 def _major(program: Path) -> int:

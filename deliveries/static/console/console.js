@@ -60,6 +60,8 @@ document.addEventListener("keydown", (event) => {
 
 // --- Copying ----------------------------------------------------------------------------------------------
 
+for (const button of document.querySelectorAll("[data-copies]")) button.hidden = false;
+
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copies]");
   if (!button) return;
