@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run a management command."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webhooks_project.settings")
-    if "deliver" not in sys.argv[1:2]:
-        # Counting before pruning and building an index may take minutes; `deliver` is a worker.
+    if not {"deliver", "tail"} & set(sys.argv[1:2]):
+        # Counting before pruning and building an index may take minutes; `deliver` is a worker, and `tail` is
+        # to notice soon that the database is away.
         os.environ.setdefault("WEBHOOKS_STATEMENT_TIMEOUT", "600")
     try:
         from django.core.management import execute_from_command_line

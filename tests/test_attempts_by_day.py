@@ -101,7 +101,8 @@ class TestForwards:
 
         with connection.cursor() as cursor:
             found = connection.introspection.get_constraints(cursor, "deliveries_attempt")
-        named = {index.name: index.fields for index in Attempt._meta.indexes}
+        # One more comes with the next migration.
+        named = {each.name: each.fields for each in Attempt._meta.indexes if each.name != "attempts_by_start"}
         assert {name: [f.removesuffix("_id") for f in found[name]["columns"]] for name in named} == named
         assert found["deliveries_attempt_pkey"]["columns"] == ["id"]
         assert "attempts_failed_have_a_reason" in found

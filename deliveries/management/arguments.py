@@ -2,6 +2,7 @@
 
 import re
 from argparse import ArgumentTypeError
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -39,6 +40,13 @@ def whole_number(text: str) -> int:
     """Read how many."""
     if not _WHOLE_NUMBER.fullmatch(text):
         raise ArgumentTypeError("write a whole number, from 1 to 99999")
+    return int(text)
+
+
+def whole_number_or_none(text: str) -> int:
+    """Read how many, where none is a number as well."""
+    if text != "0" and not _WHOLE_NUMBER.fullmatch(text):
+        raise ArgumentTypeError("write a whole number, from 0 to 99999")
     return int(text)
 
 
@@ -81,6 +89,16 @@ def moment(text: str) -> datetime:
     if read is None or read.tzinfo is None:
         raise ArgumentTypeError("write a moment with its zone, such as 2026-03-15T10:00:00Z")
     return read
+
+
+def since(text: str) -> timedelta | datetime:
+    """Read from when on: how long ago, or a moment."""
+    for read in (duration, moment):
+        with suppress(ArgumentTypeError):
+            return read(text)
+    raise ArgumentTypeError(
+        "write how long ago, such as 15m or 2h, or a moment with its zone, such as 2026-03-15T10:00:00Z"
+    )
 
 
 def uuid(text: str) -> UUID:

@@ -7,7 +7,7 @@ from deliveries.migrations import _failure_groups, _groups
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("deliveries", "0021_attempts_by_day"),
+        ("deliveries", "0022_attempts_by_start"),
     ]
 
     operations = [

@@ -1,10 +1,10 @@
 """Attempts: the log of every HTTP request and what came back."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q
 
 from deliveries.identifiers import first_id_at
 from deliveries.models.delivery import Delivery
@@ -14,6 +14,8 @@ from deliveries.reasons import Reason
 # By how much an id may disagree with the moment its attempt was queued at, and be found at once: earlier
 # versions made ids by the clock of the host, and the database's may be set back.
 LEEWAY = timedelta(days=1)
+# None lasts longer: the longest timeout, and a little around it.
+LONGEST = timedelta(seconds=125)
 
 
 class AttemptQuerySet(models.QuerySet["Attempt"]):
@@ -26,6 +28,11 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         if delivery.finished_at:
             lately = lately.filter(pk__lt=first_id_at(delivery.finished_at + LEEWAY))
         return lately if lately.count() == delivery.attempts_made else its
+
+    def ended_since(self, moment: datetime) -> Self:
+        """Keep those that ended after a moment, which are looked for among those that began about then."""
+        ended_at = ExpressionWrapper(F("started_at") + F("duration"), output_field=DateTimeField())
+        return self.alias(ended_at=ended_at).filter(started_at__gt=moment - LONGEST, ended_at__gt=moment)
 
 
 class Attempt(models.Model):
@@ -85,6 +92,8 @@ class Attempt(models.Model):
             models.Index(fields=["webhook", "created_at", "id"], name="attempts_of_webhook"),
             # Serves retention, which goes from the oldest on.
             models.Index(fields=["created_at"], name="attempts_by_age"),
+            # Serves `ended_since`. On PostgreSQL it is a BRIN index, which costs next to nothing to write.
+            models.Index(fields=["started_at"], name="attempts_by_start"),
         ]
 
     def __str__(self) -> str:

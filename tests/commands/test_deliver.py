@@ -1,113 +1,25 @@
 """manage.py deliver, as a process of its own on a database of its own."""
 
-import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import psycopg
 import pytest
 from django.core.management import CommandError
-from django.db import connection
 
 from deliveries.models import Delivery
 from deliveries.services.dispatching import Dispatcher
 from deliveries.transport import Exchange
 from tests import builders
 from tests.commands.conftest import Run
+from tests.commands.installation import PATIENCE, Installation
 from tests.e2e.receiver import Receiver, receiving
-from tests.servers.process import ending_with_parent
 from tests.services.fakes import FakeTransport
 from tests.waiting import wait_until
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-PATIENCE = 30
-
-# Published the way a customer's program does, by the service itself: one event to each URL.
-PUBLISH = """
-import json, sys
-from django.utils import timezone
-from deliveries.models import Account
-from deliveries.services import publishing, webhooks
-
-now = timezone.now()
-account = Account.objects.create(name="Harbour Calls", created_at=now)
-webhooks.create(
-    account=account, name="CRM", url={url!r}, events=["*"], max_retries=0, by="a test", now=now
-)
-for number in range({count}):
-    publishing.publish(account=account, event_type="call.ended", payload={{"number": number}}, now=now)
-"""
-
-
-class Installation:
-    """A database with the service's tables, and commands that work on it."""
-
-    def __init__(self, database_url: str) -> None:
-        self.environment = {
-            **os.environ,
-            "DATABASE_URL": database_url,
-            "REDIS_URL": "",
-            "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8",
-            "WEBHOOKS_ALLOW_PRIVATE_NETWORKS": "true",
-            "WEBHOOKS_REQUIRE_HTTPS": "false",
-            "WEBHOOKS_POLL_INTERVAL": "0.1",
-        }
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command."""
-        return subprocess.Popen(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=ending_with_parent(signal.SIGKILL),
-        )
-
-    def manage(self, *arguments: str) -> str:
-        """Run a command and return what it printed."""
-        process = self.start(*arguments)
-        stdout, stderr = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, stderr
-        return stdout
-
-    def publish(self, url: str, *, count: int = 1) -> None:
-        """Publish some events to one webhook."""
-        self.manage("shell", "--no-imports", "--command", PUBLISH.format(url=url, count=count))
-
-    def status(self) -> dict[str, Any]:
-        """Return the numbers of the queue."""
-        numbers: dict[str, Any] = json.loads(self.manage("queue_status", "--json"))
-        return numbers
-
-
-@pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
-    """A fresh installation on the database under test."""
-    if connection.vendor == "sqlite":
-        installation = Installation(f"sqlite:///{tmp_path / 'scratch.sqlite3'}")
-        installation.manage("migrate", "--verbosity", "0")
-        yield installation
-        return
-    server, name = os.environ["DATABASE_URL"].rsplit("/", 1)[0], f"scratch_{uuid4().hex}"
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as administrator:
-        administrator.execute(f"CREATE DATABASE {name}")
-        try:
-            installation = Installation(f"{server}/{name}")
-            installation.manage("migrate", "--verbosity", "0")
-            yield installation
-        finally:
-            administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ COMMANDS = [
     ["create_api_key", "--account", "Acme"],
     ["prune_logs", "--dry-run"],
     ["recount_logs"],
+    ["tail"],
+    ["tail", "--webhook", FOUND],
     ["rotate_encryption", "--dry-run"],
 ]
 

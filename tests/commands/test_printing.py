@@ -79,6 +79,11 @@ def verify(run: Run) -> str:
     return "\n".join(count({}, [], wanted=0, reasons=[f"1 x {EVIL}"]).lines())
 
 
+def tail(run: Run) -> str:
+    builders.an_attempt(builders.a_delivery(builders.a_webhook(name=EVIL)), started_at=timezone.now())
+    return run("tail", "--no-follow").stdout
+
+
 def hello(run: Run) -> str:
     return story._line("delivered", EVIL, "HTTP 200 in 1 ms")
 
@@ -94,6 +99,7 @@ def hello(run: Run) -> str:
         resume,
         create_api_key,
         verify,
+        tail,
         hello,
     ],
 )

@@ -94,6 +94,18 @@ class TestDays:
         assert told(made) == told(other)
         assert (("delivery_id", "number"), False, True, False, False) in told(made)
 
+    def test_have_their_part_of_the_index_by_start(self) -> None:
+        databases.make_days(now=TODAY)
+
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_get_indexdef(inhrelid) FROM pg_inherits JOIN pg_index ON indexrelid = inhrelid"
+                " WHERE inhparent = 'attempts_by_start'::regclass AND indrelid = %s::regclass AND indisvalid",
+                [day_of(TODAY)],
+            )
+            ((made,),) = cursor.fetchall()
+        assert made.endswith("USING brin (started_at) WITH (autosummarize='on', pages_per_range='16')")
+
     def test_leave_no_gap_that_a_clock_has_jumped_over(self) -> None:
         databases.make_days(now=TODAY + 20 * DAY)
 
