@@ -43,18 +43,18 @@ class Rotation:
 
 
 def rotate(
-    *, by: str, now: datetime, dry_run: bool = False, progress: Callable[[Rotation], None] = lambda _: None
+    *, by: str, now: datetime, dry_run: bool = False, progress: Callable[[int], None] = lambda looked_at: None
 ) -> Rotation:
     """Seal every value with the first of ENCRYPTION_KEYS that another of them opens, batch by batch.
 
     A value that is changed meanwhile keeps its change, and nothing but the sealed text is written: neither
     `updated_at` nor an ETag moves. It may be interrupted, and run again.
 
-    :param progress: told after each batch how far it is.
+    :param progress: told after each batch how many values were looked at, those looked at again as well.
     :raises deliveries.secrets.InvalidKey: there is no usable key.
     """
     entry: AuditEntry | None = None
-    rotation = Rotation()
+    rotation, looked_at = Rotation(), 0
     for _ in range(MOST_PASSES):
         already = rotation.rotated
         rotation = Rotation(rotated=already)
@@ -65,7 +65,8 @@ def rotate(
                     entry = entry or auditing.note(AuditEntry.Action.ENCRYPTION_ROTATED, by=by, now=now)
                     entry.details = {"rotated": rotation.rotated}
                     entry.save(update_fields=["details"])
-            progress(rotation)
+            looked_at += len(batch)
+            progress(looked_at)
         rotation.fresh -= 0 if dry_run else already
         # Where there was anything to do, somebody may have written more of it behind our back.
         if dry_run or (rotation.rotated == already and not rotation.changed):

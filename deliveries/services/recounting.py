@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -31,7 +31,11 @@ class Recounted:
     corrected: int
 
 
-def recount(*, go_on: Callable[[], bool] = lambda: True) -> Recounted:
+def recount(
+    *,
+    go_on: Callable[[], bool] = lambda: True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Recounted:
     """Count the attempts kept of each webhook, and correct `attempts_kept` where it says something else; and
     make the groups that failures lack.
 
@@ -42,20 +46,24 @@ def recount(*, go_on: Callable[[], bool] = lambda: True) -> Recounted:
     It begins anywhere, so that one which is always ended early comes to all of them in the end.
 
     :param go_on: asked before each batch of webhooks.
+    :param progress: told at the same time how many are done, and how many there are.
     :raises AlreadyRecounting: when another process is at it.
     """
     with databases.exclusively("deliveries.recount") as free:
         if not free:
             raise AlreadyRecounting("Another process is recounting at this moment.")
         FailureGroup.objects.complete()
-        return _recount(go_on)
+        return _recount(go_on, progress)
 
 
-def _recount(go_on: Callable[[], bool]) -> Recounted:
+def _recount(go_on: Callable[[], bool], progress: Callable[[int, int], None]) -> Recounted:
     webhooks = corrected = 0
-    for batch in _batches():
+    ids = _from_anywhere()
+    for start in range(0, len(ids), BATCH):
+        progress(start, len(ids))
         if not go_on():
             break
+        batch = ids[start : start + BATCH]
         try:
             found = _missing(batch)
         except OperationalError as error:
@@ -75,12 +83,10 @@ def _recount(go_on: Callable[[], bool]) -> Recounted:
     return Recounted(webhooks=webhooks, corrected=corrected)
 
 
-def _batches() -> Iterator[Sequence[UUID]]:
+def _from_anywhere() -> Sequence[UUID]:
     ids = list(WebhookHealth.objects.order_by("pk").values_list("pk", flat=True))
     begin = random.randrange(len(ids)) if ids else 0  # noqa: S311 - no secret
-    ids = ids[begin:] + ids[:begin]
-    for start in range(0, len(ids), BATCH):
-        yield ids[start : start + BATCH]
+    return ids[begin:] + ids[:begin]
 
 
 def _missing(webhooks: Sequence[UUID]) -> Mapping[UUID, int]:

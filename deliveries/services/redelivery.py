@@ -1,6 +1,6 @@
 """Redelivery: a person sends again what has failed. One attempt, and no automatic retries after it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -70,13 +70,21 @@ def in_words(deliveries: int) -> str:
     return f"{deliveries} {'delivery' if deliveries == 1 else 'deliveries'}"
 
 
-def redeliver_all(deliveries: DeliveryQuerySet, *, selected: str, by: str, now: datetime) -> Redelivered:
+def redeliver_all(
+    deliveries: DeliveryQuerySet,
+    *,
+    selected: str,
+    by: str,
+    now: datetime,
+    progress: Callable[[int], None] = lambda queued: None,
+) -> Redelivered:
     """Queue one attempt for each of the deliveries that can be sent again.
 
     Goes on in batches, each in a transaction of its own, so that an interruption keeps what was done, and the
     note of it. Each delivery is queued at most once, also when it fails again before the last batch.
 
     :param selected: what was asked for, in words for the note.
+    :param progress: told after each batch how many are queued.
     """
     act = _Act(selected=selected, by=by, now=now)
     last = UUID(int=0)
@@ -85,6 +93,7 @@ def redeliver_all(deliveries: DeliveryQuerySet, *, selected: str, by: str, now: 
             batch = _queue_some(deliveries.filter(pk__gt=last), now=now)
             act.note(batch)
             act.came_to.held += _hold_paused(Delivery.objects.filter(pk__in=list(batch.accounts)), now=now)
+        progress(act.came_to.queued)
         if len(batch.accounts) < BATCH:
             return act.came_to
         last = max(batch.accounts)

@@ -64,6 +64,7 @@ def prune(
     dry_run: bool = False,
     go_on: Callable[[], bool] = lambda: True,
     longest_rest: float = LONGEST_REST,
+    progress: Callable[[int], None] = lambda deleted: None,
 ) -> Pruned:
     """Delete the attempts queued before a moment, the events from before it with all their deliveries, the
     minutes of traffic and of the queue that were over by then, the groups of failures that were last seen
@@ -75,6 +76,7 @@ def prune(
 
     :param go_on: asked before each batch; what is left when it says no waits for the next time.
     :param longest_rest: in seconds, after each batch; 0 for none.
+    :param progress: told after each how many rows are deleted.
     :raises AlreadyPruning: when another process is at it.
     :raises deliveries.models.databases.InUse: days of attempts are past their time, and cannot be dropped at
         this moment; nothing else was deleted.
@@ -101,20 +103,23 @@ def prune(
         if not free:
             raise AlreadyPruning("Another process is pruning at this moment.")
         dropped = drop_days(before=before, go_on=go_on, forget=WebhookHealth.objects.forget)
-        delete = partial(_delete_in_batches, go_on=go_on, longest_rest=longest_rest)
+        deleted = Counter({Attempt._meta.label: dropped})
+        delete = partial(
+            _delete_in_batches, deleted, go_on=go_on, longest_rest=longest_rest, progress=progress
+        )
         # Then those in the middle of a day, and those among younger ones. None is left of an event that goes.
-        deleted = delete(attempts, by="created_at", prepare=_no_longer_counted)
-        deleted += delete(events, by="created_at", prepare=partial(_still_finished, before=before))
-        deleted += delete(minutes, by="minute")
-        deleted += delete(of_queue, by="minute")
+        delete(attempts, by="created_at", prepare=_no_longer_counted)
+        delete(events, by="created_at", prepare=partial(_still_finished, before=before))
+        delete(minutes, by="minute")
+        delete(of_queue, by="minute")
         # Their failures went with the events.
-        deleted += delete(groups, by="pk")
-        deleted += delete(logins, by="pk")
-        deleted += delete(sessions, by="pk")
+        delete(groups, by="pk")
+        delete(logins, by="pk")
+        delete(sessions, by="pk")
         # Looked for only now: what events are left says how far back they go.
-        deleted += delete(_ended_revisions(before), by="pk")
+        delete(_ended_revisions(before), by="pk")
     return Pruned(
-        attempts=dropped + deleted["deliveries.Attempt"],
+        attempts=deleted["deliveries.Attempt"],
         deliveries=deleted["deliveries.Delivery"],
         events=deleted["deliveries.Event"],
         minutes=deleted["deliveries.TrafficMinute"] + deleted["deliveries.QueueMinute"],
@@ -127,7 +132,9 @@ def prune(
 def expire_idempotency_keys(*, now: datetime) -> int:
     """Forget the idempotency keys that have had their 72 hours; return how many."""
     expired = IdempotencyKey.objects.filter(created_at__lte=now - IdempotencyKey.KEPT)
-    return _delete_in_batches(expired, by="created_at", go_on=lambda: True, longest_rest=0).total()
+    deleted: Counter[str] = Counter()
+    _delete_in_batches(deleted, expired, by="created_at", go_on=lambda: True, longest_rest=0)
+    return deleted.total()
 
 
 def _finished_events(before: datetime) -> "models.QuerySet[Event]":
@@ -169,18 +176,20 @@ def _no_longer_counted(batch: Sequence[Any]) -> Sequence[Any]:
 
 
 def _delete_in_batches(
+    deleted: Counter[str],
     rows: "models.QuerySet[Any]",
     *,
     by: str,
     go_on: Callable[[], bool],
     longest_rest: float,
     prepare: Callable[[Sequence[Any]], Sequence[Any]] = lambda batch: batch,
-) -> Counter[str]:
-    """Delete rows in the order of a column, each batch in one transaction; return how many of each model.
+    progress: Callable[[int], None] = lambda deleted: None,
+) -> None:
+    """Delete rows in the order of a column, each batch in one transaction.
 
+    :param deleted: grows by how many that were of each model.
     :param prepare: does in that transaction what is to be done before, and returns which of the batch may go.
     """
-    deleted: Counter[str] = Counter()
     # Each batch begins where the one before ended: between those that go there may be ever so many that stay.
     ahead = rows
     while go_on():
@@ -190,8 +199,8 @@ def _delete_in_batches(
             ids = prepare([pk for pk, _ in batch])
             _, counts = rows.model._default_manager.filter(pk__in=ids).delete()
         deleted.update(counts)
+        progress(deleted.total())
         if len(batch) < BATCH:
             break
         time.sleep(min(time.monotonic() - began, longest_rest))
         ahead = rows.filter(**{f"{by}__gte": batch[-1][1]})
-    return deleted

@@ -40,9 +40,7 @@ class FakeReceiver:
 
 
 def a_trial(account: Account, receiver: FakeReceiver) -> Trial:
-    return Trial(
-        account=account, receiver=receiver, stop=threading.Event(), tell=lambda published, arrived: None
-    )
+    return Trial(account=account, receiver=receiver, stop=threading.Event(), tell=lambda arrived: None)
 
 
 def rows() -> dict[str, int]:

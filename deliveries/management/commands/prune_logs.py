@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deliveries import clock
 from deliveries.management import arguments
+from deliveries.management.progress import Progress
 from deliveries.models.databases import InUse
 from deliveries.services import retention
 
@@ -39,7 +40,10 @@ class Command(BaseCommand):
         try:
             before = retention.past(older_than, now=clock.now())
             longest_rest = 0 if no_rest else retention.LONGEST_REST
-            pruned = retention.prune(before=before, dry_run=dry_run, longest_rest=longest_rest)
+            with Progress(self.stderr, "rows") as progress:
+                pruned = retention.prune(
+                    before=before, dry_run=dry_run, longest_rest=longest_rest, progress=progress
+                )
         except (retention.AlreadyPruning, InUse) as error:
             raise CommandError(str(error)) from error
         return (

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from deliveries.management.progress import Progress
 from deliveries.services import recounting
 
 
@@ -18,7 +19,8 @@ class Command(BaseCommand):
         :raises CommandError: another process is at it.
         """
         try:
-            recounted = recounting.recount()
+            with Progress(self.stderr, "webhooks") as progress:
+                recounted = recounting.recount(progress=progress)
         except recounting.AlreadyRecounting as error:
             raise CommandError(str(error)) from error
         return (

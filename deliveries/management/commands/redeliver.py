@@ -2,6 +2,7 @@
 
 from argparse import ArgumentTypeError
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from deliveries import clock
 from deliveries.management import arguments
 from deliveries.management.printing import printable
+from deliveries.management.progress import Progress
 from deliveries.models import Account, Delivery, EventType, Webhook
 from deliveries.models.event import TYPE_FORM
 from deliveries.services import redelivery
@@ -60,12 +62,14 @@ class Command(BaseCommand):
             count = redelivery.redeliverable(deliveries).count()
             said = f"Would queue {redelivery.in_words(count)}."
         else:
-            came_to = redelivery.redeliver_all(
-                deliveries,
-                selected=", ".join(f"{name}={value}" for name, value in filters.items()),
-                by="manage.py redeliver",
-                now=clock.now(),
-            )
+            with Progress(self.stderr, "deliveries") as progress:
+                came_to = redelivery.redeliver_all(
+                    deliveries,
+                    selected=", ".join(f"{name}={value}" for name, value in filters.items()),
+                    by="manage.py redeliver",
+                    now=clock.now(),
+                    progress=partial(progress, total=redelivery.redeliverable(deliveries).count()),
+                )
             count, said = came_to.queued, str(came_to)
         if event_type and not count:
             self._wonder(event_type)

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deliveries import clock
+from deliveries.management.progress import Progress
 from deliveries.services import encryption
 from deliveries.services.encryption import Rotation
 
@@ -27,9 +28,10 @@ class Command(BaseCommand):
 
         :raises CommandError: something is left that the first key does not open.
         """
-        rotation = encryption.rotate(
-            by="manage.py rotate_encryption", now=clock.now(), dry_run=dry_run, progress=self._show
-        )
+        with Progress(self.stderr, "values") as progress:
+            rotation = encryption.rotate(
+                by="manage.py rotate_encryption", now=clock.now(), dry_run=dry_run, progress=progress
+            )
         counts = (
             f"{'Would rotate' if dry_run else 'Rotated'} {rotation.rotated} values; "
             f"{rotation.fresh} had the first key already, {rotation.unreadable} cannot be read."
@@ -44,10 +46,6 @@ class Command(BaseCommand):
         if dry_run:
             return counts
         return f"{counts} The first key alone opens everything: the others may be taken out now."
-
-    def _show(self, rotation: Rotation) -> None:
-        if self.stderr.isatty():
-            self.stderr.write(f"\r{rotation.rotated} rotated, {rotation.fresh} fresh", ending="")
 
 
 def _what_to_do(rotation: Rotation) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,6 +20,7 @@ from django.db import Error as DatabaseError
 from deliveries import clock, signing
 from deliveries.management import arguments
 from deliveries.management.printing import printable
+from deliveries.management.progress import Progress
 from deliveries.management.try_it import arguments as try_it
 from deliveries.management.try_it import environment, papers, words
 from deliveries.management.try_it.environment import Place
@@ -144,7 +146,13 @@ class Command(BaseCommand):
             with ExitStack() as stack:
                 receiver = _receiver(options["listen"], options["reached_at"], secret, stack)
                 account = stack.enter_context(throw_away_account(url=receiver.url, secret=secret))
-                trial = Trial(account=account, receiver=receiver, stop=stop, tell=self._progress)
+                progress = stack.enter_context(Progress(self.stderr, "events arrived"))
+                trial = Trial(
+                    account=account,
+                    receiver=receiver,
+                    stop=stop,
+                    tell=partial(progress, total=options["events"]),
+                )
                 trial.publish(options["events"], rate=options["rate"], halfway=halfway)
                 trial.follow(patience=options["patience"] or usual_patience())
                 return trial.outcome(wanted=options["events"], killed=killed[0] if killed else None)
@@ -155,14 +163,6 @@ class Command(BaseCommand):
         except DatabaseError:
             self.stderr.write("If anything is left of what was published, a later run removes it.")
             raise
-        finally:
-            if self.stderr.isatty():
-                self.stderr.write("")
-
-    def _progress(self, published: int, arrived: int) -> None:
-        if self.stderr.isatty():
-            self.stderr.write(f"\rpublished {published}, arrived {arrived}", str, ending="")
-            self.stderr.flush()
 
     def _report(self, outcome: Outcome, *, as_json: bool) -> None:
         self.stdout.write(json.dumps(asdict(outcome)) if as_json else "\n".join(outcome.lines()))

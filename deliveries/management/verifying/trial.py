@@ -40,13 +40,13 @@ class Trial:
     """Events published to one account, and what has become of them so far.
 
     :param stop: once set, nothing more is published or waited for.
-    :param tell: called now and then with how many were published and how many arrived.
+    :param tell: called now and then with how many have arrived.
     """
 
     account: Account
     receiver: Receiver
     stop: threading.Event
-    tell: Callable[[int, int], None]
+    tell: Callable[[int], None]
     published: dict[str, datetime] = field(default_factory=dict)
     arrivals: list[Arrival] = field(default_factory=list)
     missing: set[str] = field(default_factory=set)
@@ -94,7 +94,7 @@ class Trial:
         news = self.receiver.news()
         self.arrivals += news
         self.missing -= {arrival.event_id for arrival in news}
-        self.tell(len(self.published), len(self.published) - len(self.missing))
+        self.tell(len(self.published) - len(self.missing))
 
 
 def usual_patience() -> timedelta:
