@@ -53,3 +53,9 @@ def size(number: int | None) -> str:
 def badge(sign: str, word: str) -> SafeString:
     """Return a state as a colour, an icon and a word: `{% badge "well" "Alive" %}`."""
     return signs.badge(Sign[sign.upper()], word)
+
+
+@register.filter
+def milliseconds(span: timedelta) -> str:
+    """Return a span in milliseconds: "1,234 ms"."""
+    return f"{span / timedelta(milliseconds=1):,.0f} ms"

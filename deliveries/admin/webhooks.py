@@ -6,20 +6,33 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import URLPattern
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from deliveries import clock
-from deliveries.admin import columns
+from deliveries.admin import columns, exchanges, recovery_builder, signs, strips, tags, webhook_acts
+from deliveries.admin.attempts import LARGE
 from deliveries.admin.history import History
 from deliveries.admin.pauses import Pausable
-from deliveries.admin.tables import YesNoFilter
+from deliveries.admin.tables import Found, YesNoFilter
 from deliveries.admin.webhook_form import WebhookForm
-from deliveries.models import Delivery, Pause, Webhook, WebhookHealth, WebhookRevision
+from deliveries.models import (
+    Attempt,
+    AuditEntry,
+    Delivery,
+    Pause,
+    Webhook,
+    WebhookHealth,
+    WebhookRevision,
+)
 from deliveries.secrets import Undecryptable
-from deliveries.services import webhooks
+from deliveries.services import glancing, reviewing, webhooks
 
-DISABLED_BY_OPERATOR = "Disabled by an operator."
+# So many attempts, and so many changes, stand on the page of a webhook.
+LISTED, CHANGES = 20, 10
 
 _CHOSEN = ("account", "agent", "name", "url", "http_method", "events", "enabled")
 _LIMITS = ("timeout", "max_retries", "max_in_flight")
@@ -47,6 +60,29 @@ class DeletedFilter(YesNoFilter[Webhook]):
         return queryset.filter(deleted_at__isnull=False)
 
 
+class TroubleFilter(YesNoFilter[Webhook]):
+    """Webhooks whose last attempts all failed, or others."""
+
+    title = "trouble"
+    parameter_name = "trouble"
+
+    def keep(self, queryset: QuerySet[Webhook]) -> QuerySet[Webhook]:
+        """Keep those."""
+        return queryset.filter(pk__in=glancing.failing().values("pk"))
+
+
+class Reviewed(Found):
+    """The webhooks of a page, each with how it does."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read the page."""
+        super().get_results(request)
+        self.result_list: Any = list(self.result_list)
+        found = reviewing.review(self.result_list, now=clock.now())
+        for webhook in self.result_list:
+            webhook.review = found[webhook.pk]
+
+
 @admin.register(Webhook)
 class WebhookAdmin(Pausable[Webhook]):
     """Where events go. Saving and deleting are the service's; a deleted webhook can only be looked at."""
@@ -54,17 +90,18 @@ class WebhookAdmin(Pausable[Webhook]):
     form = WebhookForm
     list_display = (
         columns.cut("name", "name"),
-        "enabled",
-        "paused",
-        "circuit",
-        columns.cut("disabled_reason", "disabled reason"),
-        "consecutive_failures",
-        "last_success_at",
+        "state",
+        "day",
+        "success",
+        "p95",
+        "due",
+        "last_success",
+        "last_error",
         columns.cut("url", "URL"),
         columns.cut("account.name", "account"),
-        "deleted_at",
     )
-    list_filter = (DeletedFilter, "enabled", "health__circuit")
+    list_filter = (TroubleFilter, DeletedFilter, "enabled", "health__circuit")
+    empty = "Make one here, or by the logs API: POST /api/v1/agents/{agent}/webhooks."
     list_select_related = ("account", "health")
     search_fields = ("id", "name")
     searched_in_parts = ("name",)
@@ -72,10 +109,13 @@ class WebhookAdmin(Pausable[Webhook]):
     show_full_result_count = False
     autocomplete_fields = ("account", "agent")
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Webhook]:
-        """Ask with each whether it is paused."""
-        pauses = Pause.objects.in_force(clock.now()).of_webhook(OuterRef("pk"), account=OuterRef("account"))
-        return super().get_queryset(request).annotate(is_paused=Exists(pauses))
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Reviewed]:
+        """Name the class of the list."""
+        return Reviewed
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the acts of a webhook's page."""
+        return [*webhook_acts.paths(), *super().get_urls()]
 
     def get_fieldsets(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
         """Ask for what a new webhook is made of; show what there is of an old one, and what may change."""
@@ -103,7 +143,24 @@ class WebhookAdmin(Pausable[Webhook]):
         """Tell the page what keeps back the webhook, or a type it wants."""
         touching = Pause.objects.in_force(clock.now()).touching(row)
         pauses = [each for each in touching if not each.event_type or row.wants(each.event_type)]
-        return {**super().page_context(request, row), "pauses": pauses}
+        review = reviewing.review([row], now=clock.now())[row.pk]
+        attempts = Attempt.objects.filter(webhook=row).defer(*LARGE).order_by("-created_at", "-pk")[:LISTED]
+        audit = AuditEntry.objects.filter(account=row.account_id, subject_id=str(row.pk))
+        return {
+            **super().page_context(request, row),
+            **webhook_acts.forms_of(row),
+            "pauses": pauses,
+            "review": review,
+            "badge": strips.badge(review),
+            "strip": strips.strip(review.strip, says=strips.in_words(review)),
+            "strip_says": strips.in_words(review),
+            "p95_ms": review.hour.percentile_ms(0.95),
+            "schedule": strips.schedule(row),
+            "attempts": [(attempt, exchanges.outcome(attempt)) for attempt in attempts],
+            "changes": audit.order_by("-created_at", "-pk")[:CHANGES],
+            "may_act": self.has_change_permission(request, row),
+            "send_all": recovery_builder.link(webhook_id=row.pk),
+        }
 
     def has_change_permission(self, request: HttpRequest, obj: Webhook | None = None) -> bool:
         """Leave the deleted ones as they are."""
@@ -125,7 +182,7 @@ class WebhookAdmin(Pausable[Webhook]):
             return
         if wanted.get("enabled") is False:
             del wanted["enabled"]
-            webhooks.disable(obj.pk, reason=DISABLED_BY_OPERATOR, by=str(request.user), now=now)
+            webhooks.disable(obj.pk, reason=webhook_acts.DISABLED_BY_OPERATOR, by=str(request.user), now=now)
         if wanted:
             try:
                 webhooks.change(obj, by=str(request.user), now=now, **wanted)
@@ -152,10 +209,46 @@ class WebhookAdmin(Pausable[Webhook]):
         counts = {"webhooks": len(chosen), "queued deliveries, which are cancelled": queued}
         return [str(webhook) for webhook in chosen], counts, set(), []
 
-    @admin.display(boolean=True)
-    def paused(self, webhook: Any) -> bool:
-        """Whether it, or its whole account, is paused. Its page names paused event types too."""
-        return bool(webhook.is_paused)
+    @admin.display
+    def state(self, webhook: Any) -> SafeString:
+        """How it is, and why."""
+        return format_html("{}<br>{}", strips.badge(webhook.review), columns.short(webhook.review.why))
+
+    @admin.display(description="24 hours")
+    def day(self, webhook: Any) -> SafeString:
+        """What came of its attempts, by the quarter of an hour."""
+        return strips.strip(webhook.review.strip, says=strips.in_words(webhook.review))
+
+    @admin.display(description="succeeded")
+    def success(self, webhook: Any) -> str:
+        """Which part of the attempts of that time did."""
+        ratio = webhook.review.success_ratio
+        return columns.NOTHING if ratio is None else tags.percent(ratio)
+
+    @admin.display(description="p95")
+    def p95(self, webhook: Any) -> str:
+        """How long 95 % of the attempts of the last hour took at most."""
+        took = webhook.review.hour.percentile_ms(0.95)
+        return columns.NOTHING if took is None else f"{took:,} ms"
+
+    @admin.display
+    def due(self, webhook: Any) -> str:
+        """How much waits to be sent, and since when the oldest of it does."""
+        review = webhook.review
+        if not review.due:
+            return columns.NOTHING
+        count = f"{review.due:,}{'+' if review.due == reviewing.MOST else ''}"
+        return f"{count}, oldest {signs.relative(review.oldest_due_at)}"
+
+    @admin.display(description="last success")
+    def last_success(self, webhook: Webhook) -> str:
+        """When something arrived last."""
+        return signs.moment(webhook.health.last_success_at)
+
+    @admin.display(description="last error")
+    def last_error(self, webhook: Any) -> str:
+        """Why it gave up last."""
+        return columns.short(webhook.review.last_error)
 
     @admin.display(description="secret set", boolean=True)
     def has_secret(self, webhook: Webhook) -> bool:

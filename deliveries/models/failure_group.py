@@ -7,13 +7,13 @@ from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Case, Count, F, IntegerField, Max, Min, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, Count, F, Max, Min, OuterRef, Q, Value, When
 from django.db.models.functions import Greatest, Least
 
 from deliveries.identifiers import new_id
 from deliveries.models.account import Account
 from deliveries.models.failure import Failure
-from deliveries.models.webhook import Webhook
+from deliveries.models.webhook import Webhook, number_up_to
 from deliveries.reasons import Reason
 
 
@@ -33,13 +33,6 @@ class Sightings:
     count: int
     first_at: datetime
     last_at: datetime
-
-
-class _NumberOf(Subquery):
-    """How many rows a limited query has."""
-
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS counted)"
-    output_field = IntegerField()
 
 
 class FailureGroupQuerySet(models.QuerySet["FailureGroup"]):
@@ -112,7 +105,7 @@ class FailureGroupQuerySet(models.QuerySet["FailureGroup"]):
     def with_waiting(self, *, most: int) -> "models.QuerySet[Any]":
         """Add to each how many of its failures wait for somebody: `waiting`, which ends at `most`."""
         its = Failure.objects.inactive().filter(webhook_id=OuterRef("webhook"), reason=OuterRef("reason"))
-        return self.annotate(waiting=_NumberOf(its.order_by("delivery").values("pk")[:most]))
+        return self.annotate(waiting=number_up_to(its.order_by("delivery"), most))
 
     @staticmethod
     def _asleep(now: datetime) -> Q:

@@ -211,3 +211,18 @@ def number_of(rows: "models.QuerySet[Any]") -> Coalesce:
     number = rows.order_by().values("webhook").annotate(number=Count("*")).values("number")
     # Where there are none, there is no group of them either.
     return Coalesce(Subquery(number), Value(0))
+
+
+class _NumberOf(Subquery):
+    """How many rows a query has that ends somewhere."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS counted)"
+    output_field = models.IntegerField()
+
+
+def number_up_to(rows: "models.QuerySet[Any]", most: int) -> Subquery:
+    """Return how many rows there are, as an expression for a query of something else; it ends at `most`.
+
+    :param rows: in the order of an index, which the query around them may restrict by `OuterRef`.
+    """
+    return _NumberOf(rows.values("pk")[:most])

@@ -164,11 +164,11 @@ class TestListOfWebhooks:
         page = console.get(reverse("admin:deliveries_webhook_changelist"))
 
         shown = page.context["cl"].result_list
-        assert {webhook.pk: page.context["cl"].model_admin.paused(webhook) for webhook in shown} == {
-            paused.pk: True,
-            other.pk: False,
+        assert {webhook.pk: webhook.review.state for webhook in shown} == {
+            paused.pk: "paused",
+            other.pk: "active",
         }
-        assert "column-paused" in page.content.decode()
+        assert "‖</span> Paused" in page.content.decode()
 
     def test_asks_once_for_all_of_them(self, console: Client) -> None:
         url = reverse("admin:deliveries_webhook_changelist")

@@ -87,7 +87,7 @@ class TestEveryList:
             ("delivery", ["status", "problem", "attempts"]),
             ("attempt", ["outcome", "duration_ms", "started_at"]),
             ("failure", ["status", "reason", "last_attempt_at"]),
-            ("webhook", ["enabled", "paused", "circuit", "disabled_reason", "consecutive_failures"]),
+            ("webhook", ["state", "day", "success", "p95", "due"]),
         ],
     )
     def test_says_how_things_are_behind_the_first_column(self, name: str, state: list[str]) -> None:

@@ -20,7 +20,7 @@ function step(by) {
 
 function choose() {
   const row = rows().find((each) => each.contains(document.activeElement));
-  const box = row && row.querySelector("input.action-select");
+  const box = row && row.querySelector("input.action-select, input.row-choice");
   if (box) box.click();
 }
 

@@ -1,0 +1,127 @@
+"""What an operator does with a webhook beside changing it: try it, turn it off and on, renew its secret."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from deliveries import clock
+from deliveries.admin.pages.showing import show
+from deliveries.models import Webhook
+from deliveries.services import rehearsing, webhooks
+
+DISABLED_BY_OPERATOR = "Disabled by an operator."
+
+
+class DisableForm(forms.Form):
+    """Why it is turned off."""
+
+    why = forms.CharField(label="Why", max_length=255, required=False)
+
+
+class RotateForm(forms.Form):
+    """For how long the present secret goes on signing beside the new one."""
+
+    overlap = forms.TypedChoiceField(
+        label="The present one signs beside it for",
+        coerce=int,
+        choices=[(24, "1 day"), (72, "3 days"), (168, "7 days"), (1, "1 hour"), (0, "not at all")],
+    )
+
+
+def paths() -> list[URLPattern]:
+    """Return the paths of the acts."""
+    acts = {"test": test, "enable": enable, "disable": disable, "rotate": rotate}
+    return [
+        path(
+            f"<uuid:pk>/{name}/",
+            admin.site.admin_view(require_POST(act)),
+            name=f"deliveries_webhook_{name}",
+        )
+        for name, act in acts.items()
+    ]
+
+
+def test(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Send a test event, and say what came of it."""
+    webhook = _changeable(request, pk)
+    try:
+        outcome = rehearsing.rehearse(webhook, now=clock.now())
+    except rehearsing.Busy as error:
+        messages.warning(request, f"{error} Try again in a moment.")
+    else:
+        took = f"{outcome.duration / timedelta(milliseconds=1):.0f} ms"
+        answer = f"HTTP {outcome.http_status}" if outcome.http_status else "No answer"
+        if outcome.succeeded:
+            messages.success(request, f"The receiver took the test event: {answer} in {took}.")
+        else:
+            problem = "" if outcome.reason == answer else f" {outcome.reason}."
+            messages.error(request, f"The receiver did not take it: {answer} in {took}.{problem}")
+    return _back(pk)
+
+
+def enable(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Turn it on; what is held for it begins to go."""
+    webhook = _changeable(request, pk)
+    try:
+        webhooks.change(webhook, by=str(request.user), now=clock.now(), enabled=True)
+    except webhooks.WebhookChanged as error:
+        raise PermissionDenied from error
+    messages.success(request, "Enabled: what was held for it begins to go.")
+    return _back(pk)
+
+
+def disable(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Turn it off, and say why; what is queued for it is held."""
+    webhook, form = _changeable(request, pk), DisableForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, "Nothing was changed: the reason is longer than 255 characters.")
+        return _back(pk)
+    reason = form.cleaned_data["why"] or DISABLED_BY_OPERATOR
+    if webhooks.disable(webhook.pk, reason=reason, by=str(request.user), now=clock.now()):
+        messages.success(request, "Disabled: what is queued for it is held, and nothing is lost.")
+    else:
+        messages.warning(request, "It is disabled already.")
+    return _back(pk)
+
+
+@never_cache
+def rotate(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Replace its secret and show the new one at once: a message for the next page would be in a cookie."""
+    webhook, form = _changeable(request, pk), RotateForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, "Nothing was changed: choose for how long the present secret goes on.")
+        return _back(pk)
+    overlap = timedelta(hours=form.cleaned_data["overlap"])
+    try:
+        rotated = webhooks.rotate_secret(webhook, overlap=overlap, by=str(request.user), now=clock.now())
+    except webhooks.NotRotatable as error:
+        messages.error(request, f"Nothing was changed. {error}")
+        return _back(pk)
+    except webhooks.WebhookChanged as error:
+        raise PermissionDenied from error
+    return show(request, "rotated.html", title="New secret", webhook=webhook, rotated=rotated)
+
+
+def forms_of(webhook: Webhook) -> dict[str, Any]:
+    """Return the forms that the page of a webhook shows."""
+    return {"disable_form": DisableForm(auto_id="disable-%s"), "rotate_form": RotateForm(auto_id="rotate-%s")}
+
+
+def _changeable(request: HttpRequest, pk: UUID) -> Webhook:
+    """Return the webhook, if whoever asks may change it; nobody changes a deleted one."""
+    if not request.user.has_perm("deliveries.change_webhook"):
+        raise PermissionDenied
+    return get_object_or_404(Webhook.objects.existing(), pk=pk)
+
+
+def _back(pk: UUID) -> HttpResponse:
+    return redirect("admin:deliveries_webhook_change", pk)

@@ -1,0 +1,286 @@
+"""What an operator does with a webhook beside changing it."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from deliveries import clock
+from deliveries.admin import strips
+from deliveries.models import AuditEntry, TrafficMinute, Webhook, WebhookHealth
+from deliveries.reasons import Reason
+from deliveries.services import egress, rehearsing
+from deliveries.services.reviewing import Cell
+from deliveries.transport import TransportError
+from tests import builders
+from tests.admin.pages import said
+from tests.services.fakes import FakeTransport, a_reply
+
+LIST = reverse("admin:deliveries_webhook_changelist")
+
+
+def page_of(webhook: Webhook) -> str:
+    return reverse("admin:deliveries_webhook_change", args=[webhook.pk])
+
+
+def text_of(client: Client, url: str) -> str:
+    page = client.get(url)
+    assert page.status_code == 200
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", page.content.decode())))
+
+
+def act(client: Client, webhook: Webhook, name: str, **given: Any) -> Any:
+    url = reverse(f"admin:deliveries_webhook_{name}", args=[webhook.pk])
+    return client.post(url, given, follow=True)
+
+
+@pytest.fixture
+def webhook(db: None) -> Webhook:
+    """One that works."""
+    return builders.a_webhook(name="CRM", secret="canary-secret-3f1b")
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set what a receiver answers."""
+
+    def answer(outcome: Any) -> None:
+        transport = FakeTransport(lambda request: outcome)
+        monkeypatch.setattr(egress, "transport", lambda slots: transport)
+
+    return answer
+
+
+class TestTest:
+    def test_says_that_the_receiver_took_it(
+        self, console: Client, webhook: Webhook, answering: Callable[..., None]
+    ) -> None:
+        answering(a_reply(204))
+
+        assert said(act(console, webhook, "test")) == [
+            "The receiver took the test event: HTTP 204 in 142 ms."
+        ]
+
+    @pytest.mark.parametrize(
+        ("outcome", "sentence"),
+        [
+            (a_reply(500), "The receiver did not take it: HTTP 500 in 142 ms."),
+            (
+                TransportError(Reason.CONNECTION_REFUSED),
+                "The receiver did not take it: No answer in 142 ms. Connection refused.",
+            ),
+        ],
+    )
+    def test_says_why_it_did_not(
+        self,
+        console: Client,
+        webhook: Webhook,
+        answering: Callable[..., None],
+        outcome: Any,
+        sentence: str,
+    ) -> None:
+        answering(outcome)
+
+        assert said(act(console, webhook, "test")) == [sentence]
+
+    def test_says_so_when_too_many_are_under_way(
+        self, console: Client, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def busy(*args: object, **kwargs: object) -> None:
+            raise rehearsing.Busy("Too many test events are under way.")
+
+        monkeypatch.setattr(rehearsing, "rehearse", busy)
+
+        assert said(act(console, webhook, "test")) == [
+            "Too many test events are under way. Try again in a moment."
+        ]
+
+
+class TestSwitch:
+    def test_turns_it_off_and_says_why(self, console: Client, webhook: Webhook) -> None:
+        page = act(console, webhook, "disable", why="The receiver is being moved.")
+
+        webhook.refresh_from_db()
+        assert said(page) == ["Disabled: what is queued for it is held, and nothing is lost."]
+        assert (webhook.enabled, webhook.disabled_reason) == (False, "The receiver is being moved.")
+        entry = AuditEntry.objects.latest("pk")
+        assert (entry.action, entry.why) == ("webhook.disabled", "The receiver is being moved.")
+        assert "○ Disabled The receiver is being moved." in text_of(console, page_of(webhook))
+
+    def test_turns_it_off_once(self, console: Client, webhook: Webhook) -> None:
+        act(console, webhook, "disable")
+
+        assert said(act(console, webhook, "disable")) == ["It is disabled already."]
+        assert Webhook.objects.get().disabled_reason == "Disabled by an operator."
+
+    def test_takes_no_reason_that_would_be_cut(self, console: Client, webhook: Webhook) -> None:
+        page = act(console, webhook, "disable", why="x" * 256)
+
+        assert said(page) == ["Nothing was changed: the reason is longer than 255 characters."]
+        assert Webhook.objects.get().enabled
+
+    def test_turns_it_on(self, console: Client, webhook: Webhook) -> None:
+        act(console, webhook, "disable")
+
+        assert said(act(console, webhook, "enable")) == ["Enabled: what was held for it begins to go."]
+        assert Webhook.objects.get().enabled
+
+
+class TestRotation:
+    def test_shows_the_new_secret_this_once(self, console: Client, webhook: Webhook) -> None:
+        page = act(console, webhook, "rotate", overlap="24")
+
+        webhook.refresh_from_db()
+        assert webhook.secret is not None
+        secret = webhook.secret.reveal()
+        assert secret in page.content.decode()
+        assert "no-store" in page["Cache-Control"]
+        assert "canary-secret-3f1b" not in page.content.decode()
+        assert secret not in console.get(page_of(webhook)).content.decode()
+        assert "canary-secret-3f1b" in [old for old, _ in webhook.reveal_previous_secrets()]
+        assert secret not in str(list(AuditEntry.objects.values()))
+
+    def test_can_end_the_old_one_at_once(self, console: Client, webhook: Webhook) -> None:
+        page = act(console, webhook, "rotate", overlap="0")
+
+        assert "Nothing else signs from now on." in page.content.decode()
+        assert Webhook.objects.get().reveal_previous_secrets() == []
+
+    @pytest.mark.parametrize("overlap", ["", "9999", "x"])
+    def test_takes_no_other_overlap(self, console: Client, webhook: Webhook, overlap: str) -> None:
+        page = act(console, webhook, "rotate", overlap=overlap)
+
+        assert said(page)[0].startswith("Nothing was changed: choose")
+        assert AuditEntry.objects.filter(action="webhook.secret_rotated").count() == 0
+
+    def test_says_so_when_too_many_sign(self, console: Client, webhook: Webhook) -> None:
+        for _ in range(4):
+            act(console, webhook, "rotate", overlap="24")
+
+        page = act(console, webhook, "rotate", overlap="24")
+
+        assert said(page)[0].startswith("Nothing was changed. 5 secrets sign already")
+
+
+class TestEveryAct:
+    @pytest.mark.parametrize("name", ["test", "enable", "disable", "rotate"])
+    def test_is_for_those_who_may_change_it(self, viewer: Client, webhook: Webhook, name: str) -> None:
+        before = Webhook.objects.values().get()
+
+        assert act(viewer, webhook, name, overlap="24").status_code == 403
+        assert Webhook.objects.values().get() == before
+        assert (
+            reverse(f"admin:deliveries_webhook_{name}", args=[webhook.pk])
+            not in viewer.get(page_of(webhook)).content.decode()
+        )
+
+    @pytest.mark.parametrize("name", ["test", "enable", "disable", "rotate"])
+    def test_leaves_deleted_ones_alone(self, console: Client, webhook: Webhook, name: str) -> None:
+        Webhook.objects.update(enabled=False, deleted_at=clock.now())
+
+        assert act(console, webhook, name, overlap="24").status_code == 404
+
+    @pytest.mark.parametrize("name", ["test", "enable", "disable", "rotate"])
+    def test_is_done_by_pressing_a_button(self, console: Client, webhook: Webhook, name: str) -> None:
+        url = reverse(f"admin:deliveries_webhook_{name}", args=[webhook.pk])
+
+        assert console.get(url).status_code == 405
+
+
+class TestPage:
+    def test_says_how_it_does(self, console: Client, webhook: Webhook) -> None:
+        now = clock.now()
+        builders.a_minute_of_traffic(webhook, minute=TrafficMinute.of(now), succeeded=3, failed=1, upto_250=4)
+        builders.a_delivery(webhook, due_at=now - timedelta(minutes=5))
+        builders.an_attempt(builders.a_failed_delivery(webhook), number=2)
+        WebhookHealth.objects.update(failing_since=now - timedelta(hours=3), consecutive_failures=7)
+
+        text = text_of(console, page_of(webhook))
+
+        assert "✕ Failing 7 failures in a row" in text
+        assert "Succeeded in 24 hours 75 %" in text
+        assert "3 of 4 attempts of 24 hours succeeded" in text
+        assert "Due 1 oldest 5 min ago" in text
+        assert "Retry its failures…" in text
+
+    def test_draws_its_retries(self, console: Client, webhook: Webhook) -> None:
+        text = text_of(console, page_of(webhook))
+
+        assert (
+            "Attempt 1 at once, Attempt 2 after 5 s, Attempt 3 after 5 min, Attempt 4 after 35 min;" in text
+        )
+
+    def test_says_who_changed_it(self, console: Client, webhook: Webhook) -> None:
+        act(console, webhook, "disable", why="Moved.")
+
+        text = text_of(console, page_of(webhook))
+
+        assert "operator webhook.disabled Moved." in text
+        assert "a test webhook.created" in text
+
+    def test_of_a_new_one_asks_for_what_it_is_made_of(self, console: Client) -> None:
+        assert "Last attempts" not in text_of(console, reverse("admin:deliveries_webhook_add"))
+
+    def test_of_a_deleted_one_has_no_buttons(self, console: Client, webhook: Webhook) -> None:
+        Webhook.objects.update(enabled=False, deleted_at=clock.now())
+
+        text = text_of(console, page_of(webhook))
+
+        assert "○ Deleted" in text
+        assert "Rotate the secret" not in text
+        assert "Retry its failures" not in text
+
+
+class TestList:
+    def test_says_how_each_does(self, console: Client, webhook: Webhook) -> None:
+        now = clock.now()
+        builders.a_minute_of_traffic(webhook, minute=TrafficMinute.of(now), succeeded=1, failed=1, upto_250=2)
+        builders.a_delivery(webhook, due_at=now - timedelta(minutes=5))
+        builders.a_failure_group(builders.a_failed_delivery(webhook))
+
+        text = text_of(console, LIST)
+
+        assert "CRM ✓ Active" in text
+        assert "50 %" in text
+        assert "1, oldest 5 min ago" in text
+        assert "Connection timeout" in text
+
+    def test_can_be_of_those_in_trouble(self, console: Client, webhook: Webhook) -> None:
+        builders.a_webhook(name="Well")
+        WebhookHealth.objects.filter(pk=webhook.pk).update(failing_since=clock.now())
+
+        found = console.get(LIST, {"trouble": "yes"}).context["cl"].result_list
+
+        assert list(found) == [webhook]
+
+
+class TestStrip:
+    def test_draws_what_came_of_each_quarter(self) -> None:
+        start = builders.NOW
+        drawn = strips.strip(
+            [Cell(start, 0, 0), Cell(start, 4, 0), Cell(start, 3, 1), Cell(start, 0, 2)], says="What it says"
+        )
+
+        assert re.findall(r'class="(\w+)" x="(\d+)"[^>]* height="(\d+)"', drawn) == [
+            ("succeeded", "3", "20"),
+            ("refused", "6", "20"),
+            ("unavailable", "6", "5"),
+            ("unavailable", "9", "20"),
+        ]
+        assert 'aria-label="What it says"' in drawn
+
+
+class TestSchedule:
+    def test_goes_from_one_end_of_the_line_to_the_other(self) -> None:
+        tries = strips.schedule(Webhook(max_retries=2))
+
+        assert [(each.number, each.after) for each in tries] == [(1, "at once"), (2, "5 s"), (3, "5 min")]
+        assert (tries[0].x, tries[-1].x) == (12, 588)
+
+    def test_of_one_attempt_is_a_point(self) -> None:
+        assert [each.x for each in strips.schedule(Webhook(max_retries=0))] == [12]

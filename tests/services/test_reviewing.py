@@ -1,0 +1,146 @@
+"""How webhooks do, some at once."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from deliveries.models import TrafficMinute, Webhook, WebhookHealth
+from deliveries.services import reviewing
+from deliveries.services.reviewing import Review, State
+from tests import builders
+
+pytestmark = pytest.mark.django_db
+
+HOUR = timedelta(hours=1)
+
+
+def review(webhook: Webhook, *, now: datetime) -> Review:
+    again = Webhook.objects.select_related("health").get(pk=webhook.pk)
+    return reviewing.review([again], now=now)[webhook.pk]
+
+
+def health(webhook: Webhook, **changes: Any) -> None:
+    WebhookHealth.objects.filter(pk=webhook.pk).update(**changes)
+
+
+def traffic(webhook: Webhook, at: datetime, **counts: int) -> None:
+    row: dict[str, Any] = {"succeeded": 0, "upto_250": 0, **counts}
+    builders.a_minute_of_traffic(webhook, minute=TrafficMinute.of(at), **row)
+
+
+class TestState:
+    def test_is_active_where_nothing_is_the_matter(self, now: datetime) -> None:
+        found = review(builders.a_webhook(), now=now)
+
+        assert (found.state, found.why) == (State.ACTIVE, "")
+
+    def test_is_the_worst_that_holds(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        health(webhook, failing_since=now - HOUR, consecutive_failures=1234)
+        found = review(webhook, now=now)
+        assert (found.state, found.why) == (
+            State.FAILING,
+            "1,234 failures in a row, since 2026-03-15 09:00:00 UTC.",
+        )
+
+        health(webhook, circuit="open", circuit_since=now, next_step_at=now + HOUR)
+        found = review(webhook, now=now)
+        assert found.state == State.OPEN
+        assert "next step at 2026-03-15 11:00:00 UTC" in found.why
+
+        builders.a_pause(webhook.account, webhook=webhook, until=now + HOUR)
+        found = review(webhook, now=now)
+        assert (found.state, found.why) == (
+            State.PAUSED,
+            "Until 2026-03-15 11:00:00 UTC, by ada: The receiver is being moved.",
+        )
+
+        Webhook.objects.filter(pk=webhook.pk).update(enabled=False, disabled_reason="Moved.")
+        found = review(webhook, now=now)
+        assert (found.state, found.why) == (State.DISABLED, "Moved.")
+
+        Webhook.objects.filter(pk=webhook.pk).update(deleted_at=now)
+        assert review(webhook, now=now).state == State.DELETED
+
+    def test_is_paused_by_what_keeps_back_all_of_it(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_pause(webhook.account, event_type="call.ended")
+        assert review(webhook, now=now).state == State.ACTIVE
+        builders.a_pause()
+        assert review(webhook, now=now).state == State.ACTIVE
+        builders.a_pause(webhook.account)
+        assert review(webhook, now=now).state == State.PAUSED
+
+
+class TestDay:
+    def test_is_cut_into_quarters_of_an_hour(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        traffic(webhook, now, succeeded=3)
+        traffic(webhook, now - timedelta(minutes=1), failed=1)
+        traffic(webhook, now - timedelta(minutes=2), succeeded=1, failed=1)
+        traffic(webhook, now - timedelta(hours=23), succeeded=2)
+        traffic(webhook, now - timedelta(hours=25), succeeded=100)
+        traffic(builders.a_webhook(), now, failed=100)
+
+        found = review(webhook, now=now)
+
+        assert len(found.strip) == 96
+        assert (found.strip[-1].start, found.strip[-1].succeeded, found.strip[-1].failed) == (now, 3, 0)
+        assert (found.strip[-2].succeeded, found.strip[-2].failed) == (1, 2)
+        assert (found.attempts, found.succeeded, found.success_ratio) == (8, 6, 0.75)
+
+    def test_without_attempts_has_no_ratio(self, now: datetime) -> None:
+        assert review(builders.a_webhook(), now=now).success_ratio is None
+
+    def test_knows_how_long_the_last_hour_s_took(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        traffic(webhook, now, succeeded=100, upto_10=100)
+        traffic(webhook, now - 2 * HOUR, succeeded=100, over_30000=100)
+
+        assert review(webhook, now=now).hour.percentile_ms(0.95) == 10
+
+
+class TestQueue:
+    def test_is_what_is_due(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_delivery(webhook, due_at=now - HOUR)
+        builders.a_delivery(webhook, due_at=now)
+        builders.a_delivery(webhook, due_at=now + HOUR)
+        builders.a_delivery(due_at=now - 2 * HOUR)
+
+        found = review(webhook, now=now)
+
+        assert (found.due, found.oldest_due_at) == (2, now - HOUR)
+
+    def test_is_counted_so_far(self, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reviewing, "MOST", 2)
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 5, due_at=now)
+
+        assert review(webhook, now=now).due == 2
+
+    def test_names_the_last_error(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        for hours, reason in ((2, "HTTP 500"), (1, "HTTP 503")):
+            delivery = builders.a_failed_delivery(webhook)
+            builders.a_failure_group(delivery, reason=reason, last_seen_at=now - hours * HOUR)
+
+        assert review(webhook, now=now).last_error == "HTTP 503"
+        assert review(builders.a_webhook(), now=now).last_error == ""
+
+
+def test_takes_as_many_queries_for_many_as_for_one(now: datetime) -> None:
+    for _ in range(5):
+        webhook = builders.a_webhook()
+        traffic(webhook, now, succeeded=1)
+        builders.a_pause(webhook.account)
+    webhooks = list(Webhook.objects.select_related("health"))
+    with CaptureQueriesContext(connection) as of_one:
+        reviewing.review(webhooks[:1], now=now)
+    with CaptureQueriesContext(connection) as of_many:
+        reviewing.review(webhooks, now=now)
+
+    assert len(of_many) == len(of_one)
