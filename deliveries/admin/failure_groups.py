@@ -94,6 +94,7 @@ class FailureGroupAdmin(ReadOnly, Table[FailureGroup]):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     actions = ("snooze", "resolve", "reopen")
+    folded = True
     empty = "Nothing waits for you. What is given up comes here, by webhook and reason."
     fields = (
         "id",

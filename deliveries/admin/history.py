@@ -23,15 +23,6 @@ class History(ReadOnly, Table[Row]):
     # The links of other pages that lead to so few rows that those of all time are shown.
     leading_to_few: ClassVar[tuple[str, ...]] = ()
 
-    # Whether the columns of a row are folded up, below what its page makes of them.
-    folded = False
-
-    def get_fieldsets(self, request: HttpRequest, obj: Row | None = None) -> Any:
-        """Return the columns."""
-        if not self.folded or obj is None:
-            return super().get_fieldsets(request, obj)
-        return [("All columns", {"fields": self.get_fields(request, obj), "classes": ("collapse",)})]
-
     @property
     def key(self) -> str:
         """What the list is in order of; unique."""

@@ -120,6 +120,15 @@ class Table(admin.ModelAdmin[Row]):
         """Return the row of a page, if there is one."""
         return None if NUL in object_id else super().get_object(request, object_id, from_field)
 
+    # Whether the columns of a row are folded up, below what its page makes of them.
+    folded = False
+
+    def get_fieldsets(self, request: HttpRequest, obj: Row | None = None) -> Any:
+        """Return the columns."""
+        if not self.folded or obj is None:
+            return super().get_fieldsets(request, obj)
+        return [("All columns", {"fields": self.get_fields(request, obj), "classes": ("collapse",)})]
+
     # What a list without a row says, where nothing is filtered.
     empty = "There is nothing yet."
 

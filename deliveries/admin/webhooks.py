@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -89,15 +90,12 @@ class WebhookAdmin(Pausable[Webhook]):
 
     form = WebhookForm
     list_display = (
-        columns.cut("name", "name"),
+        "named",
         "state",
         "day",
-        "success",
-        "p95",
         "due",
         "last_success",
         "last_error",
-        columns.cut("url", "URL"),
         columns.cut("account.name", "account"),
     )
     list_filter = (TroubleFilter, DeletedFilter, "enabled", "health__circuit")
@@ -216,20 +214,11 @@ class WebhookAdmin(Pausable[Webhook]):
 
     @admin.display(description="24 hours")
     def day(self, webhook: Any) -> SafeString:
-        """What came of its attempts, by the quarter of an hour."""
-        return strips.strip(webhook.review.strip, says=strips.in_words(webhook.review))
-
-    @admin.display(description="succeeded")
-    def success(self, webhook: Any) -> str:
-        """Which part of the attempts of that time did."""
-        ratio = webhook.review.success_ratio
-        return columns.NOTHING if ratio is None else tags.percent(ratio)
-
-    @admin.display(description="p95")
-    def p95(self, webhook: Any) -> str:
-        """How long 95 % of the attempts of the last hour took at most."""
-        took = webhook.review.hour.percentile_ms(0.95)
-        return columns.NOTHING if took is None else f"{took:,} ms"
+        """What came of its attempts, by the quarter of an hour; and how long those of the last hour took."""
+        review, took = webhook.review, webhook.review.hour.percentile_ms(0.95)
+        drawn = strips.strip(review.strip, says=strips.in_words(review))
+        share = columns.NOTHING if review.success_ratio is None else tags.percent(review.success_ratio)
+        return format_html("{}{}{}", drawn, share, "" if took is None else f", p95 {took:,} ms")
 
     @admin.display
     def due(self, webhook: Any) -> str:
@@ -239,6 +228,12 @@ class WebhookAdmin(Pausable[Webhook]):
             return columns.NOTHING
         count = f"{review.due:,}{'+' if review.due == reviewing.MOST else ''}"
         return f"{count}, oldest {signs.relative(review.oldest_due_at)}"
+
+    @admin.display(description="name", ordering="name")
+    def named(self, webhook: Webhook) -> SafeString:
+        """What it is called, and where it goes."""
+        host = columns.short(urlsplit(webhook.url).netloc)
+        return format_html('{}\n<span class="host">{}</span>', columns.short(webhook.name), host)
 
     @admin.display(description="last success")
     def last_success(self, webhook: Webhook) -> str:

@@ -299,7 +299,7 @@ class TestEvent:
             finished_at=clock.now(),
         )
 
-        assert "It arrived 0 s ago" in text_of(console, page_of(delivery.event))
+        assert "Attempt 1 arrived 0 s ago" in text_of(console, page_of(delivery.event))
 
     def test_that_nobody_wanted_says_so(self, console: Client) -> None:
         text = text_of(console, page_of(builders.an_event()))

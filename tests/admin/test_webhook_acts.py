@@ -245,8 +245,8 @@ class TestList:
 
         text = text_of(console, LIST)
 
-        assert "CRM ✓ Active" in text
-        assert "50 %" in text
+        assert "CRM example.com ✓ Active" in text
+        assert "50 %, p95" in text
         assert "1, oldest 5 min ago" in text
         assert "Connection timeout" in text
 
