@@ -13,7 +13,7 @@ production = env -i PATH="$$PATH" HOME="$$HOME" DEBUG=false HTTPS=true ALLOWED_H
 	SECRET_KEY=$(call random,48) ENCRYPTION_KEYS=$(call random,32) \
 	DATABASE_URL=postgres://nobody@database.example.com/webhooks REDIS_URL=redis://redis.example.com/0
 
-.PHONY: help run hello test fuzz faults soak bench bench-quick bench-long check fix schema clean lock product tools
+.PHONY: help run hello test fuzz faults soak bench bench-quick bench-long check fix schema screenshots clean lock product tools
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ schema: tools ## write docs/openapi/*.yaml anew, from the URLs and deliveries/ap
 			--generator-class deliveries.api.$$contract.schema.Generator \
 			--file docs/openapi/$$contract.yaml || exit 1; \
 	done
+
+screenshots: tools ## take the pictures of the console anew, into docs/images
+	@exec $(python) -m tests.gallery
 
 clean: ## remove .venv, the data in ./var, and caches
 	rm -rf .venv var .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -2,6 +2,8 @@ import ast
 import re
 from pathlib import Path
 
+from tests.gallery.__main__ import PAGES, THEMES
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -63,3 +65,13 @@ class TestReadme:
         for line in (ROOT / "Procfile").read_text().splitlines():
             command = re.sub(r" --bind \S+", "", line.partition(": exec ")[2])
             assert command in readme
+
+    def test_shows_every_picture_in_light_and_in_dark(self) -> None:
+        readme = (ROOT / "README.md").read_text()
+
+        shown = re.findall(r"docs/images/(\w+)-(light|dark)\.png", readme)
+
+        assert sorted(shown) == sorted((name, theme) for name in PAGES for theme in THEMES)
+        for name, theme in shown:
+            picture = (ROOT / "docs" / "images" / f"{name}-{theme}.png").read_bytes()
+            assert picture.startswith(b"\x89PNG")

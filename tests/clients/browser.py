@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
@@ -55,14 +56,14 @@ class Visit:
 
 
 @contextmanager
-def visiting(*, width: int = 1280) -> Iterator[Visit]:
-    """Open a browser with a window as wide as this."""
+def visiting(*, width: int = 1280, theme: Literal["light", "dark"] = "light") -> Iterator[Visit]:
+    """Open a browser with a window as wide as this, whose owner likes it light or dark."""
     with sync_playwright() as playwright:
         # Its sandbox needs rights that root in a container does not have; no foreign page is opened.
         browser = playwright.chromium.launch(
             executable_path=binaries.chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
-        context = browser.new_context(viewport={"width": width, "height": 900})
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
         context.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)
         context.add_init_script(_WATCH)

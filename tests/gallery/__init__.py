@@ -1,0 +1,1 @@
+"""The pictures of the console in the README, taken of the service at work."""
