@@ -15,7 +15,12 @@ class AccountAdmin(Dated, Audited[Account], Pausable[Account]):
 
     noun = "account"
     told = ("name", "open_event_types")
-    list_display = (columns.cut("name", "name"), columns.identifier, "open_event_types", "created_at")
+    list_display = (
+        columns.cut("name", "name"),
+        columns.identifier,
+        "open_event_types",
+        columns.when("created_at", "made"),
+    )
     list_filter = ("open_event_types",)
     search_fields = ("id", "name")
     searched_in_parts = ("name",)

@@ -21,7 +21,7 @@ class AgentAdmin(Dated, Audited[Agent]):
         columns.cut("name", "name"),
         columns.identifier,
         columns.cut("account.name", "account"),
-        "created_at",
+        columns.when("created_at", "made"),
     )
     list_select_related = ("account",)
     search_fields = ("id", "name")

@@ -8,9 +8,10 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.safestring import SafeString
 
 from deliveries import clock
-from deliveries.admin import columns
+from deliveries.admin import columns, signs
 from deliveries.admin.tables import Table
 from deliveries.models import ApiKey, Scope
 from deliveries.services import keys
@@ -36,13 +37,16 @@ class ApiKeyAdmin(Table[ApiKey]):
     form = ApiKeyForm
     list_display = (
         columns.cut("name", "name"),
+        "state",
         "prefix",
-        "revoked_at",
-        "expires_at",
-        "last_used_at",
+        "what_for",
+        columns.when("last_used_at", "last used"),
+        columns.when("expires_at", "expires"),
         columns.cut("account.name", "account"),
-        "created_at",
+        columns.when("created_at", "made"),
     )
+    linked_by = ("account__id",)
+    empty = "A program needs one to use the APIs. It is shown once, when it is made."
     list_select_related = ("account",)
     search_fields = ("id", "name", "prefix")
     searched_in_parts = ("name",)
@@ -50,6 +54,20 @@ class ApiKeyAdmin(Table[ApiKey]):
     show_full_result_count = False
     autocomplete_fields = ("account",)
     actions = ("revoke",)
+
+    @admin.display
+    def state(self, key: ApiKey) -> SafeString:
+        """Whether it opens anything."""
+        if key.revoked_at:
+            return signs.badge(signs.Sign.OFF, "Revoked")
+        if key.expires_at and key.expires_at <= clock.now():
+            return signs.badge(signs.Sign.WARNING, "Expired")
+        return signs.badge(signs.Sign.WELL, "Active")
+
+    @admin.display(description="scopes")
+    def what_for(self, key: ApiKey) -> str:
+        """What it is for."""
+        return columns.short(", ".join(key.scopes))
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
         """Ask for what a key is made of, or show it."""

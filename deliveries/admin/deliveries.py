@@ -49,10 +49,10 @@ class DeliveryAdmin(Redelivering[Delivery]):
     list_filter = (Window, "status")
     list_select_related = ("event", "webhook", "failure")
     search_fields = ("id", "event")
-    linked_by = ("event__id", "webhook__id")
+    linked_by = ("account__id", "event__id", "webhook__id")
     leading_to_few = ("event__id",)
     sendable = Delivery.Status.FAILED
-    carried: ClassVar = {"webhook__id__exact": "webhook_id"}
+    carried: ClassVar = {"account__id__exact": "account", "webhook__id__exact": "webhook_id"}
     bounds = ("made_from", "made_before")
     folded = True
     fields = readonly_fields = (

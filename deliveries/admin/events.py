@@ -11,6 +11,7 @@ from deliveries.admin import bodies, columns
 from deliveries.admin.audited import Audited
 from deliveries.admin.history import History
 from deliveries.admin.pauses import Pausable
+from deliveries.admin.typed import TypeFilter
 from deliveries.admin.walking import Window
 from deliveries.models import Event, EventType, IdempotencyKey
 from deliveries.services import matching, skipping
@@ -61,7 +62,8 @@ class EventAdmin(bodies.WithBodies, History[Event]):
         columns.cut("agent.name", "agent"),
         columns.when("occurred_at", "occurred"),
     )
-    list_filter = (Window,)
+    list_filter = (Window, TypeFilter)
+    linked_by = ("account__id",)
     list_select_related = ("account", "agent")
     bodies = ("body_text",)
     folded = True

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 
 from deliveries.admin import columns
 from deliveries.admin.redelivering import Redelivering
+from deliveries.admin.typed import EventTypeFilter
 from deliveries.admin.walking import Window
 from deliveries.identifiers import first_id_at
 from deliveries.models import Failure
@@ -29,12 +30,14 @@ class FailureAdmin(Redelivering[Failure]):
         columns.cut("webhook_name", "webhook"),
         columns.when("created_at", "first failed"),
     )
-    list_filter = (Window, "status", "reason_code")
+    list_filter = (Window, "status", "reason_code", EventTypeFilter)
     search_fields = ("id", "delivery")
-    linked_by = ("webhook_id", "reason", "recovery__id")
+    linked_by = ("account__id", "webhook_id", "reason", "recovery__id")
     empty = "No delivery has ever failed."
     sendable = Failure.Status.INACTIVE
     carried: ClassVar = {
+        "account__id__exact": "account",
+        "event_type": "event_type",
         "webhook_id__exact": "webhook_id",
         "reason__exact": "reason",
         "reason_code__exact": "reason_code",

@@ -102,6 +102,7 @@ class WebhookAdmin(Pausable[Webhook]):
     empty = "Make one here, or by the logs API: POST /api/v1/agents/{agent}/webhooks."
     list_select_related = ("account", "health")
     search_fields = ("id", "name")
+    linked_by = ("account__id",)
     searched_in_parts = ("name",)
     ordering = ("-pk",)
     show_full_result_count = False

@@ -1,6 +1,7 @@
 """API keys in the console."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from deliveries.models import Account, ApiKey, AuditEntry
+from deliveries.models import Account, ApiKey, AuditEntry, Scope
 from tests import builders
 
 LIST = reverse("admin:deliveries_apikey_changelist")
@@ -144,3 +145,30 @@ class TestKey:
         console.post(page_of(key), {"name": key.name})
 
         assert not AuditEntry.objects.exists()
+
+
+class TestList:
+    def test_says_which_keys_open_something_and_what(self, console: Client, account: Account) -> None:
+        now = timezone.now()
+        for name, changes in (
+            ("A", {}),
+            ("E", {"expires_at": now - timedelta(seconds=1)}),
+            ("R", {"revoked_at": now}),
+        ):
+            builders.a_key(account, Scope.EVENTS_READ, name=name)
+            ApiKey.objects.filter(name=name).update(**changes)
+
+        page = console.get(LIST).content.decode()
+
+        badges = re.findall(r"</span> (Active|Expired|Revoked)</span>", page)
+        assert sorted(badges) == ["Active", "Expired", "Revoked"]
+        assert "events.read" in page
+
+    def test_can_be_of_one_account(self, console: Client, account: Account) -> None:
+        builders.a_key(account)
+        other = builders.an_account()
+        builders.a_key(other)
+
+        found = console.get(LIST, {"account__id__exact": str(other.pk)}).context["cl"].result_list
+
+        assert [key.account for key in found] == [other]

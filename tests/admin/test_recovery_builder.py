@@ -51,6 +51,9 @@ class TestLink:
         }
         assert link_of(console, FAILURES, reason__exact="HTTP 503") == {"reason": "HTTP 503"}
         assert link_of(console, FAILURES, status__exact="inactive") == {}
+        assert link_of(console, FAILURES, event_type="call.ended") == {"event_type": "call.ended"}
+        account = str(webhook.account_id)
+        assert link_of(console, DELIVERIES, account__id__exact=account, since="all") == {"account": account}
 
     def test_carries_the_stretch_of_time(self, console: Client, webhook: Webhook) -> None:
         asked = {"since": "2026-03-15T09:00", "until": "2026-03-15T11:00"}

@@ -208,3 +208,32 @@ class TestWindow:
 
         assert said(page) == ["Queued 1 delivery."]
         assert Delivery.objects.get().status == Delivery.Status.PENDING
+
+
+class TestEventType:
+    def test_keeps_what_is_exactly_that(self, console: Client, account: Any) -> None:
+        ended, _ = builders.an_event(account), builders.an_event(account, type="call.started")
+        own = builders.an_event(account, type="of.their.own")
+
+        assert rows(console, "?type=call.ended") == [ended]
+        assert rows(console, "?type=of.their.own") == [own]
+        assert rows(console, "?type=call") == []
+        assert rows(console, "?type=") == rows(console)
+
+    def test_keeps_nothing_of_what_can_be_no_type(self, console: Client, account: Any) -> None:
+        builders.an_event(account)
+
+        assert rows(console, "?type=NO%20TYPE") == []
+        assert rows(console, "?type=%00") == []
+
+    def test_keeps_the_rest_of_the_filter(self, console: Client, account: Any) -> None:
+        page = console.get(f"{EVENTS}?since=7d&type=call.ended&before=01998ad5-0000-7000-8000-000000000000")
+
+        assert '<input type="hidden" name="since" value="7d">' in page.content.decode()
+        assert 'name="before"' not in page.content.decode()
+
+    def test_is_one_of_failures_too(self, console: Client) -> None:
+        failure = builders.a_failed_delivery().failure
+
+        assert rows(console, "?event_type=call.ended", url=FAILURES) == [failure]
+        assert rows(console, "?event_type=call.started", url=FAILURES) == []
