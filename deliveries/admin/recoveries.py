@@ -90,13 +90,11 @@ class RecoveryAdmin(History[Recovery]):
     def page_context(self, request: HttpRequest, row: Recovery) -> dict[str, Any]:
         """Tell the page how far it has come, and what may be done with it."""
         progress = recovering.progress([row])[row.pk]
-        ended = progress.delivered + progress.failed
         return {
             **super().page_context(request, row),
             "may_manage": self.has_manage_permission(request),
             "words": list(recovery_builder.words(Selection.of(row))),
             "progress": progress,
-            "ended": ended,
             "left": max(row.total - row.queued - row.skipped, 0),
             "unfinished": row.status in Recovery.UNFINISHED or progress.outstanding > 0,
             "sample_rows": Failure.objects.filter(recovery=row).order_by("-delivery")[:20],

@@ -8,7 +8,7 @@ from deliveries.admin.pages.showing import page_of, seen_by, show
 from deliveries.services import explaining
 from deliveries.services.explaining import Answer
 
-# Links to nothing else: an answer is about one of these.
+# An answer, and the page of what it is about.
 Told = tuple[Answer, str]
 
 
