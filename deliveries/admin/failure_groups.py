@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from deliveries import clock
 from deliveries.admin import columns, recovery_builder, redelivering, signs
-from deliveries.admin.tables import ReadOnly, Table
+from deliveries.admin.tables import ReadOnly, Table, few
 from deliveries.models import Failure, FailureGroup
 from deliveries.services import grouping
 
@@ -212,10 +212,8 @@ def _settle(group: FailureGroup, to: str, request: HttpRequest) -> str:
 
 
 def _settle_some(request: HttpRequest, groups: QuerySet[FailureGroup], to: str, done: str) -> None:
-    rows = list(groups[: MOST_AT_ONCE + 1])
-    if len(rows) > MOST_AT_ONCE:
-        messages.error(request, f"Nothing was changed: choose at most {MOST_AT_ONCE}.")
-        return
+    rows = few(request, groups, most=MOST_AT_ONCE)
     for group in rows:
         _settle(group, to, request)
-    messages.success(request, f"{done} {len(rows)} {'group' if len(rows) == 1 else 'groups'}.")
+    if rows:
+        messages.success(request, f"{done} {len(rows)} {'group' if len(rows) == 1 else 'groups'}.")

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST
 from deliveries import clock
 from deliveries.admin import columns
 from deliveries.admin.history import History
-from deliveries.admin.tables import Row, Table, YesNoFilter
+from deliveries.admin.tables import Row, Table, YesNoFilter, few
 from deliveries.models import Pause, Webhook
 from deliveries.services import pausing
 
@@ -178,9 +178,8 @@ class PauseAdmin(Pausable[Pause], History[Pause]):
     @admin.action(description="Resume", permissions=["manage"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Pause]) -> None:
         """End the chosen that are in force, and say how many those were."""
-        rows = list(queryset[: MOST_AT_ONCE + 1])
-        if len(rows) > MOST_AT_ONCE:
-            messages.error(request, f"Nothing was changed: choose at most {MOST_AT_ONCE}.")
+        rows = few(request, queryset, most=MOST_AT_ONCE)
+        if not rows:
             return
         ended = sum(_ended(pause, request) for pause in rows)
         sentence = f"Ended {ended} {'pause' if ended == 1 else 'pauses'}."

@@ -16,6 +16,7 @@ from deliveries import clock
 from deliveries.admin import columns, recovery_builder
 from deliveries.admin.history import History
 from deliveries.admin.recovery_builder import PERMISSION
+from deliveries.admin.tables import few
 from deliveries.models import Failure, Recovery
 from deliveries.services import recovering
 from deliveries.services.recovering import Selection
@@ -150,9 +151,8 @@ def _act(
     needed: str,
 ) -> None:
     """Do the same to each of the chosen, and say how many it changed."""
-    rows = list(queryset[: MOST_AT_ONCE + 1])
-    if len(rows) > MOST_AT_ONCE:
-        messages.error(request, f"Nothing was changed: choose at most {MOST_AT_ONCE}.")
+    rows = few(request, queryset, most=MOST_AT_ONCE)
+    if not rows:
         return
     changed = sum(_changed(act, recovery, request) for recovery in rows)
     sentence = f"{done} {changed} {'recovery' if changed == 1 else 'recoveries'}."

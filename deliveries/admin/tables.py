@@ -6,7 +6,7 @@ A text that cannot be a value, such as half an id or a NUL, is found nowhere and
 from collections.abc import Iterator
 from typing import Any, ClassVar, Generic, TypeVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, ValidationError
@@ -164,6 +164,15 @@ class Table(admin.ModelAdmin[Row]):
             if NUL in text or not _could_be(self.opts.pk, text):
                 raise BadRequest("Something was chosen that cannot be an id.")
         return super().response_action(request, queryset, *args, **kwargs)
+
+
+def few(request: HttpRequest, chosen: QuerySet[Row], *, most: int) -> list[Row]:
+    """Return the rows chosen from a list; none, and a sentence why, where a page cannot wait for so many."""
+    rows = list(chosen[: most + 1])
+    if len(rows) <= most:
+        return rows
+    messages.error(request, f"Nothing was changed: choose at most {most}.")
+    return []
 
 
 def _exactly(queryset: QuerySet[Any], name: str, text: str) -> Q:
