@@ -44,25 +44,30 @@ class FailureGroupQuerySet(models.QuerySet["FailureGroup"]):
         The caller holds the health of the webhooks, which keeps apart who records for the same.
         """
         for key, seen in sorted(sightings.items()):
-            known = self.filter(webhook=key.webhook_id, reason=key.reason).update(
-                seen=F("seen") + seen.count,
-                first_seen_at=Least("first_seen_at", seen.first_at),
-                last_seen_at=Greatest("last_seen_at", seen.last_at),
-                state=Case(
-                    When(state=FailureGroup.State.RESOLVED, then=Value(FailureGroup.State.OPEN)),
-                    default=F("state"),
-                ),
-            )
-            if not known:
-                self.create(
+            if not self._add(key, seen):
+                new = FailureGroup(
                     account_id=seen.account_id,
                     webhook_id=key.webhook_id,
                     reason_code=seen.reason_code,
                     reason=key.reason,
-                    seen=seen.count,
+                    seen=0,
                     first_seen_at=seen.first_at,
                     last_seen_at=seen.last_at,
                 )
+                # `complete` holds no health, and may make it in this very moment.
+                self.bulk_create([new], ignore_conflicts=True)
+                self._add(key, seen)
+
+    def _add(self, key: GroupKey, seen: Sightings) -> int:
+        return self.filter(webhook=key.webhook_id, reason=key.reason).update(
+            seen=F("seen") + seen.count,
+            first_seen_at=Least("first_seen_at", seen.first_at),
+            last_seen_at=Greatest("last_seen_at", seen.last_at),
+            state=Case(
+                When(state=FailureGroup.State.RESOLVED, then=Value(FailureGroup.State.OPEN)),
+                default=F("state"),
+            ),
+        )
 
     def complete(self) -> int:
         """Make the groups that failures which wait for somebody lack, and return how many those were.

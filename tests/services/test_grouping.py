@@ -2,12 +2,14 @@
 
 from datetime import datetime, timedelta
 from importlib import import_module
+from typing import Any
 
 import pytest
 from django.apps import apps
 from django.db import OperationalError, connection
 
 from deliveries.models import AuditEntry, Delivery, Failure, FailureGroup, Webhook
+from deliveries.models.failure_group import FailureGroupQuerySet
 from deliveries.reasons import Reason
 from deliveries.services import composing, grouping
 from deliveries.services.recording import Result
@@ -76,6 +78,25 @@ class TestRecording:
         fail(builders.a_webhook(max_retries=1), a_reply(500), at=now)
 
         assert not FailureGroup.objects.exists()
+
+    def test_counts_into_a_group_that_somebody_makes_in_this_moment(
+        self, webhook: Webhook, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        builders.a_failed_delivery(webhook)
+        update = FailureGroupQuerySet.update
+
+        def made_meanwhile(groups: FailureGroupQuerySet, **changes: Any) -> int:
+            found = update(groups, **changes)
+            FailureGroup.objects.complete()
+            return found
+
+        monkeypatch.setattr(FailureGroupQuerySet, "update", made_meanwhile)
+
+        fail(webhook, TransportError(Reason.CONNECTION_TIMEOUT), at=now)
+
+        # Of two failures one was there before; the other is counted by both.
+        assert FailureGroup.objects.get().seen == 3
+        assert waiting() == {"Connection timeout": 2}
 
     def test_opens_a_resolved_group_again(self, webhook: Webhook, now: datetime) -> None:
         fail(webhook, a_reply(500), at=now)
