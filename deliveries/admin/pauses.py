@@ -52,6 +52,8 @@ class PauseForm(forms.ModelForm[Pause]):
         super().__init__(*args, **kwargs)
         self.fields["account"].required = False
         self.fields["account"].help_text = "All of it, unless a webhook or an event type is named."
+        date, time = self.fields["until"].widget.widgets
+        date.attrs["aria-label"], time.attrs["aria-label"] = "Until, the date", "Until, the time (UTC)"
 
     def clean(self) -> None:
         """Have the service look at the parts, and put what it finds where it was typed."""

@@ -211,7 +211,8 @@ class WebhookAdmin(Pausable[Webhook]):
     @admin.display
     def state(self, webhook: Any) -> SafeString:
         """How it is, and why."""
-        return format_html("{}<br>{}", strips.badge(webhook.review), columns.short(webhook.review.why))
+        why = format_html("<br>{}", columns.short(webhook.review.why)) if webhook.review.why else ""
+        return format_html("{}{}", strips.badge(webhook.review), why)
 
     @admin.display(description="24 hours")
     def day(self, webhook: Any) -> SafeString:

@@ -22,7 +22,7 @@ class TestRender:
     def test_shows_anything_else_as_it_is(self, body: bytes) -> None:
         page = bodies.render(body)
 
-        assert page.startswith('<pre tabindex="0">')
+        assert page.startswith('<pre tabindex="0" role="group" aria-label="Body">')
         assert page.encode()
 
     def test_shows_html_as_text(self) -> None:
@@ -54,7 +54,7 @@ class TestRender:
 
     def test_tells_nothing_from_an_empty_body(self) -> None:
         assert bodies.render(None).strip() == "-"
-        assert "<pre" in bodies.render(b"")
+        assert "It is empty." in bodies.render(b"")
 
 
 class TestPages:
