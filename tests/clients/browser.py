@@ -56,14 +56,25 @@ class Visit:
 
 
 @contextmanager
-def visiting(*, width: int = 1280, theme: Literal["light", "dark"] = "light") -> Iterator[Visit]:
-    """Open a browser with a window as wide as this, whose owner likes it light or dark."""
+def visiting(
+    *,
+    width: int = 1280,
+    color_scheme: Literal["light", "dark"] = "light",
+    reduced_motion: Literal["no-preference", "reduce"] = "no-preference",
+    javascript: bool = True,
+) -> Iterator[Visit]:
+    """Open a browser with a window as wide as this, of somebody with these preferences."""
     with sync_playwright() as playwright:
         # Its sandbox needs rights that root in a container does not have; no foreign page is opened.
         browser = playwright.chromium.launch(
             executable_path=binaries.chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=color_scheme,
+            reduced_motion=reduced_motion,
+            java_script_enabled=javascript,
+        )
         context.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)
         context.add_init_script(_WATCH)

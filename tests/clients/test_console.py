@@ -1,7 +1,6 @@
 """The console in a real browser: every page, widget and refusal, under the policy it is served with."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -32,20 +31,12 @@ from deliveries.models import (
 from tests import builders
 from tests.admin.conftest import MAKERS
 from tests.clients.browser import Visit, visiting
+from tests.clients.operating import PASSWORD, act, log_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
 
-PASSWORD = "correct-horse-battery-14"
 # What somebody calls their things. Where it is not shown as text, the browser complains of the policy.
 NAME = "<script>0</script><img src=x onerror=0><b style='color: red'>"
-
-
-@pytest.fixture
-def operator(transactional_db: None, settings: Any) -> User:
-    """Somebody who may do everything, by plain http and with a password that costs nothing to check."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = False
-    return User.objects.create_superuser("ada", password=PASSWORD)
 
 
 @pytest.fixture
@@ -85,36 +76,6 @@ def paths(operator: User) -> list[str]:
         if options.has_delete_permission(request, row):
             found.append(reverse(f"{name}_delete", args=[row.pk]))
     return found
-
-
-@pytest.fixture
-def server(operator: User, static_files: None) -> Iterator[LiveServer]:
-    """The service; pytest-django's own would start before its settings are made."""
-    server = LiveServer("localhost")
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def visit(operator: User, server: LiveServer) -> Iterator[Visit]:
-    """Somebody at the login form."""
-    with visiting() as visit:
-        visit.open(f"{server.url}/admin/")
-        yield visit
-        assert visit.hosts == {server.url.removeprefix("http://")}
-
-
-def log_in(visit: Visit, *, password: str = PASSWORD) -> None:
-    visit.page.get_by_label("Username").fill("ada")
-    visit.page.get_by_label("Password").fill(password)
-    visit.press("Log in")
-
-
-def act(visit: Visit, action: str) -> None:
-    """Choose all rows of a list, and run an action on them."""
-    visit.page.locator("#action-toggle").check()
-    visit.page.locator("[name=action]").select_option(label=action)
-    visit.press("Go")
 
 
 def choose(visit: Visit, field: str, text: str) -> None:

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
         remember_a_day(service)
         let_some_fail(service)
         for theme in THEMES:
-            with visiting(theme=theme) as visit:
+            with visiting(color_scheme=theme) as visit:
                 for name in take(visit, service):
                     visit.page.screenshot(path=folder / f"{name}-{theme}.png", animations="disabled")
                     sys.stdout.write(f"{folder / name}-{theme}.png\n")
