@@ -3,7 +3,10 @@
 
 // --- Keys -------------------------------------------------------------------------------------------------
 
-const isTyping = (element) => element.closest("input:not([type=checkbox]), select, textarea, [contenteditable]");
+// Boxes and buttons take no text, so the keys go on acting there.
+const TYPED_INTO =
+  "input:not([type=checkbox], [type=radio], [type=submit], [type=button]), select, textarea, [contenteditable], [role=combobox]";
+const isTyping = (element) => element.closest(TYPED_INTO);
 const rows = () => [...document.querySelectorAll("#result_list tbody tr, [data-rows] > *")];
 const linkOf = (row) => row.querySelector("th a, td a, a");
 
@@ -18,14 +21,20 @@ function step(by) {
   }
 }
 
+const BOX = "input.action-select, input.row-choice";
+const chosen = () => document.querySelector(`:is(${BOX}):checked`);
+
 function choose() {
   const row = rows().find((each) => each.contains(document.activeElement));
-  const box = row && row.querySelector("input.action-select, input.row-choice");
-  if (box) box.click();
+  row?.querySelector(BOX)?.click();
 }
 
-// The button of the page, or the action of its list: neither is run without a question where it is for many.
+// What is chosen, or else what the page shows: neither is run without a question where it is for many.
 function sendAgain() {
+  if (chosen()?.matches(".row-choice")) {
+    chosen().form.querySelector("[type=submit]").focus();
+    return;
+  }
   const button = document.querySelector("[data-key=r]");
   if (button) {
     button.focus();
@@ -35,6 +44,7 @@ function sendAgain() {
   const actions = document.querySelector("select[name=action]");
   const wanted = actions && [...actions.options].find((option) => option.value === "send_again");
   if (!wanted) return;
+  if (!chosen()) choose();
   actions.value = "send_again";
   actions.form.querySelector("button[name=index]").focus();
 }
@@ -52,11 +62,29 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
   if (document.querySelector("dialog[open]")) return;
   const act = KEYS[event.key];
-  if (act) {
+  // A key that is held down walks on, and does nothing else a second time.
+  if (act && (!event.repeat || event.key === "j" || event.key === "k")) {
     event.preventDefault();
     act();
   }
 });
+
+// --- Names ------------------------------------------------------------------------------------------------
+
+// The fields that complete what is typed are made by a script, once the page is there, that does not say what
+// they are called.
+function nameFields() {
+  for (const field of document.querySelectorAll("select.admin-autocomplete")) {
+    const name = field.labels[0]?.textContent.replace(":", "").trim();
+    const parts = field.nextElementSibling?.querySelectorAll("[role=combobox], [role=textbox]") ?? [];
+    for (const part of name ? parts : []) {
+      part.removeAttribute("aria-labelledby");
+      part.setAttribute("aria-label", name);
+    }
+  }
+}
+
+addEventListener("load", () => setTimeout(nameFields));
 
 // --- Copying ----------------------------------------------------------------------------------------------
 
@@ -85,39 +113,60 @@ function keepUp(part) {
   const button = document.getElementById(part.dataset.pause);
   const every = Number(part.dataset.every) * 1000;
   let paused = false;
+  let asking = false;
 
   const say = (text) => {
     if (status.textContent !== text) status.textContent = text;
   };
 
+  function sayHowItIs() {
+    const done = part.hasAttribute("data-done");
+    say(done ? "Finished" : paused ? "Paused" : "Live");
+    button.hidden = done;
+  }
+
+  // Whoever is in it, or marks a text to copy it, is not to lose their place.
+  const inUse = () => part.contains(document.activeElement) || part.contains(selected());
+  const selected = () => (getSelection().isCollapsed ? null : getSelection().anchorNode);
+  const boxes = () => [...part.querySelectorAll(".scroll")].map((box) => [nameOf(box), box]);
+  const nameOf = (box) => box.getAttribute("aria-label") ?? box.getAttribute("aria-labelledby");
+
   async function refresh() {
-    if (paused || document.hidden || part.contains(document.activeElement)) return;
+    if (paused || asking || document.hidden || part.hasAttribute("data-done")) return;
+    if (inUse()) {
+      say("Waits while you are in it");
+      return;
+    }
+    asking = true;
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
       if (!answer.ok || answer.redirected) throw new Error(answer.status);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.getElementById(part.id);
+      if (paused || inUse()) return;
       const open = new Set([...part.querySelectorAll("details[open]")].map((each) => each.id));
+      const places = new Map(boxes().map(([name, box]) => [name, [box.scrollLeft, box.scrollTop]]));
       part.replaceChildren(...fresh.childNodes);
       for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+      for (const [name, box] of boxes()) box.scrollTo(...(places.get(name) ?? [0, 0]));
       part.toggleAttribute("data-done", fresh.hasAttribute("data-done"));
-      say("Live");
+      sayHowItIs();
     } catch {
-      say("No answer; what is shown is old");
+      if (!paused) say("No answer; what is shown is old");
+    } finally {
+      asking = false;
     }
   }
 
-  button.hidden = false;
   button.addEventListener("click", () => {
     paused = !paused;
-    button.setAttribute("aria-pressed", String(paused));
     button.textContent = paused ? "Go on" : "Pause";
-    say(paused ? "Paused" : "Live");
-    if (!paused) refresh();
+    sayHowItIs();
+    refresh();
   });
   document.addEventListener("visibilitychange", refresh);
-  say("Live");
-  setInterval(() => part.hasAttribute("data-done") || refresh(), every);
+  sayHowItIs();
+  setInterval(refresh, every);
 }
 
 document.querySelectorAll("[data-every]").forEach(keepUp);

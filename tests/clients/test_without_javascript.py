@@ -1,0 +1,85 @@
+"""The console where no script runs: everything can be seen and done, with a page for each step."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import expect
+from pytest_django.live_server_helper import LiveServer
+
+from deliveries import clock
+from deliveries.models import Delivery, Recovery
+from tests.clients import busy
+from tests.clients.browser import Visit, visiting
+from tests.clients.operating import log_in
+
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
+
+
+@pytest.fixture
+def pages(operator: User) -> dict[str, str]:
+    """What there is to see."""
+    return busy.fill(clock.now())
+
+
+@pytest.fixture
+def visit(pages: dict[str, str], server: LiveServer) -> Iterator[Visit]:
+    """Somebody who has logged in, and is on the overview."""
+    with visiting(javascript=False) as visit:
+        visit.open(f"{server.url}/admin/")
+        log_in(visit)
+        yield visit
+        assert visit.complaints == []
+
+
+class TestConsole:
+    def test_shows_its_numbers_and_offers_nothing_that_would_not_work(self, visit: Visit) -> None:
+        page = visit.page
+
+        expect(page.locator(".card", has_text="Failures waiting").locator("dd")).to_contain_text(
+            "in 2 open groups"
+        )
+        expect(page.locator(".live")).to_contain_text("Load the page again")
+        page.locator("#table-attempts summary").click()
+        expect(page.locator("#table-attempts table")).to_be_visible()
+        for dead in ("#live-pause", ".theme-toggle", "[data-copies]"):
+            assert not [each for each in page.locator(dead).all() if each.is_visible()]
+
+    def test_answers_why(self, visit: Visit, pages: dict[str, str]) -> None:
+        visit.page.get_by_label("Why did this not arrive?").fill(pages["delivery"])
+        visit.press("Ask")
+
+        expect(visit.page.locator(".answer")).to_contain_text("did not take it in 3 attempts")
+
+    def test_sends_what_is_chosen_in_a_list_again(
+        self, visit: Visit, pages: dict[str, str], server: LiveServer
+    ) -> None:
+        visit.open(server.url + pages["deliveries"])
+        failed = visit.page.locator("#result_list tbody tr", has_text="Failed")
+        for row in failed.all()[:2]:
+            row.locator("input.action-select").check()
+        visit.page.locator("select[name=action]").select_option(label="Send again")
+        visit.press("Go")
+
+        expect(visit.page.locator(".messagelist .success")).to_have_text("Queued 2 deliveries.")
+
+    def test_sends_one_again(self, visit: Visit, pages: dict[str, str], server: LiveServer) -> None:
+        visit.open(server.url + pages["delivery"])
+        for dead in visit.page.locator("[data-copies]").all():
+            expect(dead).to_be_hidden()
+        visit.press("Send again")
+
+        expect(visit.page.locator(".messagelist .success")).to_have_text("Queued.")
+        assert Delivery.objects.get(pk=visit.page.url.split("/")[-3]).status == "pending"
+
+    def test_sends_all_of_a_group_again_in_a_recovery(
+        self, visit: Visit, pages: dict[str, str], server: LiveServer
+    ) -> None:
+        visit.open(server.url + pages["failure group"])
+        visit.page.get_by_role("link", name="Send all 5 again").click()
+        expect(visit.page.get_by_role("heading", name="Nothing is sent yet")).to_be_visible()
+        visit.page.get_by_label("Why", exact=False).last.fill("The receiver is back.")
+        visit.press("Send 5 again")
+
+        expect(visit.page.locator("#live")).to_contain_text("0 of 5 queued")
+        assert Recovery.objects.get(why="The receiver is back.").total == 5
