@@ -204,6 +204,32 @@ class TestStatementTimeout:
 
         assert f"statement_timeout={seconds}s" in shown.stdout
 
+    @pytest.mark.slow
+    def test_is_that_of_a_page_where_gunicorn_serves_by_our_worker_class(self, tmp_path: Path) -> None:
+        """Which reads the settings before gunicorn loads what it serves."""
+        hook = tmp_path / "hook.py"
+        hook.write_text(
+            "import os, signal\n"
+            "def post_worker_init(worker):\n"
+            "    from django.conf import settings\n"
+            "    print(settings.DATABASES['default']['OPTIONS']['options'], flush=True)\n"
+            "    os.kill(os.getppid(), signal.SIGTERM)\n"
+        )
+        worker = ["--worker-class", "webhooks_project.web.Worker", "--no-control-socket"]
+        command = [sys.executable, "-m", "gunicorn", "webhooks_project.wsgi", *worker]
+
+        served = subprocess.run(
+            [*command, "--bind", "127.0.0.1:0", "--config", str(hook)],
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": "postgres://nobody@localhost/nothing"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+        assert "statement_timeout=5s" in served.stdout, served.stderr
+
 
 class TestVersion:
     def test_is_that_of_the_project(self) -> None:

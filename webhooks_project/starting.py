@@ -4,6 +4,7 @@ Management commands do so by themselves. Gunicorn and Celery do not.
 """
 
 import logging
+import os
 
 import django
 from django.core.checks import run_checks
@@ -14,6 +15,13 @@ logger = logging.getLogger(__name__)
 
 class Unsafe(Exception):
     """The service must not start like this; the message says why, and what to set."""
+
+
+def as_web_server() -> None:
+    """Set what is different for whoever answers requests; before anybody reads the settings."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webhooks_project.settings")
+    # Nobody waits longer for a page, and a thread must not be held longer by one.
+    os.environ.setdefault("WEBHOOKS_STATEMENT_TIMEOUT", "5")
 
 
 def check() -> None:

@@ -14,7 +14,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from deliveries import garbage
 from deliveries.checks import is_local
-from webhooks_project import logs, patience
+from webhooks_project import logs, patience, starting
 from webhooks_project.fewest import Counts
 from webhooks_project.patience import PatientSocket
 
@@ -40,6 +40,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
         :raises RuntimeError: a setting makes no sense.
         """
+        # Gunicorn calls this before it loads what it serves.
+        starting.as_web_server()
         try:
             logs.take_over_gunicorn()
         except ImproperlyConfigured as error:
