@@ -1,14 +1,17 @@
 """The console while its database is away."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import InterfaceError, OperationalError, ProgrammingError
+from django.db import InterfaceError, OperationalError, ProgrammingError, connection
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import resolve, reverse
 
 from deliveries.admin.unavailable import UnavailableMiddleware
+from deliveries.models import Delivery
+from tests import builders
 
 
 @pytest.fixture
@@ -58,3 +61,59 @@ class TestUnavailable:
             UnavailableMiddleware(lambda _: HttpResponse()).process_exception(request, OperationalError())
             is None
         )
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+class TestTooSlow:
+    @pytest.fixture(autouse=True)
+    def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """A server that gives a statement little time, and a list that takes longer to look for."""
+        builders.a_failed_delivery()
+
+        def slow(admin: Any, request: Any) -> Any:
+            return Delivery.objects.extra(where=["pg_sleep(5) IS NOT NULL"])  # noqa: S610 - ours
+
+        monkeypatch.setattr("deliveries.admin.deliveries.DeliveryAdmin.get_queryset", slow)
+        connection.ensure_connection()
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = '200ms'")
+        yield
+        with connection.cursor() as cursor:
+            cursor.execute("RESET statement_timeout")
+
+    def test_says_that_it_is_the_question_and_leads_back(self, console: Client) -> None:
+        path = reverse("admin:deliveries_delivery_changelist")
+
+        answer = console.get(path, {"since": "all", "status__exact": "failed"})
+
+        text = answer.content.decode()
+        assert answer.status_code == 503
+        assert "Retry-After" not in answer
+        assert "This took too long to look for. Choose a shorter time, or another filter." in text
+        assert f'<a href="{path}">' in text
+        assert "The database does not answer" not in text
+
+    def test_leads_elsewhere_where_nothing_was_asked_for(self, console: Client) -> None:
+        text = console.get(reverse("admin:deliveries_delivery_changelist")).content.decode()
+
+        assert f'<a href="{reverse("admin:index")}">Back to the overview</a>' in text
+
+    def test_is_logged_without_what_was_asked_for(
+        self, console: Client, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = reverse("admin:deliveries_delivery_changelist")
+
+        console.get(path, {"status__exact": "failed"})
+
+        (record,) = [each for each in caplog.records if each.name == "deliveries.admin.unavailable"]
+        assert (record.levelname, record.__dict__["path"], record.__dict__["asked"]) == (
+            "WARNING",
+            path,
+            ["status__exact"],
+        )
+
+    def test_leaves_the_page_after_it_as_quick_as_it_was(self, console: Client) -> None:
+        console.get(reverse("admin:deliveries_delivery_changelist"))
+
+        assert console.get(reverse("admin:deliveries_event_changelist")).status_code == 200

@@ -3,7 +3,7 @@
 from deliveries.models.databases.bulk import add_up, instances, rewrite, write
 from deliveries.models.databases.claims import CLAIMED, ClockWasWrong, claim_due
 from deliveries.models.databases.counts import count_of_each
-from deliveries.models.databases.errors import is_away, is_busy, is_refusal
+from deliveries.models.databases.errors import is_away, is_busy, is_refusal, took_too_long
 from deliveries.models.databases.locks import exclusively, unhurried
 from deliveries.models.databases.partitions import (
     DAY,
@@ -49,6 +49,7 @@ __all__ = [
     "server",
     "store",
     "table_sizes",
+    "took_too_long",
     "unhurried",
     "write",
 ]

@@ -3,7 +3,8 @@
 from django.db import DataError, Error, IntegrityError, InterfaceError, OperationalError
 
 # The beginnings of PostgreSQL's codes: for what another moment mends, and for more than it can take at all.
-_BUSY = ("40", "55", "57014")
+_CANCELED = "57014"
+_BUSY = ("40", "55", _CANCELED)
 _TOO_MUCH = "54"
 
 
@@ -28,6 +29,11 @@ def is_refusal(error: Exception) -> bool:
 def is_busy(error: Exception) -> bool:
     """Tell whether the moment was wrong: a deadlock, a lock not to be had, a statement that took too long."""
     return isinstance(error, OperationalError) and _code(error).startswith(_BUSY)
+
+
+def took_too_long(error: Exception) -> bool:
+    """Tell whether a statement did not end within its time, and the server ended it."""
+    return isinstance(error, OperationalError) and _code(error) == _CANCELED
 
 
 def _code(error: Exception) -> str:
