@@ -1,7 +1,7 @@
 """Attempts: the log."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -35,6 +35,7 @@ class AttemptAdmin(bodies.WithBodies, History[Attempt]):
     search_fields = ("id", "delivery")
     linked_by = ("delivery__id", "webhook__id")
     leading_to_few = ("delivery__id",)
+    along: ClassVar = {"webhook__id__exact": "created_at"}
     folded = True
     # A receiver may send back in its headers what it got in a body.
     bodies = ("response_headers_text", "response_body_text")

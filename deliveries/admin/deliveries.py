@@ -51,6 +51,7 @@ class DeliveryAdmin(Redelivering[Delivery]):
     search_fields = ("id", "event")
     linked_by = ("account__id", "event__id", "webhook__id")
     leading_to_few = ("event__id",)
+    along: ClassVar = {"webhook__id__exact": "created_at"}
     sendable = Delivery.Status.FAILED
     carried: ClassVar = {"account__id__exact": "account", "webhook__id__exact": "webhook_id"}
     bounds = ("made_from", "made_before")

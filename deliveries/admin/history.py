@@ -1,5 +1,6 @@
 """What has happened: read-only rows, maybe millions of them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -22,6 +23,10 @@ class History(ReadOnly, Table[Row]):
     show_facets = admin.ShowFacets.NEVER
     # The links of other pages that lead to so few rows that those of all time are shown.
     leading_to_few: ClassVar[tuple[str, ...]] = ()
+
+    # Columns that grow as the key does, to the millisecond: of rows that are chosen by such a part of the
+    # address, and by no other, an index has them in the order of this column.
+    along: ClassVar[Mapping[str, str]] = {}
 
     @property
     def key(self) -> str:

@@ -4,20 +4,22 @@ Counting millions of rows, or skipping over them to a late page, would take long
 page has a number: the next one begins where the last ended, by the key that the list is in order of.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, ValidationError
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils.dateparse import parse_datetime
 
 from deliveries import clock
 from deliveries.admin import signs
 from deliveries.admin.tables import Found
+from deliveries.identifiers import moment_of
 
 OLDER, NEWER = "before", "after"
 
@@ -68,19 +70,65 @@ class Walk(Found):
         return f"{self.result_count:,}{'+' if self.truncated else ''}"
 
     def _page(self) -> Sequence[Any]:
-        key, most = self.model_admin.key, self.list_per_page
+        most = self.list_per_page
         if NEWER in self.begin:
-            newer = self.queryset.filter(**{f"{key}__gt": self._value(NEWER)}).order_by(key)
-            rows = list(newer[: most + 1])
+            rows = self._first(most + 1, self._beyond(NEWER), oldest_first=True)
             if len(rows) >= most:
                 return self._linked(rows[:most][::-1], newer=len(rows) > most, older=True)
         # So few that are newer are the first page.
         elif OLDER in self.begin:
-            older = self.queryset.filter(**{f"{key}__lt": self._value(OLDER)})
-            rows = list(older[: most + 1])
+            rows = self._first(most + 1, self._beyond(OLDER))
             return self._linked(rows[:most], newer=True, older=len(rows) > most)
-        rows = list(self.queryset[: most + 1])
+        rows = self._first(most + 1, self.queryset)
         return self._linked(rows[:most], newer=False, older=len(rows) > most)
+
+    def _first(self, number: int, rows: QuerySet[Any], *, oldest_first: bool = False) -> list[Any]:
+        """Return the first of the rows, which are those that the count has found, or a part of them."""
+        if not self.result_count:
+            return []
+        key = self.model_admin.key
+        order: list[Any] = [F(name) for name in (self._along, key) if name]
+        if self._is_narrow and not self.truncated:
+            # A planner that takes them for many goes through all others, in the order of the list, to meet
+            # them. This is an order that no index has, so it looks for them as the count did, and sorts.
+            order = [Coalesce(key, key)]
+        ordered = [each.asc() if oldest_first else each.desc() for each in order]
+        if not self._is_narrow:
+            return list(rows.order_by(*ordered)[:number])
+        # What hangs on them is looked up for those of the page only.
+        found = list(rows.order_by(*ordered).values_list(key, flat=True)[:number])
+        row_of = {getattr(row, key): row for row in self.queryset.filter(**{f"{key}__in": found})}
+        return [row_of[each] for each in found if each in row_of]
+
+    def _beyond(self, name: str) -> QuerySet[Any]:
+        """Return the rows that are newer than where the page begins, or older."""
+        rows: QuerySet[Any] = self.queryset
+        key, value, than = self.model_admin.key, self._value(name), "gt" if name == NEWER else "lt"
+        beyond = Q(**{f"{key}__{than}": value})
+        if not self._along:
+            return rows.filter(beyond)
+        there = self.root_queryset.filter(pk=value).values_list(self._along, flat=True)
+        moment = there.first() or moment_of(value)
+        at_once = Q(**{self._along: moment}) & beyond
+        # The last of these is what an index can follow.
+        return rows.filter(
+            Q(**{f"{self._along}__{than}": moment}) | at_once, **{f"{self._along}__{than}e": moment}
+        )
+
+    @property
+    def _chosen_by(self) -> set[str]:
+        return set(self.filter_params) - set(Window.parameters)
+
+    @property
+    def _is_narrow(self) -> bool:
+        """Whether anything but time is asked for."""
+        return bool(self.query or self._chosen_by)
+
+    @property
+    def _along(self) -> str:
+        """The column before the key in the order of the rows; empty where there is none."""
+        along: Mapping[str, str] = self.model_admin.along
+        return along.get(next(iter(self._chosen_by)), "") if len(self._chosen_by) == 1 else ""
 
     def _linked(self, rows: Sequence[Any], *, newer: bool, older: bool) -> Sequence[Any]:
         """Set the links of a page to the pages beside it, and return its rows."""

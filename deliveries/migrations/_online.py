@@ -75,11 +75,14 @@ class AddIndexToPartsOnline(AddIndexOnline):
 
     :param how: what PostgreSQL makes of it: its method, and the columns.
     :param options: of the method.
+    :param where: which rows are in it, in the words in which PostgreSQL says so; all where it is empty.
     """
 
-    def __init__(self, model_name: str, index: Index, *, how: str, options: str) -> None:
+    def __init__(
+        self, model_name: str, index: Index, *, how: str, options: str = "", where: str = ""
+    ) -> None:
         super().__init__(model_name, index)
-        self.how, self.options = how, options
+        self.how, self.options, self.where = how, options, where
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         """Make it of each part, which keeps nobody from writing, and then of the table, which is only names."""
@@ -103,7 +106,12 @@ class AddIndexToPartsOnline(AddIndexOnline):
 
     @property
     def _using(self) -> str:
-        return f"USING {self.how} WITH ({self.options})"
+        options = f" WITH ({self.options})" if self.options else ""
+        return f"USING {self.how}{options}{self._of_some}"
+
+    @property
+    def _of_some(self) -> str:
+        return f" WHERE {self.where}" if self.where else ""
 
     def _parts(self, schema_editor: Any, table: str) -> list[tuple[str, str | None]]:
         """Return the parts of the table, each with the name of its index; None where it has none, or half of one.
@@ -112,7 +120,7 @@ class AddIndexToPartsOnline(AddIndexOnline):
         locks it, so none of those lacks the index once it has one.
         """
         with schema_editor.connection.cursor() as cursor:
-            cursor.execute(_PARTS, [f"% USING {self.how}%", table])
+            cursor.execute(_PARTS, [f"% USING {self.how}%{self._of_some}", table])
             parts: list[tuple[str, str | None]] = cursor.fetchall()
             return parts
 

@@ -94,6 +94,11 @@ class Attempt(models.Model):
             models.Index(fields=["created_at"], name="attempts_by_age"),
             # Serves `ended_since`. On PostgreSQL it is a BRIN index, which costs next to nothing to write.
             models.Index(fields=["started_at"], name="attempts_by_start"),
+            # Serve the console's lists of those that failed, all or for one reason.
+            models.Index(fields=["id"], condition=Q(succeeded=False), name="attempts_that_failed"),
+            models.Index(
+                fields=["reason_code", "id"], condition=~Q(reason_code=""), name="attempts_by_reason"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -268,6 +268,8 @@ class Delivery(models.Model):
                 condition=Q(status__in=["held", "failed", "cancelled"]),
                 name="deliveries_by_status",
             ),
+            # Serves the console's list of those to a webhook.
+            models.Index(fields=["webhook", "created_at", "id"], name="deliveries_of_webhook"),
             # Serves the look for what no paused event type keeps back, so many at a time.
             models.Index(fields=["webhook", "id"], condition=Q(status="held"), name="deliveries_held_by_id"),
         ]

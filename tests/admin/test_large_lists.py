@@ -1,0 +1,185 @@
+"""Lists of much: what is rare is found by an index, wherever in the list it is."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from deliveries import clock
+from deliveries.admin.walking import Walk
+from deliveries.identifiers import new_id_at
+from deliveries.models import Attempt, Delivery, Webhook
+from deliveries.reasons import Reason
+from tests import builders
+
+ATTEMPTS = reverse("admin:deliveries_attempt_changelist")
+DELIVERIES = reverse("admin:deliveries_delivery_changelist")
+# So many that to read them all is seen; and of one webhook, long ago, more than a list counts.
+MANY, OLDER = 30_000, 10_500
+# Pages of 8 KB that a question may touch; all rows are on many more.
+FEW = 150
+MINUTE = timedelta(minutes=1)
+
+
+def found(console: Client, url: str, asked: Mapping[str, str]) -> list[Any]:
+    page = console.get(url, {**asked, "since": "all"})
+    assert page.status_code == 200
+    return list(page.context["cl"].result_list)
+
+
+class TestOrder:
+    """Of a webhook's attempts when there are so many that an index with their moments is walked along."""
+
+    @pytest.fixture(autouse=True)
+    def _many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Walk, "MOST", 1)
+        monkeypatch.setattr("deliveries.admin.tables.Table.list_per_page", 2)
+
+    @pytest.fixture
+    def attempts(self, db: None) -> list[Attempt]:
+        """Five, the newest first; three of them of one moment."""
+        delivery = builders.a_failed_delivery()
+        now = clock.now()
+        Attempt.objects.all().delete()
+        ages = (3, 2, 2, 2, 1)
+        made = [
+            builders.an_attempt(
+                delivery, number=number, id=new_id_at(now - age * MINUTE), created_at=now - age * MINUTE
+            )
+            for number, age in enumerate(ages, 1)
+        ]
+        return made[::-1]
+
+    def test_is_that_of_time_from_page_to_page_and_back(
+        self, console: Client, attempts: list[Attempt]
+    ) -> None:
+        asked = {"webhook__id__exact": str(attempts[0].webhook_id), "since": "all"}
+        seen, link = [], ""
+        for _ in range(3):
+            walk = console.get(ATTEMPTS + link, asked if not link else None).context["cl"]
+            seen += list(walk.result_list)
+            newer, link = walk.newer, walk.older or link
+        assert seen == attempts
+        assert walk.older is None
+        back = console.get(ATTEMPTS + newer).context["cl"]
+        assert list(back.result_list) == attempts[2:4]
+        assert list(console.get(ATTEMPTS + back.newer).context["cl"].result_list) == attempts[:2]
+
+    def test_goes_on_where_the_attempt_a_page_ended_with_is_gone(
+        self, console: Client, attempts: list[Attempt]
+    ) -> None:
+        asked = {"webhook__id__exact": str(attempts[0].webhook_id), "before": str(attempts[0].pk)}
+        attempts[0].delete()
+
+        assert found(console, ATTEMPTS, asked) == attempts[1:3]
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db
+class TestPlans:
+    @pytest.fixture
+    def rare(self, console: Client) -> Delivery:
+        """One that failed for a reason of its own, at a webhook that has no other; older than all others."""
+        delivery = builders.a_failed_delivery()
+        Attempt.objects.update(reason_code=Reason.TLS_FAILED)
+        many(delivery, older=builders.a_webhook(delivery.account), newer=builders.a_webhook(delivery.account))
+        return delivery
+
+    @pytest.mark.parametrize(
+        ("asked", "index"),
+        [
+            ({"reason_code__exact": "tls_failed"}, "attempts_by_reason"),
+            ({"succeeded__exact": "0"}, "attempts_that_failed|attempts_by_reason"),
+            ({"webhook__id__exact": "{webhook}"}, "attempts_of_webhook"),
+            ({"webhook__id__exact": "{webhook}", "reason_code__exact": "tls_failed"}, "attempts_"),
+        ],
+    )
+    def test_of_a_rare_attempt_read_its_index(
+        self, console: Client, rare: Delivery, asked: dict[str, str], index: str
+    ) -> None:
+        chosen = {name: value.format(webhook=rare.webhook_id) for name, value in asked.items()}
+
+        with CaptureQueriesContext(connection) as queries:
+            (attempt,) = found(console, ATTEMPTS, chosen)
+
+        assert attempt.delivery_id == rare.pk
+        for plan, pages in plans(queries, "deliveries_attempt"):
+            assert re.search(index, plan) or "_pkey" in plan, plan
+            assert pages < FEW, plan
+
+    @pytest.mark.parametrize("url", [ATTEMPTS, DELIVERIES])
+    def test_of_a_webhook_with_much_of_long_ago_read_its_index(
+        self, console: Client, rare: Delivery, url: str
+    ) -> None:
+        """What has gone to others since is not gone through to find the first of it."""
+        _, older, _ = Webhook.objects.order_by("pk")
+        table = "deliveries_attempt" if url == ATTEMPTS else "deliveries_delivery"
+
+        with CaptureQueriesContext(connection) as queries:
+            found(console, url, {"webhook__id__exact": str(older.pk)})
+
+        _, *pages_of_rows = plans(queries, table)
+        assert pages_of_rows
+        for plan, pages in pages_of_rows:
+            assert "of_webhook" in plan or "_pkey" in plan, plan
+            assert "Rows Removed" not in plan, plan
+            # With what hangs on each row of the page.
+            assert pages < 3 * FEW, plan
+
+    @pytest.mark.parametrize("status", ["failed", "cancelled", "held"])
+    def test_of_deliveries_to_a_quiet_webhook_read_its_index(
+        self, console: Client, rare: Delivery, status: str
+    ) -> None:
+        for asked in ({}, {"status__exact": status}):
+            with CaptureQueriesContext(connection) as queries:
+                found(console, DELIVERIES, {"webhook__id__exact": str(rare.webhook_id), **asked})
+
+            for plan, pages in plans(queries, "deliveries_delivery"):
+                assert "Seq Scan on deliveries_delivery" not in plan, plan
+                assert pages < FEW, plan
+
+
+def many(like: Delivery, *, older: Webhook, newer: Webhook) -> None:
+    """Make deliveries, each with an attempt that succeeded: to one webhook, then to another. Of no event."""
+    webhook = f"CASE WHEN n <= {OLDER} THEN %(older)s::uuid ELSE %(newer)s::uuid END"
+    template = like.attempts.get()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")  # looks for no event
+        for row, changes in (
+            (like, {"event_id": "gen_random_uuid()", "status": "'succeeded'"}),
+            (template, {"delivery_id": _ID, "succeeded": "true", "reason_code": "''"}),
+        ):
+            table = row._meta.db_table
+            columns = [str(field.column) for field in row._meta.concrete_fields]
+            changes = {"id": _ID, "webhook_id": webhook, **changes}
+            values = ", ".join(changes.get(column, column) for column in columns)
+            cursor.execute(
+                f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values}"  # noqa: S608 - names of ours
+                f" FROM {table}, generate_series(1, {MANY}) AS n WHERE id = %(like)s",
+                {"older": older.pk, "newer": newer.pk, "like": row.pk},
+            )
+        cursor.execute("SET LOCAL session_replication_role = origin")
+        cursor.execute("ANALYZE deliveries_attempt, deliveries_delivery")
+
+
+# After every id that is there; in the order of the numbers.
+_ID = f"overlay('{new_id_at(builders.NOW + MINUTE)}' placing lpad(to_hex(n), 12, '0') from 25)::uuid"
+
+
+def plans(queries: CaptureQueriesContext, table: str) -> Iterator[tuple[str, int]]:
+    """Yield how each query of a table was done, and how many pages it touched."""
+    for query in queries.captured_queries:
+        if f'FROM "{table}"' not in query["sql"]:
+            continue
+        with connection.cursor() as cursor:
+            cursor.execute("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) " + query["sql"])
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+        pages = re.search(r"Buffers: shared((?: (?:hit|read|dirtied|written)=\d+)+)", plan)
+        counted = dict(pair.split("=") for pair in pages[1].split()) if pages else {}
+        yield plan, int(counted.get("hit", 0)) + int(counted.get("read", 0))
