@@ -122,8 +122,15 @@ class Progress:
 def preview(*, account: Account, selection: Selection) -> Preview:
     """Return what a recovery would send at this moment; change nothing."""
     selected = selection.failures(account)
-    count, sample = _count_and_sample(selected.of_enabled_webhooks(account))
-    return Preview(count=count, sample=sample, excluded=max(selected.count() - count, 0))
+    sendable = selected.of_enabled_webhooks(account)
+    enabled = Q(webhook_id__in=account.webhooks.enabled().values("pk"))
+    # Both in one walk through what may be a hundred thousand.
+    counts = selected.aggregate(all=Count("*"), sendable=Count("pk", filter=enabled))
+    return Preview(
+        count=counts["sendable"],
+        sample=_sample(sendable) if counts["sendable"] else [],
+        excluded=counts["all"] - counts["sendable"],
+    )
 
 
 def create(
@@ -137,7 +144,7 @@ def create(
     with transaction.atomic():
         _make_room(account)
         sendable = selection.failures(account).of_enabled_webhooks(account)
-        count, sample = _count_and_sample(sendable)
+        count, sample = sendable.count(), _sample(sendable)
         # The clock of the worker that recorded it may be ahead of ours.
         newest = sendable.aggregate(newest=Max("updated_at"))["newest"]
         disabled = account.webhooks.existing().filter(enabled=False).values_list("pk", flat=True)
@@ -323,8 +330,8 @@ def _make_room(account: Account) -> None:
         )
 
 
-def _count_and_sample(failures: FailureQuerySet) -> tuple[int, list[Failure]]:
-    return failures.count(), list(failures.order_by("created_at", "pk")[:SAMPLE])
+def _sample(failures: FailureQuerySet) -> list[Failure]:
+    return list(failures.order_by("created_at", "pk")[:SAMPLE])
 
 
 def _move(
