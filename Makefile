@@ -49,8 +49,8 @@ bench: tools ## measure what a delivery costs, beside others, in ten minutes; wr
 bench-quick: tools ## the most important of it in a minute; writes nothing
 	@exec $(python) -m benchmarks --quick
 
-bench-long: tools ## the lists with ten million attempts, and a million deliveries in a row, in a quarter of an hour
-	@exec $(python) -m benchmarks --only lists-full bloat
+bench-long: tools ## every page with ten million attempts, and a million deliveries in a row, in half an hour
+	@exec $(python) -m benchmarks --only lists-full console bloat
 
 check: tools ## format, lint, types, import contracts, migrations, production settings
 	$(python) -m ruff format --check .

@@ -176,6 +176,12 @@ def _make_template(ground: Ground) -> None:
         rows.keep(service.watch, name, "deliveries_delivery", which)
         rows.keep(service.watch, f"attempt_{name}", "deliveries_attempt", delivery)
     rows.keep(service.watch, "failure", "deliveries_failure", delivery)
+    rows.keep(service.watch, "failure_group", "deliveries_failuregroup", "true")
+    rows.keep(service.watch, "traffic", "deliveries_trafficminute", f"webhook_id = '{webhook_id}'")
+    rows.keep(service.watch, "audit", "deliveries_auditentry", f"subject_id = '{webhook_id}'")
+    # One that selects nothing is completed at once.
+    service.call("POST", "/api/v1/recoveries", {"event": "message.sent"})
+    rows.keep(service.watch, "recovery", "deliveries_recovery", "true")
     ground.key, ground.agent_id = service.key, agent_id
     service.end()
     with psycopg.connect(service.database_url, autocommit=True) as connection:

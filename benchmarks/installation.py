@@ -95,13 +95,16 @@ class Installation(Standing):
 
     :param agents: each with one webhook: see `listen`.
     :param orders: how many have been published by, each under a name of its own.
-    :param busy: the webhook with the most attempts.
+    :param busy: the webhook with the most attempts; `quiet` has next to none.
+    :param headers: what somebody sends who has signed in.
     """
 
     web: "subprocess.Popen[bytes] | None" = None
     agents: list[str] = field(default_factory=list)
     orders: int = 0
     busy: str = ""
+    quiet: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
     _webhooks: set[str] = field(default_factory=set)
 
     def begin(self, *, concurrency: int = 1) -> None:

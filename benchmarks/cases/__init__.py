@@ -28,6 +28,7 @@ CASES: dict[str, Case] = {
         hanging.CASE,
         lists.CASE,
         lists.FULL_CASE,
+        lists.CONSOLE_CASE,
         pruning.CASE,
         idle.CASE,
     )
