@@ -75,13 +75,13 @@ class TestOverview:
         expect(page.get_by_role("status")).to_have_text("Live")
 
     def test_stops_when_told_to_and_says_so(self, page: Page, asked: list[str]) -> None:
-        page.get_by_role("button", name="Pause").click()
+        page.get_by_role("button", name="Pause refreshing").click()
         expect(page.get_by_role("status")).to_have_text("Paused")
         asked.clear()
         page.wait_for_timeout(OVERVIEW)
         meanwhile = list(asked)
 
-        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Go on refreshing").click()
 
         expect(page.get_by_role("status")).to_have_text("Live")
         assert meanwhile == []

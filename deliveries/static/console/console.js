@@ -160,7 +160,7 @@ function keepUp(part) {
 
   button.addEventListener("click", () => {
     paused = !paused;
-    button.textContent = paused ? "Go on" : "Pause";
+    button.textContent = paused ? "Go on refreshing" : "Pause refreshing";
     sayHowItIs();
     refresh();
   });
