@@ -52,9 +52,11 @@ LOOKED_AT = {
     ("0021_attempts_by_day", SeparateDatabaseAndState),
     ("0021_attempts_by_day", AlterFieldOnline),
     ("0021_attempts_by_day", RunPython),
-    # Of failures it only reads; a new action of the audit is a word Django knows.
+    # The groups of people, and a new action of the audit, which is a word Django knows.
     ("0023_failure_groups", RunPython),
     ("0023_failure_groups", AlterField),
+    # Of failures it only reads, and holds no lock.
+    ("0027_failures_in_groups", RunPython),
 }
 
 

@@ -4,16 +4,19 @@ A password that is changed, and a logout, end them at once; that is Django's own
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends import db
 from django.dispatch import receiver
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
 
 # Seconds from the login to the end, however busy its owner is.
 LONGEST = 12 * 3600
 _BEGUN = "begun_at"
+# What a page sends along that asks by itself; see console.js.
+BY_ITSELF = "X-Refresh"
 
 
 class SessionStore(db.SessionStore):
@@ -35,3 +38,17 @@ class SessionStore(db.SessionStore):
 @receiver(user_logged_in, dispatch_uid="webhooks_project.sessions")
 def _note_the_login(request: HttpRequest, **kwargs: Any) -> None:
     request.session[_BEGUN] = time.time()
+
+
+class RefreshMiddleware:
+    """Lets a session end of which only a page that keeps up asks something: nobody is there."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Pass the request on, and put no end off where no person asked."""
+        response = self.get_response(request)
+        if request.method == "GET" and BY_ITSELF in request.headers:
+            request.session.modified = False
+        return response

@@ -53,6 +53,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "webhooks_project.database_time.DatabaseTimeMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "webhooks_project.sessions.RefreshMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

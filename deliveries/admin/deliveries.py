@@ -28,8 +28,8 @@ LISTED = 50
 class PairForm(forms.Form):
     """The numbers of two attempts."""
 
-    first = forms.IntegerField(required=False, min_value=1)
-    second = forms.IntegerField(required=False, min_value=1)
+    first = forms.IntegerField(required=False, min_value=1, max_value=1_000_000)
+    second = forms.IntegerField(required=False, min_value=1, max_value=1_000_000)
 
 
 @admin.register(Delivery)

@@ -13,7 +13,7 @@ from deliveries.admin.history import History
 from deliveries.admin.pauses import Pausable
 from deliveries.admin.typed import TypeFilter
 from deliveries.admin.walking import Window
-from deliveries.models import Event, EventType, IdempotencyKey
+from deliveries.models import Delivery, Event, EventType, IdempotencyKey, WebhookHealth
 from deliveries.services import matching, skipping
 
 # So many webhooks that got an event stand on its page, and so many that did not.
@@ -72,10 +72,10 @@ class EventAdmin(bodies.WithBodies, History[Event]):
 
     def page_context(self, request: HttpRequest, row: Event) -> dict[str, Any]:
         """Tell the page which webhooks got it, which did not, and why; so many of each."""
-        sent = row.deliveries.select_related("webhook", "failure").order_by("pk")
+        sent = row.deliveries.select_related("webhook__health", "failure").order_by("pk")
         return {
             **super().page_context(request, row),
-            "sent": sent[:LISTED],
+            "sent": [(delivery, _became(delivery)) for delivery in sent[:LISTED]],
             "skipped": [(each.webhook, SKIPPED[each.reason]) for each in skipping.skipped(row)[:LISTED]],
             "listed": LISTED,
             "body": bodies.render(row.body) if request.user.has_perm(bodies.PERMISSION) else None,
@@ -92,8 +92,11 @@ class EventAdmin(bodies.WithBodies, History[Event]):
 
 
 @admin.register(IdempotencyKey)
-class IdempotencyKeyAdmin(History[IdempotencyKey]):
+class IdempotencyKeyAdmin(bodies.WithBodies, History[IdempotencyKey]):
     """Publishers' names for their publications."""
+
+    # Who knows it can try whether they guess the body.
+    bodies = ("fingerprint",)
 
     list_display = (
         columns.cut("key", "key"),
@@ -108,3 +111,20 @@ class IdempotencyKeyAdmin(History[IdempotencyKey]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[IdempotencyKey]:
         """Leave the events' bodies in the database."""
         return super().get_queryset(request).defer("event__body")
+
+
+def _became(delivery: Delivery) -> str:
+    """Return what has become of a delivery that has not arrived, as far as the page knows anyway."""
+    webhook, failure = delivery.webhook, getattr(delivery, "failure", None)
+    reason = f" {failure.reason}." if failure and failure.reason else ""
+    if delivery.status == Delivery.Status.FAILED:
+        return failure.reason if failure else "It was given up."
+    if delivery.status == Delivery.Status.CANCELLED:
+        return f"It was given up for good: by a person, or with its webhook.{reason}"
+    if delivery.status == Delivery.Status.PENDING:
+        return f"It waits for its next attempt.{reason}" if delivery.attempts_made else "It waits to be sent."
+    if not webhook.enabled:
+        return f"It is held until the webhook is enabled.{reason}"
+    if webhook.health.circuit != WebhookHealth.Circuit.CLOSED:
+        return f"It is held until the receiver is there again.{reason}"
+    return f"It is held by a pause.{reason}"

@@ -1,6 +1,6 @@
 """The inbox: failures by webhook and reason, for whoever deals with them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -76,6 +76,7 @@ class StateFilter(admin.SimpleListFilter):
 class FailureGroupAdmin(ReadOnly, Table[FailureGroup]):
     """What failed for one reason at one webhook, how often and since when. Nobody adds or deletes any."""
 
+    list_title = "Inbox"
     list_display = (
         columns.cut("webhook.name", "webhook"),
         "state_badge",
@@ -158,6 +159,7 @@ class FailureGroupAdmin(ReadOnly, Table[FailureGroup]):
             "state": row.state_at(clock.now()),
             "waiting": waiting(row),
             "failures": its.order_by("-delivery")[:LISTED],
+            "gone": row.webhook.deleted_at is not None,
             "send_all": recovery_builder.link(webhook_id=row.webhook_id, reason=row.reason),
         }
 
@@ -166,7 +168,14 @@ class FailureGroupAdmin(ReadOnly, Table[FailureGroup]):
         if not self.has_manage_permission(request):
             raise PermissionDenied
         group = get_object_or_404(FailureGroup, pk=pk)
-        messages.success(request, f"It is {_settle(group, request.POST.get('to', ''), request)} now.")
+        shown = request.POST.get("seen", "")
+        seen = int(shown) if shown.isascii() and shown.isdigit() and len(shown) < 19 else None
+        try:
+            how = _settle(group, request.POST.get("to", ""), request, seen=seen)
+        except grouping.SeenMore as error:
+            messages.warning(request, str(error))
+        else:
+            messages.success(request, f"It is {how} now.")
         return redirect("admin:deliveries_failuregroup_change", pk)
 
     @admin.action(description="Snooze for a day", permissions=["manage"])
@@ -196,19 +205,22 @@ def waiting(group: Any) -> str:
     return f"{MOST:,}+" if group.waiting > MOST else f"{group.waiting:,}"
 
 
-def _settle(group: FailureGroup, to: str, request: HttpRequest) -> str:
+def _settle(group: FailureGroup, to: str, request: HttpRequest, *, seen: int | None = None) -> str:
     """Have the service do it, and return the state in words.
 
+    :param seen: how many failures whoever does it saw.
     :raises BadRequest: for a state there is not.
+    :raises grouping.SeenMore: when there are more by now.
     """
     by, now = str(request.user), clock.now()
     if to in SNOOZES:
-        grouping.snooze(group, until=now + SNOOZES[to], by=by, now=now)
+        grouping.snooze(group, until=now + SNOOZES[to], by=by, now=now, seen=seen)
         return f"snoozed for {signs.lasting(SNOOZES[to])}"
-    acts: dict[str, Callable[..., FailureGroup]] = {"resolved": grouping.resolve, "open": grouping.reopen}
-    if to not in acts:
-        raise BadRequest("A group is snoozed, resolved or opened again.")
-    return str(acts[to](group, by=by, now=now).state)
+    if to == "resolved":
+        return str(grouping.resolve(group, by=by, now=now, seen=seen).state)
+    if to == "open":
+        return str(grouping.reopen(group, by=by, now=now).state)
+    raise BadRequest("A group is snoozed, resolved or opened again.")
 
 
 def _settle_some(request: HttpRequest, groups: QuerySet[FailureGroup], to: str, done: str) -> None:

@@ -16,8 +16,9 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
 
 from deliveries import clock
-from deliveries.admin import columns
+from deliveries.admin import columns, signs
 from deliveries.admin.history import History
+from deliveries.admin.pages.showing import page_of
 from deliveries.admin.tables import Row, Table, YesNoFilter, few
 from deliveries.models import Pause, Webhook
 from deliveries.services import pausing
@@ -175,7 +176,14 @@ class PauseAdmin(Pausable[Pause], History[Pause]):
             messages.warning(request, str(error))
         else:
             _report(request, pausing.still_kept_back(pause, now=now))
-        return redirect("admin:deliveries_pause_change", pk)
+        return redirect(_home(pause))
+
+    def response_add(
+        self, request: HttpRequest, obj: Pause, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Say until when, and go to what is paused."""
+        messages.success(request, f"Paused until {signs.utc(obj.until)}.")
+        return redirect(_home(obj))
 
     @admin.action(description="Resume", permissions=["manage"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Pause]) -> None:
@@ -188,6 +196,11 @@ class PauseAdmin(Pausable[Pause], History[Pause]):
         if ended < len(rows):
             sentence += f" Skipped {len(rows) - ended}: only a pause in force can be ended."
         messages.add_message(request, messages.SUCCESS if ended else messages.WARNING, sentence)
+
+
+def _home(pause: Pause) -> str:
+    """Return the page of what a pause is of, where that is one webhook; else the pause's own."""
+    return page_of(pause.webhook or pause)
 
 
 def _report(request: HttpRequest, kept_back: Sequence[str]) -> None:

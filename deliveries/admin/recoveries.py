@@ -96,6 +96,10 @@ class RecoveryAdmin(History[Recovery]):
             "may_manage": self.has_manage_permission(request),
             "words": list(recovery_builder.words(Selection.of(row))),
             "progress": progress,
+            "taken": max(
+                row.queued - progress.delivered - progress.failed - progress.outstanding,
+                0,
+            ),
             "left": max(row.total - row.queued - row.skipped, 0),
             "unfinished": row.status in Recovery.UNFINISHED or progress.outstanding > 0,
             "sample_rows": Failure.objects.filter(recovery=row).order_by("-delivery")[:20],

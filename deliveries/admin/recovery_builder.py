@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -20,7 +20,7 @@ from deliveries.admin import signs
 from deliveries.models import Account, Failure, Webhook
 from deliveries.reasons import Reason
 from deliveries.services import recovering
-from deliveries.services.recovering import Preview, Selection
+from deliveries.services.recovering import Selection
 
 PERMISSION = "deliveries.manage_recovery"
 # Above so many, the number is typed by whoever confirms it.
@@ -63,15 +63,21 @@ class OrderForm(forms.Form):
 
     def __init__(self, *args: Any, count: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.there_are = count
         self.fields["count"].initial = count
         if count <= TYPED_ABOVE:
             del self.fields["typed"]
 
     def clean(self) -> None:
-        """Compare the number that was typed with the one that was shown."""
+        """Compare what was shown with what there is, and with the number that was typed."""
         super().clean()
-        typed = self.cleaned_data.get("typed")
-        if typed is not None and typed.replace(",", "").strip() != str(self.cleaned_data.get("count")):
+        shown, typed = self.cleaned_data.get("count"), self.cleaned_data.get("typed", "")
+        if shown is None:
+            return
+        if self.there_are > shown:
+            # Failures of before that were being tried when the page was made.
+            raise ValidationError(f"Meanwhile there are {self.there_are:,}. Look again, and confirm that.")
+        if shown > TYPED_ABOVE and typed.replace(",", "").strip() != str(shown):
             self.add_error("typed", "This is not the number.")
 
 
@@ -97,8 +103,6 @@ def build(request: HttpRequest) -> HttpResponse:
         return _show(request, selection, accounts=_accounts(selection), asked=given)
     preview = recovering.preview(account=account, selection=selection)
     order = OrderForm(request.POST if request.method == "POST" else None, count=preview.count)
-    if request.method == "POST" and order.is_valid() and _grown(order, preview):
-        order.add_error(None, f"Meanwhile there are {preview.count:,}. Look again, and confirm that number.")
     if request.method == "POST" and order.is_valid() and preview.count:
         try:
             recovery = recovering.create(
@@ -128,11 +132,6 @@ def _asked(given: Mapping[str, Any]) -> SelectionForm:
     if unknown or not form.is_valid():
         raise BadRequest(f"Nothing is selected by {', '.join(unknown or form.errors)}.")
     return form
-
-
-def _grown(order: OrderForm, preview: Preview) -> bool:
-    """Tell whether more would be sent than was shown: failures of before that were being tried then."""
-    return preview.count > int(order.cleaned_data["count"]) and "typed" in order.fields
 
 
 def _account(pk: UUID | None, selection: Selection) -> Account | None:

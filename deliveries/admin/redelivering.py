@@ -39,6 +39,8 @@ class Redelivering(History[Row]):
 
         None of the filter may be left out on the way, or more would be sent than is shown.
         """
+        if any(len(values) > 1 for values in found.filter_params.values()):
+            return ""
         given = {name: values[-1] for name, values in found.filter_params.items()}
         window = next(each for each in found.filter_specs if isinstance(each, Window))
         if given.pop("status__exact", self.sendable) != self.sendable:

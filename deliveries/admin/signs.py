@@ -18,6 +18,8 @@ _UNITS = (
     (timedelta(seconds=100), timedelta(minutes=1), "min"),
     (timedelta(0), timedelta(seconds=1), "s"),
 )
+# What people call what has another name in the APIs.
+WORDS: dict[str, str] = {Failure.Status.INACTIVE: "Given up"}
 
 
 class Sign(Enum):
@@ -70,7 +72,7 @@ def badge(sign: Sign, word: str) -> SafeString:
 
 def state(status: str) -> SafeString:
     """Return the badge of a status of a delivery, a failure, a recovery or a circuit."""
-    return badge(SIGNS[status], status.capitalize())
+    return badge(SIGNS[status], WORDS.get(status, status.capitalize()))
 
 
 def verdict(given: str) -> SafeString:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, ValidationError
 from django.db.models import Model, Q, QuerySet
@@ -27,7 +28,8 @@ class Found(ChangeList):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not self.is_popup:
-            self.title = capfirst(str(self.opts.verbose_name_plural))
+            title = getattr(self.model_admin, "list_title", self.opts.verbose_name_plural)
+            self.title = capfirst(str(title))
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
         """Leave none when a filter asks for what no row has."""
@@ -115,6 +117,26 @@ class Table(admin.ModelAdmin[Row]):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """Name the class of the list."""
         return Found
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Return the list.
+
+        :raises BadRequest: for a filter by what can be no value, which Django would leave out.
+        """
+        try:
+            return super().get_changelist_instance(request)
+        except IncorrectLookupParameters as error:
+            raise BadRequest("Nothing can be filtered by that.") from error
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Return what the address fills into a new row's form, as far as it can be there."""
+        given = super().get_changeform_initial_data(request)
+        fields = {field.name: field for field in self.opts.concrete_fields}
+        return {
+            name: text
+            for name, text in given.items()
+            if name in fields and NUL not in str(text) and _could_be(fields[name], str(text))
+        }
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Row | None:
         """Return the row of a page, if there is one."""

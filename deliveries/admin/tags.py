@@ -16,6 +16,7 @@ register.filter("moment", signs.moment)
 register.filter("state", signs.state)
 register.filter("lasting", signs.lasting)
 register.filter("relative", signs.relative)
+register.filter("utc", signs.utc)
 register.filter("verdict", signs.verdict)
 
 

@@ -4,10 +4,11 @@ from django.apps import apps
 from django.contrib import admin
 from django.db.models import Model
 
-from deliveries.models import ApiKey, WebhookHealth
+from deliveries.models import ApiKey, FailureGroup, WebhookHealth
 
 MODELS: dict[type[Model], tuple[str, str]] = {
     ApiKey: ("API key", "API keys"),
+    FailureGroup: ("group of failures", "groups of failures"),
     WebhookHealth: ("webhook health", "webhook health"),
 }
 FIELDS = {

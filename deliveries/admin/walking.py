@@ -235,6 +235,11 @@ def _moment(text: str) -> datetime | None:
         moment = parse_datetime(text)
     except ValueError:
         moment = None
-    if moment is None:
+    try:
+        # There are moments of other zones that UTC has none for.
+        found = moment and (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except OverflowError:
+        found = None
+    if found is None:
         raise BadRequest("A moment is written like 2026-03-15T10:00.")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return found

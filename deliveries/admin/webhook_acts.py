@@ -18,13 +18,11 @@ from deliveries.admin.pages.showing import show
 from deliveries.models import Webhook
 from deliveries.services import rehearsing, webhooks
 
-DISABLED_BY_OPERATOR = "Disabled by an operator."
-
 
 class DisableForm(forms.Form):
     """Why it is turned off."""
 
-    why = forms.CharField(label="Why", max_length=255, required=False)
+    why = forms.CharField(label="Why", max_length=255)
 
 
 class RotateForm(forms.Form):
@@ -83,9 +81,9 @@ def disable(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Turn it off, and say why; what is queued for it is held."""
     webhook, form = _changeable(request, pk), DisableForm(request.POST)
     if not form.is_valid():
-        messages.error(request, "Nothing was changed: the reason is longer than 255 characters.")
+        messages.error(request, "Nothing was changed: say why, in up to 255 characters.")
         return _back(pk)
-    reason = form.cleaned_data["why"] or DISABLED_BY_OPERATOR
+    reason = form.cleaned_data["why"]
     if webhooks.disable(webhook.pk, reason=reason, by=str(request.user), now=clock.now()):
         messages.success(request, "Disabled: what is queued for it is held, and nothing is lost.")
     else:

@@ -32,6 +32,7 @@ from deliveries.models import (
 from deliveries.secrets import Undecryptable
 from deliveries.services import glancing, reviewing, webhooks
 
+DISABLED_BY_OPERATOR = "Disabled by an operator."
 # So many attempts, and so many changes, stand on the page of a webhook.
 LISTED, CHANGES = 20, 10
 
@@ -181,7 +182,7 @@ class WebhookAdmin(Pausable[Webhook]):
             return
         if wanted.get("enabled") is False:
             del wanted["enabled"]
-            webhooks.disable(obj.pk, reason=webhook_acts.DISABLED_BY_OPERATOR, by=str(request.user), now=now)
+            webhooks.disable(obj.pk, reason=DISABLED_BY_OPERATOR, by=str(request.user), now=now)
         if wanted:
             try:
                 webhooks.change(obj, by=str(request.user), now=now, **wanted)

@@ -2,7 +2,7 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 import deliveries.identifiers
-from deliveries.migrations import _failure_groups, _groups
+from deliveries.migrations import _groups
 
 
 class Migration(migrations.Migration):
@@ -212,6 +212,5 @@ class Migration(migrations.Migration):
                 name="failure_groups_snoozed_until_some_moment",
             ),
         ),
-        migrations.RunPython(_failure_groups.find, migrations.RunPython.noop),
         migrations.RunPython(_groups.complete, migrations.RunPython.noop),
     ]

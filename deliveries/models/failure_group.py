@@ -74,8 +74,9 @@ class FailureGroupQuerySet(models.QuerySet["FailureGroup"]):
 
         A version before the groups, at work while others are upgraded, writes failures without.
         """
-        inactive = Failure.objects.inactive().exclude(reason="")
-        found = inactive.values("account", "webhook_id", "reason_code", "reason").order_by()
+        # Nothing in the database keeps a failure's webhook.
+        inactive = Failure.objects.inactive().filter(webhook_id__in=Webhook.objects.values("pk"))
+        found = inactive.exclude(reason="").values("account", "webhook_id", "reason_code", "reason")
         there = set(self.values_list("webhook", "reason"))
         lacking = [
             FailureGroup(
@@ -87,9 +88,10 @@ class FailureGroupQuerySet(models.QuerySet["FailureGroup"]):
                 first_seen_at=each["first"],
                 last_seen_at=each["last"],
             )
-            for each in found.annotate(
-                seen=Count("*"), first=Min("created_at"), last=Max("last_attempt_at")
-            ).iterator()
+            # In the order in which recorders make them.
+            for each in found.annotate(seen=Count("*"), first=Min("created_at"), last=Max("last_attempt_at"))
+            .order_by("webhook_id", "reason")
+            .iterator()
             if (each["webhook_id"], each["reason"]) not in there
         ]
         self.bulk_create(lacking, ignore_conflicts=True)

@@ -54,10 +54,20 @@ def explain(text: str, *, now: datetime) -> Answer | None:
         about = _find(found)
         if about is not None:
             return _explained(about, now=now)
+    return _of_url(text.strip(), now=now)
+
+
+def _of_url(text: str, *, now: datetime) -> Answer | None:
+    """Tell of the webhooks that point at a receiver, whoever's they are; the newest first."""
     # PostgreSQL takes no NUL, not even to compare with.
-    url = text.strip().replace("\0", "")
-    webhook = Webhook.objects.existing().filter(url=url).order_by("pk").last()
-    return _explained(webhook, now=now) if webhook else None
+    url = text.replace("\0", "")
+    pointing = Webhook.objects.existing().select_related("health", "account").order_by("-pk")
+    webhooks = pointing.filter(url=url)[:MOST] or pointing.filter(url=url.partition("?")[0])[:MOST]
+    answers = [_of_webhook(webhook, now=now) for webhook in webhooks]
+    if len(answers) < 2:
+        return answers[0] if answers else None
+    says = f"{len(answers)} webhooks point there."
+    return Answer(about=answers[0].about, says=says, parts=answers)
 
 
 def _find(text: str) -> Event | Delivery | Webhook | None:
@@ -133,8 +143,10 @@ def _failed(delivery: Delivery, now: datetime) -> tuple[str, str]:
 
 
 def _cancelled(delivery: Delivery, now: datetime) -> tuple[str, str]:
-    why = "because its webhook was deleted" if delivery.webhook.deleted_at else "by a person"
-    return f"It was cancelled {why}, at {_at(delivery.finished_at)}, after {_attempts(delivery)}.", ""
+    ended, deleted = delivery.finished_at, delivery.webhook.deleted_at
+    # A long queue is cancelled by and by.
+    why = "because its webhook was deleted" if deleted and ended and ended >= deleted else "by a person"
+    return f"It was cancelled {why}, at {_at(ended)}, {_after(delivery)}.", ""
 
 
 def _held(delivery: Delivery, now: datetime) -> tuple[str, str]:
@@ -164,7 +176,7 @@ def _pending(delivery: Delivery, now: datetime) -> tuple[str, str]:
     due_at = delivery.due_at or now
     if due_at > now:
         if delivery.lease_token is not None:
-            return f"It is on its way to {webhook.name} at this moment, after {_attempts(delivery)}.", ""
+            return f"It is on its way to {webhook.name} at this moment, {_after(delivery)}.", ""
         says = f"{_last(delivery)}The next attempt is made at {_at(due_at)}, in {_words(due_at - now)}."
         return f"{webhook.name} has not taken it yet. {says}", ""
     says = f"It has been waiting to be sent to {webhook.name} since {_at(due_at)}."
@@ -190,6 +202,9 @@ def _of_webhook(webhook: Webhook, *, now: datetime) -> Answer:
     elif health.circuit != WebhookHealth.Circuit.CLOSED:
         since = _at(health.circuit_since)
         says, todo = f"{webhook.name} has been out of order since {since}.", "See what its receiver says."
+    elif health.failing_since:
+        row = f"{health.consecutive_failures:,} attempts in a row, since {_at(health.failing_since)}"
+        says, todo = f"{webhook.name} is enabled, and has failed {row}.", "See what its receiver says."
     else:
         says, todo = f"{webhook.name} is active.", ""
     if health.last_success_at:
@@ -213,6 +228,10 @@ def _last(delivery: Delivery) -> str:
 def _attempts(delivery: Delivery) -> str:
     made = delivery.attempts_made
     return "no attempt" if not made else "1 attempt" if made == 1 else f"{made} attempts"
+
+
+def _after(delivery: Delivery) -> str:
+    return f"after {_attempts(delivery)}" if delivery.attempts_made else "before any attempt"
 
 
 def _because(webhook: Webhook) -> str:

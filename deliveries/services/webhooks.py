@@ -14,6 +14,7 @@ from deliveries.models import (
     AuditEntry,
     Delivery,
     EventType,
+    FailureGroup,
     Sealed,
     Webhook,
     WebhookHealth,
@@ -226,6 +227,10 @@ def delete(webhook: Webhook, *, by: str, now: datetime, unchanged_since: datetim
         _revise(held, {"enabled": False}, now=now)
         holding.cancel(Delivery.objects.filter(webhook=webhook), now=now)
         circuits.shut(webhook.pk, now=now)
+        # After the health, like whoever records. Nothing of them can be sent again.
+        FailureGroup.objects.filter(webhook=webhook).update(
+            state=FailureGroup.State.RESOLVED, settled_by=by[: auditing.MAX_BY], settled_at=now
+        )
         _note(AuditEntry.Action.WEBHOOK_DELETED, webhook, by=by, now=now)
     webhook.refresh_from_db()
 

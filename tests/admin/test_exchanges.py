@@ -176,7 +176,8 @@ class TestComparison:
         assert [attempt.number for attempt in page.context["pair"]] == [2, 1]
 
     @pytest.mark.parametrize(
-        ("asked", "status"), [({"first": "9"}, 404), ({"first": "x"}, 400), ({"second": "-1"}, 400)]
+        ("asked", "status"),
+        [({"first": "9"}, 404), ({"first": "x"}, 400), ({"second": "-1"}, 400), ({"first": "9" * 20}, 400)],
     )
     def test_needs_two_that_are_there(
         self, console: Client, failed: Delivery, asked: dict[str, str], status: int
@@ -284,7 +285,7 @@ class TestEvent:
 
         text = text_of(console, page_of(event))
 
-        assert "First ✕ Failed Connection timeout" in text
+        assert "First ✕ Failed Delivery : Connection timeout" in text
         assert "Second ○ Skipped It was not subscribed to events of this type." in text
         assert "Third ○ Skipped It was disabled." in text
         assert "Fourth ○ Skipped It belongs to another agent." in text

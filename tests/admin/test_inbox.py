@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from deliveries import clock
 from deliveries.admin import failure_groups
-from deliveries.models import AuditEntry, Delivery, FailureGroup
+from deliveries.models import AuditEntry, Delivery, FailureGroup, Webhook
 from deliveries.services import grouping
 from tests import builders
 from tests.admin.pages import said
@@ -135,6 +135,24 @@ class TestPage:
     def test_settles_nothing_by_a_word_there_is_not(self, console: Client, group: FailureGroup) -> None:
         assert settle(console, group, "forever").status_code == 400
         assert FailureGroup.objects.get().state == "open"
+
+    def test_settles_nothing_that_its_owner_did_not_see(self, console: Client, group: FailureGroup) -> None:
+        FailureGroup.objects.update(seen=3)
+        url = reverse("admin:deliveries_failuregroup_settle", args=[group.pk])
+
+        page = console.post(url, {"to": "resolved", "seen": "1"}, follow=True)
+
+        assert said(page) == ["Meanwhile 2 more failed like this. Look again."]
+        assert FailureGroup.objects.get().state == "open"
+        assert '<input type="hidden" name="seen" value="3">' in page.content.decode()
+
+    def test_of_a_deleted_webhook_sends_nothing(self, console: Client, group: FailureGroup) -> None:
+        Webhook.objects.update(enabled=False, deleted_at=clock.now())
+
+        page = console.get(page_of(group)).content.decode()
+
+        assert "The webhook is deleted: nothing of this can be sent again." in page
+        assert "again…" not in page
 
     def test_is_only_looked_at_by_viewers(self, viewer: Client, group: FailureGroup) -> None:
         page = viewer.get(page_of(group)).content.decode()

@@ -282,6 +282,13 @@ class TestSession:
         assert browser.get(CONSOLE).status_code == HTTPStatus.OK
         assert Session.objects.get().expire_date - timezone.now() > timedelta(minutes=59)
 
+    def test_is_put_off_by_no_page_that_refreshes_itself(self, browser: Client) -> None:
+        soon = timezone.now() + timedelta(seconds=60)
+        Session.objects.update(expire_date=soon)
+
+        assert browser.get(CONSOLE, headers={"X-Refresh": "1"}).status_code == HTTPStatus.OK
+        assert Session.objects.get().expire_date == soon
+
     def test_ends_twelve_hours_after_the_login(
         self, browser: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:

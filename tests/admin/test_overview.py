@@ -48,7 +48,7 @@ class TestOverview:
         assert "Arrived in the last hour 3" in text
         assert "Attempts that succeeded 75 %" in text
         assert "Oldest due 3 min ago 1 due, nothing moves" in text
-        assert "Failures waiting 1 in 1 open group" in text
+        assert "Failures waiting 1 1 group in the inbox" in text
         assert "Webhooks in trouble 1" in text
         assert "CRM" in text
         assert "in 4 d" in text

@@ -152,6 +152,21 @@ class TestPageOf:
         assert str(form.get_initial_for_field(form.fields[field], field)) == str(getattr(row, key))
 
 
+class TestForm:
+    @pytest.mark.parametrize(
+        "link",
+        [
+            "webhook=zz",
+            "account=%00",
+            "lasts=zz&until=zz",
+            "until=zz",
+            "webhook=zz&account=zz&event_type=%00",
+        ],
+    )
+    def test_is_empty_where_the_address_fills_in_what_cannot_be(self, console: Client, link: str) -> None:
+        assert console.get(f"{reverse('admin:deliveries_pause_add')}?{link}").status_code == 200
+
+
 class TestListOfWebhooks:
     @pytest.mark.parametrize("of", ["webhook", "account"])
     def test_shows_which_are_paused(self, console: Client, of: str) -> None:

@@ -84,6 +84,11 @@ class TestLink:
     ) -> None:
         assert link_of(console, url, **asked) is None
 
+    def test_is_missing_where_a_part_comes_twice(self, console: Client, webhook: Webhook) -> None:
+        page = console.get(f"{FAILURES}?reason_code__exact=dns_failed&reason_code__exact=http_status")
+
+        assert page.context["cl"].recovery_link == ""
+
     def test_forgets_the_page(self, console: Client, webhook: Webhook) -> None:
         last = str(Delivery.objects.latest("pk").pk)
 
@@ -230,7 +235,7 @@ class TestOrder:
 
         page = order(console, webhook_id=str(webhook.pk), count=2, typed="2")
 
-        assert "Meanwhile there are 3. Look again" in page.content.decode()
+        assert "Meanwhile there are 3. Look again, and confirm that." in page.content.decode()
         assert not Recovery.objects.exists()
 
     def test_says_so_when_there_are_too_many_already(self, console: Client, webhook: Webhook) -> None:

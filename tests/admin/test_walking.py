@@ -175,6 +175,17 @@ class TestWindow:
 
         assert rows(console, f"?until={clock.now() - timedelta(days=8):%Y-%m-%dT%H:%M}") == [old]
 
+    @pytest.mark.parametrize(
+        "link",
+        [
+            "?since=0001-01-01T00:00%2B14:00",
+            "?until=9999-12-31T23:59-14:00",
+            "?account__id__exact=x",
+        ],
+    )
+    def test_that_no_calendar_has_is_a_mistake(self, console: Client, account: Any, link: str) -> None:
+        assert console.get(EVENTS + link).status_code == 400
+
     @pytest.mark.parametrize("link", ["?since=x", "?since=2026-13-01", "?until=\0", "?until=tomorrow"])
     def test_that_is_none_is_a_mistake(self, console: Client, account: Any, link: str) -> None:
         assert console.get(EVENTS + link).status_code == 400

@@ -113,19 +113,20 @@ class TestSwitch:
         assert "○ Disabled The receiver is being moved." in text_of(console, page_of(webhook))
 
     def test_turns_it_off_once(self, console: Client, webhook: Webhook) -> None:
-        act(console, webhook, "disable")
+        act(console, webhook, "disable", why="Moved.")
 
-        assert said(act(console, webhook, "disable")) == ["It is disabled already."]
-        assert Webhook.objects.get().disabled_reason == "Disabled by an operator."
+        assert said(act(console, webhook, "disable", why="Again.")) == ["It is disabled already."]
+        assert Webhook.objects.get().disabled_reason == "Moved."
 
-    def test_takes_no_reason_that_would_be_cut(self, console: Client, webhook: Webhook) -> None:
-        page = act(console, webhook, "disable", why="x" * 256)
+    @pytest.mark.parametrize("why", ["", " ", "x" * 256])
+    def test_wants_a_reason_that_fits(self, console: Client, webhook: Webhook, why: str) -> None:
+        page = act(console, webhook, "disable", why=why)
 
-        assert said(page) == ["Nothing was changed: the reason is longer than 255 characters."]
+        assert said(page) == ["Nothing was changed: say why, in up to 255 characters."]
         assert Webhook.objects.get().enabled
 
     def test_turns_it_on(self, console: Client, webhook: Webhook) -> None:
-        act(console, webhook, "disable")
+        act(console, webhook, "disable", why="Moved.")
 
         assert said(act(console, webhook, "enable")) == ["Enabled: what was held for it begins to go."]
         assert Webhook.objects.get().enabled

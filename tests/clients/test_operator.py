@@ -169,6 +169,13 @@ class TestWebhook:
         assert newest["signature"] == "signature valid"
         assert len(newest["headers"]["Webhook-Signature"].split()) == 2
 
+    def test_has_its_signatures_checked(self, service: Service, visit: Visit) -> None:
+        go(visit.page, "Signatures")
+        visit.press("Fill in an example")
+        visit.press("Check")
+
+        expect(visit.page.locator("#content")).to_contain_text("Right")
+
     def test_is_found_by_the_url_of_its_receiver(self, service: Service, visit: Visit) -> None:
         page = visit.page
         page.keyboard.press("/")

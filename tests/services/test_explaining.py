@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from deliveries.models import Delivery, WebhookHealth
-from deliveries.services import explaining, webhooks
+from deliveries.services import cancelling, explaining, webhooks
 from deliveries.services.explaining import Answer
 from tests import builders
 from tests.builders import NOW
@@ -46,6 +46,27 @@ class TestWhatIsFound:
             answer = explaining.explain(str(row.pk), now=NOW)
             assert answer is not None
             assert answer.about == row
+
+    def test_is_every_webhook_that_points_at_a_receiver(self) -> None:
+        builders.a_webhook(name="Old", url="https://crm.example.com/hook")
+        builders.a_webhook(name="New", url="https://crm.example.com/hook")
+
+        answer = explaining.explain("https://crm.example.com/hook?token=1", now=NOW)
+
+        assert answer is not None
+        assert answer.says == "2 webhooks point there."
+        assert [part.says for part in answer.parts] == ["New is active.", "Old is active."]
+
+    def test_that_fails_is_not_called_active(self) -> None:
+        webhook = builders.a_webhook()
+        WebhookHealth.objects.update(failing_since=NOW, consecutive_failures=3)
+
+        answer = explaining.explain(str(webhook.pk), now=NOW)
+
+        assert answer is not None
+        assert answer.says == (
+            "CRM call events is enabled, and has failed 3 attempts in a row, since 2026-03-15 10:00:00 UTC."
+        )
 
     def test_is_a_webhook_by_the_url_of_its_receiver(self) -> None:
         webhook = builders.a_webhook(url="https://crm.example.com/hook")
@@ -103,7 +124,17 @@ class TestDelivery:
         webhooks.delete(delivery.webhook, by="a test", now=NOW + MINUTE)
 
         assert explained(delivery).says == (
-            "It was cancelled because its webhook was deleted, at 2026-03-15 10:01:00 UTC, after no attempt."
+            "It was cancelled because its webhook was deleted, at 2026-03-15 10:01:00 UTC, "
+            "before any attempt."
+        )
+
+    def test_was_cancelled_by_a_person_before_its_webhook_was_deleted(self) -> None:
+        delivery = builders.a_delivery()
+        cancelling.cancel(delivery, by="ada", now=NOW + MINUTE)
+        webhooks.delete(delivery.webhook, by="a test", now=NOW + 2 * MINUTE)
+
+        assert explained(delivery).says == (
+            "It was cancelled by a person, at 2026-03-15 10:01:00 UTC, before any attempt."
         )
 
     def test_is_held_for_a_disabled_webhook(self) -> None:
@@ -162,7 +193,7 @@ class TestDelivery:
         answer = explaining.explain(str(delivery.pk), now=later.due_at - timedelta(seconds=1))
 
         assert answer is not None
-        assert answer.says == "It is on its way to CRM call events at this moment, after no attempt."
+        assert answer.says == "It is on its way to CRM call events at this moment, before any attempt."
 
     def test_waits_for_a_worker(self) -> None:
         delivery = builders.a_delivery()

@@ -8,10 +8,11 @@ import pytest
 from django.apps import apps
 from django.db import OperationalError, connection
 
+from deliveries.identifiers import new_id
 from deliveries.models import AuditEntry, Delivery, Failure, FailureGroup, Webhook
 from deliveries.models.failure_group import FailureGroupQuerySet
 from deliveries.reasons import Reason
-from deliveries.services import composing, grouping
+from deliveries.services import composing, grouping, webhooks
 from deliveries.services.recording import Result
 from deliveries.transport import Reply, TransportError
 from tests import builders
@@ -166,6 +167,18 @@ class TestStates:
         grouping.reopen(group, by="ada", now=now)
         assert FailureGroup.objects.open(now).get() == group
 
+    @pytest.mark.parametrize("settle", [grouping.resolve, grouping.snooze])
+    def test_are_of_what_somebody_saw(self, group: FailureGroup, now: datetime, settle: Any) -> None:
+        FailureGroup.objects.update(seen=3)
+        until = {"until": now + HOUR} if settle is grouping.snooze else {}
+
+        with pytest.raises(grouping.SeenMore, match="Meanwhile 2 more failed like this"):
+            settle(group, by="ada", now=now, seen=1, **until)
+
+        assert FailureGroup.objects.get().state == State.OPEN
+        assert not AuditEntry.objects.filter(action__startswith="failures.").exists()
+        assert settle(group, by="ada", now=now, seen=3, **until).state != State.OPEN
+
     def test_say_who_chose_them_and_when(self, group: FailureGroup, now: datetime) -> None:
         grouping.resolve(group, by="ada", now=now)
 
@@ -189,6 +202,14 @@ class TestStates:
         }
         assert {entry.account_id for entry in entries} == {group.account_id}
 
+    def test_are_resolved_with_their_webhook(self, group: FailureGroup, now: datetime) -> None:
+        webhooks.delete(group.webhook, by="ada", now=now)
+
+        assert (FailureGroup.objects.resolved().get().settled_by, group.webhook.name) == (
+            "ada",
+            "CRM call events",
+        )
+
     def test_are_no_sleep_that_is_over(self, group: FailureGroup, now: datetime) -> None:
         with pytest.raises(ValueError, match="in the future"):
             grouping.snooze(group, until=now, by="ada", now=now)
@@ -208,6 +229,12 @@ class TestMigration:
         type(done).objects.filter(pk=done.pk).update(status="delivered", reason="")
         with connection.schema_editor() as editor:
             module.find(apps, editor)
+
+    def test_passes_over_what_has_no_webhook_any_more(self) -> None:
+        failure = builders.a_failed_delivery().failure
+        type(failure).objects.filter(pk=failure.pk).update(webhook_id=new_id())
+
+        assert FailureGroup.objects.complete() == 0
 
     @pytest.mark.django_db(transaction=True)
     def test_makes_a_group_of_what_waits(self, found: None) -> None:

@@ -139,11 +139,21 @@ function keepUp(part) {
     }
     asking = true;
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-      if (!answer.ok || answer.redirected) throw new Error(answer.status);
+      const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Refresh": "1" } });
+      if (answer.redirected) {
+        // To the login: the form that follows leads back here.
+        location.reload();
+        return;
+      }
+      if (!answer.ok) throw new Error(answer.status);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.getElementById(part.id);
       if (paused || inUse()) return;
+      if (fresh.dataset.state !== part.dataset.state) {
+        // What stands around it, as its buttons do, is of another state.
+        location.reload();
+        return;
+      }
       const open = new Set([...part.querySelectorAll("details[open]")].map((each) => each.id));
       const places = new Map(boxes().map(([name, box]) => [name, [box.scrollLeft, box.scrollTop]]));
       part.replaceChildren(...fresh.childNodes);
