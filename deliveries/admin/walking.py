@@ -22,6 +22,7 @@ from deliveries.admin.tables import Found
 from deliveries.identifiers import moment_of
 
 OLDER, NEWER = "before", "after"
+NOWHERE = "No page of this list begins there."
 
 
 class Walk(Found):
@@ -108,7 +109,10 @@ class Walk(Found):
         if not self._along:
             return rows.filter(beyond)
         there = self.root_queryset.filter(pk=value).values_list(self._along, flat=True)
-        moment = there.first() or moment_of(value)
+        try:
+            moment = there.first() or moment_of(value)
+        except OverflowError as error:
+            raise BadRequest(NOWHERE) from error
         at_once = Q(**{self._along: moment}) & beyond
         # The last of these is what an index can follow.
         return rows.filter(
@@ -126,9 +130,13 @@ class Walk(Found):
 
     @property
     def _along(self) -> str:
-        """The column before the key in the order of the rows; empty where there is none."""
+        """The column before the key in the order of the rows; empty where there is none.
+
+        What is so little that all of it was counted is sorted by its keys.
+        """
         along: Mapping[str, str] = self.model_admin.along
-        return along.get(next(iter(self._chosen_by)), "") if len(self._chosen_by) == 1 else ""
+        chosen = next(iter(self._chosen_by)) if len(self._chosen_by) == 1 else ""
+        return along.get(chosen, "") if self.truncated else ""
 
     def _linked(self, rows: Sequence[Any], *, newer: bool, older: bool) -> Sequence[Any]:
         """Set the links of a page to the pages beside it, and return its rows."""
@@ -148,7 +156,7 @@ class Walk(Found):
         try:
             return getattr(field, "target_field", field).to_python(self.begin[name])
         except ValidationError as error:
-            raise BadRequest("No page of this list begins there.") from error
+            raise BadRequest(NOWHERE) from error
 
 
 class Window(admin.SimpleListFilter):

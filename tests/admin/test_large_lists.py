@@ -34,11 +34,11 @@ def found(console: Client, url: str, asked: Mapping[str, str]) -> list[Any]:
 
 
 class TestOrder:
-    """Of a webhook's attempts when there are so many that an index with their moments is walked along."""
+    """Of a webhook's attempts: along an index with their moments where they are many, or sorted where few."""
 
-    @pytest.fixture(autouse=True)
-    def _many(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Walk, "MOST", 1)
+    @pytest.fixture(autouse=True, params=[1, 100])
+    def _many_or_few(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Walk, "MOST", request.param)
         monkeypatch.setattr("deliveries.admin.tables.Table.list_per_page", 2)
 
     @pytest.fixture
@@ -78,6 +78,16 @@ class TestOrder:
         attempts[0].delete()
 
         assert found(console, ATTEMPTS, asked) == attempts[1:3]
+
+    def test_does_not_begin_at_what_no_attempt_can_be_called(
+        self, console: Client, attempts: list[Attempt]
+    ) -> None:
+        asked = {"webhook__id__exact": str(attempts[0].webhook_id), "before": "f" * 32}
+
+        answer = console.get(ATTEMPTS, {**asked, "since": "all"})
+
+        # Its moment would be in the year 10889; where keys alone are compared, all is older.
+        assert answer.status_code == (400 if Walk.MOST == 1 else 200)
 
 
 @pytest.mark.postgresql
