@@ -1,4 +1,4 @@
-"""An installation that has been at work for weeks: attempts by the million, of three thousand webhooks.
+"""An installation that has been at work for weeks: attempts by the million, of many webhooks.
 
 Most deliveries arrive at once; one of a hundred at the fifth attempt, and one of eighty never, after six. A
 quarter of all goes to one webhook, and the rest to 299 others. Of some things there is little: reasons, a
@@ -17,7 +17,9 @@ from benchmarks.contenders import CURL
 from benchmarks.ground import Ground
 from benchmarks.installation import Installation
 
-WEBHOOKS = 3000
+# How many webhooks there are: one for so many attempts, within bounds.
+ATTEMPTS_OF_WEBHOOK = 3000
+LEAST_WEBHOOKS, MOST_WEBHOOKS = 320, 3000
 # Those of them that get something all the time; the next two are disabled, and get next to nothing.
 BUSY, DISABLED, QUIET = 300, 300, 301
 DAYS = 30
@@ -81,12 +83,13 @@ def history(ground: Ground, attempts: int) -> Installation:
     if isinstance(made, Installation):
         return made
     installation = ground.installation(name, WEBHOOKS_TRANSPORT=CURL)
-    kind = installation.have_webhooks(WEBHOOKS, "/keep/past", ground.receiver)
+    webhooks = min(max(attempts // ATTEMPTS_OF_WEBHOOK, LEAST_WEBHOOKS), MOST_WEBHOOKS)
+    kind = installation.have_webhooks(webhooks, "/keep/past", ground.receiver)
     places = f"SELECT id FROM bench.webhooks WHERE kind = '{kind}' AND place IN (0, {QUIET}) ORDER BY place"
     installation.busy, installation.quiet = (str(pk) for (pk,) in installation.rows(places))
     watch = installation.watch
     watch.execute(DIVIDE.encode())
-    past = _Past(kind, installation.moment(), attempts * 800 // ATTEMPTS_OF_800)
+    past = _Past(kind, webhooks, installation.moment(), attempts * 800 // ATTEMPTS_OF_800)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         pieces = range(0, past.deliveries, PIECE)
         done = pool.map(partial(_add_piece, installation.database_url, past), pieces)
@@ -96,6 +99,8 @@ def history(ground: Ground, attempts: int) -> Installation:
     watch.execute(f"VACUUM (ANALYZE) {tables}".encode())
     # Nobody has counted what was copied.
     installation.manage("recount_logs")
+    # What was added is on the disk before anything is measured beside it.
+    watch.execute("CHECKPOINT")
     return installation
 
 
@@ -116,6 +121,7 @@ class _Past:
     """What is added. Deliveries are numbered, the four of event 7 are 28 to 31; the lower, the older."""
 
     kind: str
+    webhooks: int
     moment: str
     deliveries: int
 
@@ -215,7 +221,7 @@ class _Past:
         )
         self.change(
             database, "webhook", "enabled = false, disabled_reason = 'Gone'", key="id",
-            places=f"place = {DISABLED} OR place > {WEBHOOKS - 100}",
+            places=f"place = {DISABLED} OR place >= {self.webhooks - self.webhooks // 30}",
         )  # fmt: skip
         failing = (
             "consecutive_failures = 7, failing_since = now() - interval '1 hour', last_failure_at = now()"

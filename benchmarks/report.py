@@ -20,7 +20,8 @@ INTRODUCTION = """\
 
 Written by `make bench`; not by hand. It starts a PostgreSQL, a Redis and receivers of its own, and needs
 nothing but what `make test` needs. `make bench-quick` does the most important of it in a minute and writes
-nothing; `make bench-long` adds ten million attempts, and a million deliveries in a row.
+nothing; `make bench-long` adds every page of the console with ten million attempts, and a million
+deliveries in a row.
 
 Everything that is compared takes turns within one run, round after round, so that whatever else the machine
 does disturbs all alike; who does not have its turn stands still. Figures are medians over the rounds, in

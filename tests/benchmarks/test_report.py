@@ -122,6 +122,18 @@ class TestGoals:
         assert (round(figure.median), first.is_reached_by(figure)) == (40, True)
         assert (round(other.median), deep.is_reached_by(other)) == (200, False)
 
+    def test_of_the_console_is_its_slowest_page(self) -> None:
+        turns = [
+            Turn(point=page, variant=lists.CONSOLE, round=0, numbers={f"p95 {lists.FULL}": took})
+            for page, took in {"the inbox": 0.05, "system": 0.4}.items()
+        ]
+
+        (goal,) = (goal for goal in GOALS if goal.case == lists.CONSOLE)
+
+        figure = goal.measured({lists.CONSOLE: measured(turns)})
+        assert figure is not None
+        assert (round(figure.median), goal.is_reached_by(figure)) == (400, False)
+
 
 class TestPicture:
     def test_has_bars_as_long_as_their_numbers(self) -> None:
