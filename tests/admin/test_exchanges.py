@@ -285,7 +285,7 @@ class TestEvent:
 
         text = text_of(console, page_of(event))
 
-        assert "First ✕ Failed Delivery : Connection timeout" in text
+        assert "First ✕ Failed Connection timeout Delivery" in text
         assert "Second ○ Skipped It was not subscribed to events of this type." in text
         assert "Third ○ Skipped It was disabled." in text
         assert "Fourth ○ Skipped It belongs to another agent." in text

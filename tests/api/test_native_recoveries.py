@@ -71,7 +71,7 @@ class TestDryRun:
             builders.a_failed_delivery(webhook)
         ask(api, {**BODY, "dry_run": True})  # notes the use of the key
 
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(3):
             answer = ask(api, {**BODY, "dry_run": True}).json()
 
         assert (answer["count"], len(answer["sample"])) == (12, 10)

@@ -133,7 +133,7 @@ def rows(of: Account) -> dict[str, Any]:
     return {
         model.__name__: list(model._default_manager.filter(**{path: of.pk}).order_by("pk").values())
         for model in apps.get_app_config("deliveries").get_models()
-        if model.__name__ not in ("Chore", "EventType", "Worker")
+        if model.__name__ not in ("Chore", "EventType", "QueueMinute", "Worker")
         for path in [paths.get(model.__name__, "account")]
     }
 

@@ -37,7 +37,7 @@ class TestConsole:
         page = visit.page
 
         expect(page.locator(".card", has_text="Failures waiting").locator("dd")).to_contain_text(
-            "in 2 open groups"
+            "2 groups in the inbox"
         )
         expect(page.locator(".live")).to_contain_text("Load the page again")
         page.locator("#table-attempts summary").click()
