@@ -14,7 +14,7 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST, require_safe
 
 from deliveries import clock
-from deliveries.admin import bodies, columns, exchanges, redelivering
+from deliveries.admin import bodies, columns, exchanges, redelivering, signs
 from deliveries.admin.pages.showing import show
 from deliveries.admin.redelivering import Redelivering
 from deliveries.admin.walking import Window
@@ -100,7 +100,7 @@ class DeliveryAdmin(Redelivering[Delivery]):
         attempts = Attempt.objects.of(row).order_by("-number")[:LISTED]
         return {
             **super().page_context(request, row),
-            "answer": explaining.explain(str(row.pk), now=clock.now()),
+            "answer": explaining.answer(row, now=clock.now()),
             "exchanges": [exchanges.exchange(attempt, body=body) for attempt in attempts],
             "more": max(row.attempts_made - LISTED, 0),
             "body": bodies.render(body) if seen else None,
@@ -185,5 +185,5 @@ def _report(request: HttpRequest, delivery: Delivery) -> None:
         messages.success(request, "Queued.")
         return
     what = "the webhook" if last.webhook_id else last.event_type or "the account"
-    until = f"{last.until:%Y-%m-%d %H:%M:%S} UTC"
+    until = signs.utc(last.until)
     messages.warning(request, f"Held: {last.by} paused {what} until {until}. {last.why}")

@@ -7,17 +7,17 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from deliveries import clock
 from deliveries.admin import signs
-from deliveries.models import Account, Failure, Webhook
+from deliveries.admin.pages.showing import show
+from deliveries.models import Account, Webhook
 from deliveries.reasons import Reason
 from deliveries.services import recovering
 from deliveries.services.recovering import Selection
@@ -83,12 +83,7 @@ class OrderForm(forms.Form):
 
 def link(**parts: Any) -> str:
     """Return the way to this page with a filter."""
-    given = {
-        name: value.isoformat() if isinstance(value, datetime) else str(value)
-        for name, value in parts.items()
-        if value
-    }
-    return f"{reverse('admin:deliveries_recovery_new')}?{urlencode(given)}"
+    return f"{reverse('admin:deliveries_recovery_new')}?{urlencode(_carried(parts))}"
 
 
 def build(request: HttpRequest) -> HttpResponse:
@@ -170,23 +165,22 @@ def words(selection: Selection) -> Iterator[tuple[str, str]]:
 
 
 def _show(request: HttpRequest, selection: Selection, **context: Any) -> HttpResponse:
-    carried = {
-        part: value.isoformat() if isinstance(value, datetime) else value
-        for part, value in vars(selection).items()
+    count = context["preview"].count if context.get("preview") else 0
+    return show(
+        request,
+        "recovery_new.html",
+        title="Send again",
+        words=list(words(selection)),
+        carried=_carried(vars(selection)),
+        seconds=-(-count // recovering.DEFAULT_RATE),
+        **context,
+    )
+
+
+def _carried(parts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parts of a filter that are given, as an address or a form carries them."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else str(value)
+        for name, value in parts.items()
         if value
     }
-    count = context["preview"].count if context.get("preview") else 0
-    return TemplateResponse(
-        request,
-        "console/recovery_new.html",
-        {
-            **admin.site.each_context(request),
-            "title": "Send again",
-            "opts": Failure._meta,
-            "words": list(words(selection)),
-            "carried": carried,
-            "typed_above": TYPED_ABOVE,
-            "seconds": -(-count // recovering.DEFAULT_RATE),
-            **context,
-        },
-    )

@@ -8,7 +8,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from deliveries.admin.walking import NEWER, OLDER
+from deliveries.admin.walking import besides
 from deliveries.models import EventType
 from deliveries.models.event import TYPE_FORM
 
@@ -26,12 +26,7 @@ class EventTypeFilter(admin.SimpleListFilter):
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
         super().__init__(request, params, model, model_admin)
         # What its form repeats beside the type.
-        self.others = [
-            (name, value)
-            for name, values in request.GET.lists()
-            if name not in (self.parameter_name, OLDER, NEWER)
-            for value in values
-        ]
+        self.others = besides(request, self.parameter_name)
 
     def has_output(self) -> bool:
         """Show it also where the catalogue is empty."""

@@ -182,12 +182,7 @@ class Window(admin.SimpleListFilter):
         self.end = _moment(params.pop(self.END)[-1]) if self.END in params else None
         self.start = self._start()
         # What the form of a stretch of one's own repeats beside the stretch.
-        self.others = [
-            (name, value)
-            for name, values in request.GET.lists()
-            if name not in (*self.parameters, OLDER, NEWER)
-            for value in values
-        ]
+        self.others = besides(request, *self.parameters)
 
     def expected_parameters(self) -> list[str | None]:
         """Name the parameters."""
@@ -230,6 +225,16 @@ class Window(admin.SimpleListFilter):
         if chosen in self.PRESETS:
             return clock.now() - self.PRESETS[chosen][1]
         return None if chosen == self.EVERYTHING else _moment(chosen)
+
+
+def besides(request: HttpRequest, *names: str) -> list[tuple[str, str]]:
+    """Return what the form of a filter repeats of the address: all but its own parameters, and the page."""
+    return [
+        (name, value)
+        for name, values in request.GET.lists()
+        if name not in (*names, OLDER, NEWER)
+        for value in values
+    ]
 
 
 def _moment(text: str) -> datetime | None:

@@ -53,7 +53,7 @@ def explain(text: str, *, now: datetime) -> Answer | None:
     for found in reversed(_ID.findall(text)):
         about = _find(found)
         if about is not None:
-            return _explained(about, now=now)
+            return answer(about, now=now)
     return _of_url(text.strip(), now=now)
 
 
@@ -84,7 +84,8 @@ def _find(text: str) -> Event | Delivery | Webhook | None:
     return next((found for look in looks if (found := look()) is not None), None)
 
 
-def _explained(about: Event | Delivery | Webhook, *, now: datetime) -> Answer:
+def answer(about: Event | Delivery | Webhook, *, now: datetime) -> Answer:
+    """Say what became of an event or a delivery, or how a webhook is."""
     if isinstance(about, Event):
         return _of_event(about, now=now)
     return _of_delivery(about, now=now) if isinstance(about, Delivery) else _of_webhook(about, now=now)

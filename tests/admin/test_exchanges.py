@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 from datetime import timedelta
-from html import unescape
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from deliveries import clock
 from deliveries.admin import curl, exchanges
 from deliveries.models import Attempt, AuditEntry, Delivery, Event
 from tests import builders
-from tests.admin.pages import said
+from tests.admin.pages import read, said
 from tests.servers import binaries
 
 
@@ -26,9 +25,7 @@ def page_of(row: Any) -> str:
 
 
 def text_of(client: Client, url: str) -> str:
-    page = client.get(url)
-    assert page.status_code == 200
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", page.content.decode())))
+    return read(client.get(url))
 
 
 def url_of(name: str, delivery: Delivery) -> str:

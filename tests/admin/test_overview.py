@@ -1,6 +1,5 @@
 """The first page of the console."""
 
-import re
 from datetime import timedelta
 from typing import Any
 
@@ -14,14 +13,13 @@ from deliveries.admin.signs import lasting
 from deliveries.models import TrafficMinute, WebhookHealth
 from deliveries.services.glancing import Minute
 from tests import builders
+from tests.admin.pages import read
 
 OVERVIEW = reverse("admin:index")
 
 
 def text_of(client: Client) -> str:
-    page = client.get(OVERVIEW)
-    assert page.status_code == 200
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.content.decode()))
+    return read(client.get(OVERVIEW))
 
 
 class TestOverview:

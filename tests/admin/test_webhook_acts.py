@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from html import unescape
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from deliveries.services import egress, rehearsing
 from deliveries.services.reviewing import Cell
 from deliveries.transport import TransportError
 from tests import builders
-from tests.admin.pages import said
+from tests.admin.pages import read, said
 from tests.services.fakes import FakeTransport, a_reply
 
 LIST = reverse("admin:deliveries_webhook_changelist")
@@ -29,9 +28,7 @@ def page_of(webhook: Webhook) -> str:
 
 
 def text_of(client: Client, url: str) -> str:
-    page = client.get(url)
-    assert page.status_code == 200
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", page.content.decode())))
+    return read(client.get(url))
 
 
 def act(client: Client, webhook: Webhook, name: str, **given: Any) -> Any:
