@@ -13,7 +13,7 @@ from django.db.models import F, OuterRef, Subquery, Sum
 from deliveries.models import Delivery, FailureGroup, Pause, TrafficMinute, Webhook, WebhookHealth
 from deliveries.models.webhook import number_up_to
 from deliveries.services import measuring
-from deliveries.services.statistics import NOTHING, Figures, Period
+from deliveries.services.statistics import NOTHING, Figures, Period, all_sums, sums_of
 
 DAY, CELL, HOUR = timedelta(days=1), timedelta(minutes=15), timedelta(hours=1)
 # What is due of one webhook is counted so far.
@@ -142,9 +142,8 @@ def _strips(ids: Sequence[UUID], now: datetime) -> dict[UUID, list[Cell]]:
 
 def _hours(ids: Sequence[UUID], now: datetime) -> dict[UUID, Figures]:
     period = Period.until(now, window=HOUR, bucket=timedelta(minutes=1))
-    sums = {name: Sum(name) for name in TrafficMinute.counts()}
-    rows = _minutes(ids, period).values("webhook").annotate(**sums)
-    return {row["webhook"]: Figures({name: row[name] or 0 for name in sums}) for row in rows}
+    rows = _minutes(ids, period).values("webhook").annotate(**all_sums())
+    return {row["webhook"]: Figures(sums_of(row)) for row in rows}
 
 
 def _minutes(ids: Sequence[UUID], period: Period) -> Any:

@@ -129,11 +129,11 @@ def report(
         **({"event_type": event_type} if event_type else {}),
     )
     if group_by is None:
-        buckets = {_start(row, period): Figures(_sums(row)) for row in _by_bucket(minutes, period)}
+        buckets = {_start(row, period): Figures(sums_of(row)) for row in _by_bucket(minutes, period)}
         return Report(totals=_together(buckets.values()), buckets=buckets)
-    totals = Figures(_sums(minutes.aggregate(**_all_sums())))
+    totals = Figures(sums_of(minutes.aggregate(**all_sums())))
     column = group_by.value
-    ranked = minutes.values(column).annotate(**_all_sums()).order_by(-(F("succeeded") + F("failed")), column)
+    ranked = minutes.values(column).annotate(**all_sums()).order_by(-(F("succeeded") + F("failed")), column)
     rows = list(ranked[: MOST_GROUPS + 1])
     groups = _groups(minutes, period, group_by, rows[:MOST_GROUPS])
     return Report(totals=totals, buckets={}, groups=groups, truncated=len(rows) > MOST_GROUPS)
@@ -146,14 +146,14 @@ def _groups(
     keys = [row[column] for row in rows]
     buckets: dict[Any, dict[datetime, Figures]] = {key: {} for key in keys}
     for row in _by_bucket(minutes.filter(**{f"{column}__in": keys}), period, column):
-        buckets[row[column]][_start(row, period)] = Figures(_sums(row))
+        buckets[row[column]][_start(row, period)] = Figures(sums_of(row))
     by_webhook = group_by is Grouping.WEBHOOK
     webhooks = Webhook.objects.only("name").in_bulk(keys) if by_webhook else {}
     return [
         Group(
             webhook=webhooks[row[column]] if by_webhook else None,
             event_type=None if by_webhook else row[column],
-            totals=Figures(_sums(row)),
+            totals=Figures(sums_of(row)),
             buckets=buckets[row[column]],
         )
         for row in rows
@@ -163,18 +163,20 @@ def _groups(
 def _by_bucket(minutes: "QuerySet[TrafficMinute]", period: Period, *columns: str) -> Any:
     """Return the sums of each bucket, and of each value of the columns in it, in the order of time."""
     bucket = F("minute") / (period.bucket // timedelta(minutes=1))
-    return minutes.values(*columns, slot=bucket).annotate(**_all_sums()).order_by("slot")
+    return minutes.values(*columns, slot=bucket).annotate(**all_sums()).order_by("slot")
 
 
 def _start(row: Mapping[str, Any], period: Period) -> datetime:
     return datetime.fromtimestamp(row["slot"] * period.bucket.total_seconds(), tz=UTC)
 
 
-def _all_sums() -> dict[str, Sum]:
+def all_sums() -> dict[str, Sum]:
+    """Return the sums of all columns that count, for a query."""
     return {name: Sum(name) for name in TrafficMinute.counts()}
 
 
-def _sums(row: Mapping[str, Any]) -> dict[str, int]:
+def sums_of(row: Mapping[str, Any]) -> dict[str, int]:
+    """Return the sums that a row of such a query has."""
     return {name: row[name] or 0 for name in TrafficMinute.counts()}
 
 
