@@ -1,19 +1,26 @@
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC
+from typing import Any
 
 import pytest
 from django.db import DataError, OperationalError, connection, connections
 from django.db.backends.postgresql.psycopg_any import BaseTzLoader
 
 from deliveries.models import databases
+from tests.faults.proxy import Proxy, proxying
 from tests.waiting import wait_until
 from webhooks_project.postgresql import base
-from webhooks_project.postgresql.base import DatabaseWrapper
+from webhooks_project.postgresql.base import DatabaseWrapper, NoAnswer
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db]
+
+# Any number but those of other tests' locks.
+LOCK = 55
 
 
 @pytest.fixture
@@ -66,6 +73,104 @@ class TestSilence:
         time.sleep(1)
 
         assert not silent.is_usable()
+
+
+@pytest.fixture
+def way(database: DatabaseWrapper) -> Iterator[Proxy]:
+    """The way to the server, which can forget the connections there are."""
+    settings = database.settings_dict
+    with proxying(int(settings["PORT"])) as proxy:
+        database.settings_dict = {**settings, "HOST": "127.0.0.1", "PORT": str(proxy.port)}
+        yield proxy
+
+
+class TestSession:
+    """What is left of a connection at the server's end."""
+
+    def test_that_was_left_in_a_copy_is_ended_by_the_next(
+        self, database: DatabaseWrapper, way: Proxy
+    ) -> None:
+        with holding(database, LOCK) as cursor:
+            cursor.execute("CREATE TEMPORARY TABLE copied (number int)")
+
+            with pytest.raises(NoAnswer):
+                copy_into_silence(cursor, way)
+
+        assert_is_free(database, LOCK)
+
+    def test_that_was_left_in_a_transaction_is_ended_by_the_next(
+        self, database: DatabaseWrapper, way: Proxy
+    ) -> None:
+        with holding(database, LOCK) as cursor:
+            way.forget()
+
+            with pytest.raises(OperationalError):
+                cursor.execute("SELECT 1")
+
+        assert_is_free(database, LOCK)
+
+    def test_is_ended_where_only_our_end_was_cut_off(self, database: DatabaseWrapper, way: Proxy) -> None:
+        with holding(database, LOCK) as cursor:
+            way.forget()
+            with socket.socket(fileno=os.dup(cursor.connection.fileno())) as same:
+                same.shutdown(socket.SHUT_RDWR)
+
+            with pytest.raises(OperationalError):
+                cursor.execute("SELECT 1")
+
+        assert_is_free(database, LOCK)
+
+    def test_has_a_name_of_its_own(self, database: DatabaseWrapper) -> None:
+        names = set()
+        for given in ("webhooks", "Zoé's " * 20):
+            database.settings_dict["OPTIONS"]["application_name"] = given
+            for _ in range(2):
+                with database.cursor() as cursor:
+                    cursor.execute("SELECT current_setting('application_name')")
+                    (name,) = cursor.fetchone()
+                assert name.startswith(given.replace("é", "?")[:50])
+                assert database.connection is not None
+                assert name == database.connection.session
+                names.add(name)
+                database.close()
+
+        assert len(names) == 4
+
+    def test_is_asked_for_by_the_server_as_well(self, database: DatabaseWrapper, way: Proxy) -> None:
+        with database.cursor() as cursor:
+            cursor.execute("SELECT name, setting FROM pg_settings WHERE name LIKE 'tcp_keepalives_%'")
+
+            assert dict(cursor.fetchall()) == {
+                "tcp_keepalives_idle": "10",
+                "tcp_keepalives_interval": "5",
+                "tcp_keepalives_count": "3",
+            }
+
+
+@contextmanager
+def holding(database: DatabaseWrapper, lock: int) -> Iterator[Any]:
+    """A cursor in a transaction that holds a lock."""
+    with database.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [lock])
+        yield cursor
+
+
+def copy_into_silence(cursor: Any, way: Proxy) -> None:
+    """Send a row that never arrives. No timeout of the server's ends its waiting for it."""
+    with cursor.copy("COPY copied FROM STDIN") as copy:
+        way.forget()
+        copy.write_row([1])
+
+
+def assert_is_free(database: DatabaseWrapper, lock: int) -> None:
+    """Assert that a lock is let go as soon as there is another connection, before any timeout."""
+    began = time.monotonic()
+    database.close()
+    with database.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [lock])
+    assert time.monotonic() - began < 1.9  # a lock is waited for for two seconds
+    assert not base._left_behind
 
 
 class TestHealth:

@@ -163,6 +163,8 @@ _POSTGRESQL_OPTIONS = {
     "options": (
         f"-c statement_timeout={_STATEMENT_TIMEOUT}s"
         " -c lock_timeout=2s -c idle_in_transaction_session_timeout=15s"
+        # The server asks as well whether we are there: a machine that loses its power says no goodbye.
+        " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
     ),
 }
 

@@ -30,8 +30,13 @@ def some_attempts(number: int, *, at: datetime, apart: timedelta = timedelta(0))
 
 @pytest.fixture
 def never_analysed() -> None:
-    """As after the migration. What another test has analysed stays so when its rows go."""
+    """Days as after the migration. What other tests took back still takes pages, and was analysed."""
+    if connection.vendor != "postgresql":
+        return
     with connection.cursor() as cursor:
+        # The server itself may be analysing one of them.
+        cursor.execute("SET LOCAL lock_timeout = '60s'")
+        cursor.execute("TRUNCATE deliveries_attempt")
         cursor.execute(
             "UPDATE pg_class SET reltuples = -1, relpages = 0 WHERE relname ~ '^deliveries_attempt'"
         )
@@ -60,9 +65,10 @@ class TestTables:
         totals = [table.total or 0 for table in found.tables]
         assert totals == sorted(totals, reverse=True)
         assert found.known
-        assert all(table.data and table.indexes for table in found.largest)
+        assert all(table.total for table in found.largest)
         assert len(found.largest) == sizing.LISTED
 
+    @pytest.mark.usefixtures("never_analysed")
     def test_of_attempts_is_the_sum_of_its_days(self) -> None:
         databases.make_days(now=TODAY)
         some_attempts(40, at=TODAY, apart=timedelta(hours=2))

@@ -4,9 +4,13 @@ The server ends statements that take too long, but can only say so while the net
 firewall forgot the connection, the machine at the other end is gone, or a proxy holds on to both sockets,
 nothing comes any more, and no error either: keep-alives are answered by whoever is nearest, and
 `tcp_user_timeout` counts only what was sent and not acknowledged. So whoever asks gives up by itself.
+
+The session at the other end does not: it keeps its locks, and where it waits for the rest of a `COPY`, no
+timeout of the server's ends it (decision record 55). So whoever connects next ends it.
 """
 
 import math
+import secrets
 import select
 import time
 from collections.abc import Iterator
@@ -27,6 +31,11 @@ _PATIENCE_WITH_HEALTH = 3.0
 # For so many seconds after an answer that question need not be asked.
 _STILL_THERE = 1.0
 
+
+# The sessions whose connections this process has lost, by their names.
+_left_behind: set[str] = set()
+# The letters PostgreSQL keeps of a name.
+_LONGEST_NAME = 63
 
 # Our transaction stood still for too long; the server is a standby. The library files these under its own
 # faults, but what was asked is in order, and may be asked again: of a new connection, or a while later.
@@ -49,6 +58,8 @@ class Connection(psycopg.Connection[Any]):
     """A connection that closes itself when an answer takes longer than `patience` seconds."""
 
     patience: float | None = None
+    session: str = ""
+    """The name of its session, which no other has."""
     _answered_at = float("-inf")
 
     def wait(self, gen: PQGen[_RV], interval: float = 0.1, timeout: float | None = None) -> _RV:
@@ -62,9 +73,14 @@ class Connection(psycopg.Connection[Any]):
         except psycopg.errors._WaitTimeout as error:
             # Half an answer may still come, and would be taken for that to the next question.
             self.pgconn.finish()
+            _left_behind.add(self.session)
             raise NoAnswer(f"PostgreSQL has not answered for {self.patience:g} seconds.") from error
         except _NOT_NOW as error:
             raise NotNow(str(error)) from error
+        except psycopg.OperationalError:
+            if self.broken:
+                _left_behind.add(self.session)
+            raise
         self._answered_at = time.monotonic()
         return answer
 
@@ -101,10 +117,23 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Connection:
         """Connect; `connect_timeout` bounds that."""
         self.isolation_level = IsolationLevel.READ_COMMITTED
-        connection = Connection.connect(**conn_params)
+        session = _session_name(conn_params.get("application_name", "webhooks"))
+        connection = Connection.connect(**{**conn_params, "application_name": session})
+        connection.session = session
         connection.adapters.register_loader("timestamptz", times.Loader)
         connection.patience = self.settings_dict["OPTIONS"].get("patience")
         return connection
+
+    def init_connection_state(self) -> None:
+        """Prepare a new connection, and end the sessions this process has left behind."""
+        super().init_connection_state()
+        if left := list(_left_behind):
+            with self.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = ANY(%s)",
+                    [left],
+                )
+            _left_behind.difference_update(left)
 
     def is_usable(self) -> bool:
         """Tell whether the connection works. Asked before each request, which otherwise gets a new one."""
@@ -115,3 +144,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return True
         with self.connection.waiting(min(_PATIENCE_WITH_HEALTH, self.connection.patience or math.inf)):
             return super().is_usable()
+
+
+def _session_name(given: str) -> str:
+    """Return a name that says who it is, and is nobody else's. The server keeps no letters but ASCII's."""
+    token = secrets.token_hex(6)
+    return f"{given.encode('ascii', 'replace').decode()[: _LONGEST_NAME - len(token) - 1]} {token}"
