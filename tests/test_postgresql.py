@@ -230,6 +230,14 @@ class TestPatience:
         assert database.is_usable()
 
 
+class TestPlan:
+    def test_is_not_compiled(self, database: DatabaseWrapper) -> None:
+        with database.cursor() as cursor:
+            cursor.execute("SHOW jit")
+
+            assert cursor.fetchone() == ("off",)
+
+
 class TestUnhurried:
     def test_has_the_time_it_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with connection.cursor() as cursor:

@@ -165,6 +165,8 @@ _POSTGRESQL_OPTIONS = {
         " -c lock_timeout=2s -c idle_in_transaction_session_timeout=15s"
         # The server asks as well whether we are there: a machine that loses its power says no goodbye.
         " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+        # Where a count goes by thousands of webhooks, PostgreSQL compiled for 283 ms what then took 26.
+        " -c jit=off"
     ),
 }
 

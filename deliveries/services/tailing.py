@@ -74,7 +74,7 @@ class Tail:
 
     def last(self, *, most: int, since: datetime, now: datetime) -> Sequence[Told]:
         """Return the newest attempts that began since a moment; what is there by now is no news any more."""
-        with databases.unhurried(), databases.across_days():
+        with databases.unhurried():
             old = self._ended()
             newest = self._newest(most, since=since, now=now)
             # What was recorded in between is in the second only.
@@ -85,10 +85,9 @@ class Tail:
         """Return what was recorded since the last look; of more than so many, those that began last."""
         wanted_since, self._since = self._since, max(self._since, now - AWAY)
         missing_before = self._since if self._since > wanted_since else None
-        with databases.across_days():
-            ended = self._ended()
-            news = {pk: began for pk, began in ended.items() if pk not in self._told}
-            attempts = _tell(nlargest(most, news, key=news.__getitem__))
+        ended = self._ended()
+        news = {pk: began for pk, began in ended.items() if pk not in self._told}
+        attempts = _tell(nlargest(most, news, key=news.__getitem__))
         self._told, self._since = ended.keys(), max(self._since, now - LATE)
         return News(attempts=attempts, left_out=len(news) - len(attempts), missing_before=missing_before)
 

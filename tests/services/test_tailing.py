@@ -260,15 +260,9 @@ class TestAmongTenDays:
     def test_a_look_reads_none_of_them_as_a_whole(self) -> None:
         tail = a_tail(LATER)
 
-        with databases.across_days():
-            plan = tail._wanted.ended_since(LATER - tailing.LATE).values_list("pk", "started_at").explain()
+        plan = tail._wanted.ended_since(LATER - tailing.LATE).values_list("pk", "started_at").explain()
 
         assert len(tail._ended()) == 6
         used = set(re.findall(r"Bitmap Index Scan on deliveries_attempt_(2100_03_\d\d)_started_at_idx", plan))
         assert used == {f"2100_03_{day:02}" for day in range(6, 16)}, plan
         assert not re.search(r"Seq Scan on deliveries_attempt_2100_03_(0[6-9]|1[0-5])", plan)
-
-    def test_a_look_is_not_compiled(self) -> None:
-        with databases.across_days(), connection.cursor() as cursor:
-            cursor.execute("SHOW jit")
-            assert cursor.fetchone() == ("off",)

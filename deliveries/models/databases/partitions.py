@@ -7,8 +7,7 @@ sent, or under an id from a clock that was wrong. So a row finds its place whate
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -190,22 +189,6 @@ def drop_days(
                 if _drop(partition, before, go_on, partial(forget, counts)):
                     rows += sum(counts.values())
     return rows
-
-
-@contextmanager
-def across_days() -> Iterator[None]:
-    """Look into every day in the block, on PostgreSQL in one transaction, by an index that takes no time.
-
-    It reckons with some pages of each day. A hundred days seem so much that it would compile the query first,
-    which takes longer than all the rest.
-    """
-    if connection.vendor != "postgresql":
-        yield
-        return
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL jit = off")
-        yield
 
 
 def _drop(
