@@ -11,13 +11,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.db import Error, connection, transaction
 from django.db.models import F
 
-from deliveries.models import Account, Agent, Delivery, EventType, Pause, Webhook, WebhookHealth
+from deliveries.models import (
+    Account,
+    Agent,
+    Delivery,
+    EventType,
+    Pause,
+    Webhook,
+    WebhookHealth,
+    databases,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +37,8 @@ Value = TypeVar("Value")
 FRESH = 1.0
 # How many of a kind are kept. As they last for a second, more are seldom of use.
 MOST = 1000
+# What is read of a webhook, beside its circuit.
+_OF_WEBHOOK = ("id", "agent_id", "events", "max_retries")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,9 +175,18 @@ def _count_up(account_id: UUID) -> None:
 
 
 def _read_rules(account_id: UUID, *, now: datetime) -> Rules:
-    webhooks = Webhook.objects.enabled().filter(account=account_id).select_related("health")
+    webhooks = Webhook.objects.enabled().filter(account=account_id)
+    rows = list(webhooks.values_list(*_OF_WEBHOOK, "health__circuit"))
     pauses = Pause.objects.in_force(now).filter(account=account_id)
-    return Rules(
-        webhooks=list(webhooks.only("agent_id", "events", "max_retries", "health__circuit")),
-        pauses=list(pauses),
-    )
+    return Rules(webhooks=_webhooks(rows, using=webhooks.db), pauses=list(pauses))
+
+
+def _webhooks(rows: Sequence[tuple[Any, ...]], *, using: str | None) -> Sequence[Webhook]:
+    """Return the objects, which the ORM takes almost three times as long to make: each second again."""
+    webhooks = databases.instances(Webhook, _OF_WEBHOOK, (row[:-1] for row in rows), using=using)
+    columns, states = ("webhook_id", "circuit"), ((row[0], row[-1]) for row in rows)
+    for webhook, health in zip(
+        webhooks, databases.instances(WebhookHealth, columns, states, using=using), strict=True
+    ):
+        Webhook.health.related.set_cached_value(webhook, health)
+    return webhooks
