@@ -46,6 +46,16 @@ SETTINGS = {
 }
 
 
+# What is left to deliver, for whoever wonders why.
+_LEFT = """
+SELECT delivery.id, status, 'due', due_at, 'leased', lease_token, enabled, 'circuit', circuit
+  FROM deliveries_delivery AS delivery
+  JOIN deliveries_webhook AS webhook ON webhook.id = delivery.webhook_id
+  JOIN deliveries_webhookhealth AS health ON health.webhook_id = webhook.id
+ WHERE status IN ('pending', 'held') ORDER BY due_at LIMIT 20
+"""
+
+
 @dataclass(frozen=True)
 class Size:
     """How much of everything: the long run is the one whose figures count."""
@@ -299,11 +309,16 @@ class Scene:
 
         What somebody has paused or switched off may stay held; what a circuit or a ramp holds may not.
         """
-        wait_until(
-            lambda: self.unsettled(horizon) == self.held(horizon) == 0,
-            timeout=timeout,
-            what="nothing left to deliver",
-        )
+        try:
+            wait_until(
+                lambda: self.unsettled(horizon) == self.held(horizon) == 0,
+                timeout=timeout,
+                what="nothing left to deliver",
+            )
+        except AssertionError as error:
+            for row in self.stack.rows(_LEFT):
+                error.add_note(", ".join(map(str, row)))
+            raise
 
     def unsettled(self, horizon: float = 0) -> int:
         """Return how many deliveries are leased, or due within `horizon` seconds."""
