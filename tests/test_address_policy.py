@@ -228,7 +228,7 @@ class TestSending:
     def test_of_a_test_event_connects_to_none_of_them(self, account: Account, listener: Listener) -> None:
         urls = literals(listener.port) + unclear(listener.port)
         told = {
-            webhook.url: rehearsing.rehearse(webhook, now=builders.NOW).reason
+            webhook.url: rehearsing.rehearse(webhook, by="a test", now=builders.NOW).reason
             for webhook in rows(urls, account)
         }
 
@@ -255,7 +255,7 @@ class TestSending:
 
         assert webhook.url == row["fields"]["url"]
         assert delivery.attempts.get().error == BLOCKED
-        assert rehearsing.rehearse(webhook, now=builders.NOW).reason == BLOCKED
+        assert rehearsing.rehearse(webhook, by="a test", now=builders.NOW).reason == BLOCKED
         assert listener.connections() == 0
 
     def test_would_be_seen_by_the_listener(self, account: Account, listener: Listener, settings: Any) -> None:

@@ -57,6 +57,7 @@ LOOKED_AT = {
     ("0023_failure_groups", AlterField),
     # Of failures it only reads, and holds no lock.
     ("0027_failures_in_groups", RunPython),
+    ("0028_tests_are_audited", AlterField),
 }
 
 

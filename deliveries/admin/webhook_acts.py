@@ -52,7 +52,7 @@ def test(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Send a test event, and say what came of it."""
     webhook = _changeable(request, pk)
     try:
-        outcome = rehearsing.rehearse(webhook, now=clock.now())
+        outcome = rehearsing.rehearse(webhook, by=str(request.user), now=clock.now())
     except rehearsing.Busy as error:
         messages.warning(request, f"{error} Try again in a moment.")
     else:

@@ -146,6 +146,7 @@ class WebhookAdmin(Pausable[Webhook]):
         review = reviewing.review([row], now=clock.now())[row.pk]
         attempts = Attempt.objects.filter(webhook=row).defer(*LARGE).order_by("-created_at", "-pk")[:LISTED]
         audit = AuditEntry.objects.filter(account=row.account_id, subject_id=str(row.pk))
+        changes = audit.exclude(action=AuditEntry.Action.WEBHOOK_TESTED).order_by("-created_at", "-pk")
         return {
             **super().page_context(request, row),
             **webhook_acts.forms_of(row),
@@ -157,7 +158,7 @@ class WebhookAdmin(Pausable[Webhook]):
             "p95_ms": review.hour.percentile_ms(0.95),
             "schedule": strips.schedule(row),
             "attempts": [(attempt, exchanges.outcome(attempt)) for attempt in attempts],
-            "changes": audit.order_by("-created_at", "-pk")[:CHANGES],
+            "changes": changes[:CHANGES],
             "may_act": self.has_change_permission(request, row),
             "send_all": recovery_builder.link(webhook_id=row.pk),
         }

@@ -23,6 +23,7 @@ class AuditEntry(models.Model):
         WEBHOOK_CHANGED = "webhook.changed"
         WEBHOOK_DISABLED = "webhook.disabled"
         WEBHOOK_DELETED = "webhook.deleted"
+        WEBHOOK_TESTED = "webhook.tested"
         SECRET_ROTATED = "webhook.secret_rotated"  # noqa: S105 - the name of an act
         DELIVERIES_REDELIVERED = "deliveries.redelivered"
         DELIVERY_CANCELLED = "delivery.cancelled"

@@ -1,6 +1,7 @@
 """Rehearsing: a test event, sent to a webhook while its owner waits for the outcome.
 
-It leaves nothing behind: no delivery, no attempt, no failure, and the webhook's health stays as it is.
+It leaves a note in the audit and nothing else: no delivery, no attempt, no failure, and the webhook's health
+stays as it is.
 Section "Test" of the logs API contract.
 """
 
@@ -11,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 
 from deliveries import payloads
 from deliveries.identifiers import new_id
-from deliveries.models import Webhook
+from deliveries.models import AuditEntry, Webhook
 from deliveries.reasons import Reason, describe
 from deliveries.secrets import Undecryptable
-from deliveries.services import composing, egress
+from deliveries.services import auditing, composing, egress
 from deliveries.transport import Exchange, Reply, Request, TransportError
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Rehearsal:
         return not self.reason
 
 
-def rehearse(webhook: Webhook, *, now: datetime) -> Rehearsal:
+def rehearse(webhook: Webhook, *, by: str, now: datetime) -> Rehearsal:
     """Send a test event to a webhook, which may be disabled, and return what came of it.
 
     It goes where a delivery would go, with everything a delivery carries, but only once. Takes as long as the
@@ -55,6 +56,26 @@ def rehearse(webhook: Webhook, *, now: datetime) -> Rehearsal:
 
     :raises Busy: when too many others are under way.
     """
+    if not _room.acquire(blocking=False):
+        raise Busy("Too many test events are under way.")
+    try:
+        # Noted before it is sent: should this process end meanwhile, only what came of it is unknown.
+        entry = auditing.note(
+            AuditEntry.Action.WEBHOOK_TESTED, by=by, now=now, account=webhook.account_id, subject=webhook.pk
+        )
+        rehearsal = _rehearse(webhook, now=now)
+    finally:
+        _room.release()
+    entry.details = {
+        "succeeded": rehearsal.succeeded,
+        "reason": rehearsal.reason,
+        "http_status": rehearsal.http_status,
+    }
+    entry.save(update_fields=["details"])
+    return rehearsal
+
+
+def _rehearse(webhook: Webhook, *, now: datetime) -> Rehearsal:
     try:
         request = _request(webhook, now=now)
     except (Undecryptable, ValueError):
@@ -64,12 +85,7 @@ def rehearse(webhook: Webhook, *, now: datetime) -> Rehearsal:
             exc_info=logger.isEnabledFor(logging.DEBUG),
         )
         return _failed(Reason.INVALID_REQUEST)
-    if not _room.acquire(blocking=False):
-        raise Busy("Too many test events are under way.")
-    try:
-        exchange = _send(request)
-    finally:
-        _room.release()
+    exchange = _send(request)
     if exchange is None:
         return _failed(Reason.RESPONSE_TOO_SLOW, duration=request.timeout)
     if isinstance(exchange.outcome, TransportError):

@@ -97,6 +97,16 @@ class TestTest:
             "Too many test events are under way. Try again in a moment."
         ]
 
+    def test_is_audited(self, console: Client, webhook: Webhook, answering: Callable[..., None]) -> None:
+        answering(a_reply(500))
+
+        act(console, webhook, "test")
+
+        entry = AuditEntry.objects.latest("pk")
+        assert (entry.action, entry.by, entry.subject_id) == ("webhook.tested", "operator", str(webhook.pk))
+        assert entry.details == {"succeeded": False, "reason": "HTTP 500", "http_status": 500}
+        assert "operator webhook.tested" not in text_of(console, page_of(webhook))
+
 
 class TestSwitch:
     def test_turns_it_off_and_says_why(self, console: Client, webhook: Webhook) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
@@ -14,7 +15,7 @@ from standardwebhooks.webhooks import Webhook as Oracle
 
 from deliveries.models import Account, Attempt, AuditEntry, Delivery, Event, Failure, Sealed, Webhook
 from deliveries.services import egress, rehearsing
-from deliveries.transport import Request
+from deliveries.transport import Reply, Request
 from tests import builders
 from tests.services.fakes import FakeTransport, Outcome, a_reply
 from tests.transport import hostile
@@ -100,7 +101,7 @@ class TestWhatIsSent:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(egress, "transport", lambda slots: transport)
             rehearsing.rehearse(
-                a_webhook(account, "http://127.0.0.1/"), now=now + timedelta(microseconds=999)
+                a_webhook(account, "http://127.0.0.1/"), by="a test", now=now + timedelta(microseconds=999)
             )
 
         assert json.loads(transport.sent[0].body)["timestamp"] == "2026-03-15T10:00:00.000Z"
@@ -126,16 +127,44 @@ class TestWhatIsSent:
         assert outcome(answer) == (True, "Test webhook sent successfully", 204)
 
     @pytest.mark.parametrize("code", [200, 410, 500])
-    def test_leaves_nothing_behind(self, api: Client, account: Account, code: int) -> None:
+    def test_leaves_only_a_note_of_it_behind(self, api: Client, account: Account, code: int) -> None:
         with hostile.receiver(hostile.answering(status_line(code))) as receiver:
             webhook = a_webhook(account, receiver.url())
-            AuditEntry.objects.all().delete()
             before = Webhook.objects.values().get(), webhook.health.__class__.objects.values().get()
             try_out(api, webhook)
 
         assert (Webhook.objects.values().get(), webhook.health.__class__.objects.values().get()) == before
-        for model in (Event, Delivery, Attempt, Failure, AuditEntry):
+        for model in (Event, Delivery, Attempt, Failure):
             assert not model._default_manager.exists()
+        entry = AuditEntry.objects.get(action="webhook.tested")
+        assert entry.by.startswith("API key test")
+        assert (entry.account, entry.subject_id) == (account, str(webhook.pk))
+        assert (entry.details["succeeded"], entry.details["http_status"]) == (code == 200, code)
+
+    def test_is_noted_before_it_is_sent(self, account: Account, now: datetime) -> None:
+        """Whatever becomes of this process, a receiver gets nothing that nobody has a note of."""
+        noted: list[Any] = []
+
+        def reply(request: Request) -> Reply:
+            noted.extend(AuditEntry.objects.filter(action="webhook.tested").values("by", "details"))
+            return a_reply(204)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(egress, "transport", lambda slots: FakeTransport(reply))
+            rehearsing.rehearse(a_webhook(account, "http://127.0.0.1/"), by="ada", now=now)
+
+        assert noted == [{"by": "ada", "details": {}}]
+
+    def test_leaves_no_note_where_it_is_refused(
+        self, account: Account, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(rehearsing, "_room", threading.BoundedSemaphore(1))
+        rehearsing._room.acquire()
+
+        with pytest.raises(rehearsing.Busy):
+            rehearsing.rehearse(a_webhook(account, "http://127.0.0.1/"), by="ada", now=now)
+
+        assert not AuditEntry.objects.filter(action="webhook.tested").exists()
 
 
 @pytest.mark.usefixtures("this_machine_allowed")

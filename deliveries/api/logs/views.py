@@ -190,7 +190,7 @@ class WebhookViewSet(BelowAgentViewSet[Webhook]):
         :raises TooManyRequests: when this process has enough of them under way.
         """
         try:
-            rehearsal = rehearsing.rehearse(self.webhook(), now=clock.now())
+            rehearsal = rehearsing.rehearse(self.webhook(), by=self.caller, now=clock.now())
         except rehearsing.Busy as error:
             raise TooManyRequests(wait=None) from error
         message = "Test webhook sent successfully" if rehearsal.succeeded else rehearsal.reason
