@@ -14,7 +14,7 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST, require_safe
 
 from deliveries import clock
-from deliveries.admin import bodies, columns, exchanges, redelivering, signs
+from deliveries.admin import bodies, columns, exchanges, redelivering, signs, why_form
 from deliveries.admin.pages.showing import show
 from deliveries.admin.redelivering import Redelivering
 from deliveries.admin.walking import Window
@@ -126,7 +126,7 @@ class DeliveryAdmin(Redelivering[Delivery]):
             raise PermissionDenied
         delivery = get_object_or_404(Delivery, pk=pk)
         try:
-            cancelling.cancel(delivery, by=str(request.user), now=clock.now())
+            cancelling.cancel(delivery, by=str(request.user), now=clock.now(), why=why_form.given(request))
         except cancelling.NotCancellable as error:
             messages.warning(request, str(error))
         else:
@@ -163,7 +163,7 @@ class DeliveryAdmin(Redelivering[Delivery]):
             raise PermissionDenied
         delivery = get_object_or_404(Delivery, pk=pk)
         try:
-            redelivery.redeliver(delivery, by=str(request.user), now=clock.now())
+            redelivery.redeliver(delivery, by=str(request.user), now=clock.now(), why=why_form.given(request))
         except redelivery.NotRedeliverable as error:
             messages.warning(request, str(error))
         else:

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from deliveries import clock
-from deliveries.admin import columns, recovery_builder, redelivering, signs
+from deliveries.admin import columns, recovery_builder, redelivering, signs, why_form
 from deliveries.admin.tables import ReadOnly, Table, few
 from deliveries.models import Failure, FailureGroup
 from deliveries.services import grouping
@@ -95,6 +95,7 @@ class FailureGroupAdmin(ReadOnly, Table[FailureGroup]):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     actions = ("snooze", "resolve", "reopen")
+    action_form = why_form.WhyActionForm
     folded = True
     empty = "Nothing waits for you. What is given up comes here, by webhook and reason."
     fields = (
@@ -155,6 +156,7 @@ class FailureGroupAdmin(ReadOnly, Table[FailureGroup]):
             **super().page_context(request, row),
             "may_manage": self.has_manage_permission(request),
             "may_send_again": request.user.has_perm(redelivering.PERMISSION),
+            "why": why_form.field(),
             "badge": badge(row),
             "state": row.state_at(clock.now()),
             "waiting": waiting(row),
@@ -212,14 +214,14 @@ def _settle(group: FailureGroup, to: str, request: HttpRequest, *, seen: int | N
     :raises BadRequest: for a state there is not.
     :raises grouping.SeenMore: when there are more by now.
     """
-    by, now = str(request.user), clock.now()
+    by, now, reason = str(request.user), clock.now(), why_form.given(request)
     if to in SNOOZES:
-        grouping.snooze(group, until=now + SNOOZES[to], by=by, now=now, seen=seen)
+        grouping.snooze(group, until=now + SNOOZES[to], by=by, now=now, why=reason, seen=seen)
         return f"snoozed for {signs.lasting(SNOOZES[to])}"
     if to == "resolved":
-        return str(grouping.resolve(group, by=by, now=now, seen=seen).state)
+        return str(grouping.resolve(group, by=by, now=now, why=reason, seen=seen).state)
     if to == "open":
-        return str(grouping.reopen(group, by=by, now=now).state)
+        return str(grouping.reopen(group, by=by, now=now, why=reason).state)
     raise BadRequest("A group is snoozed, resolved or opened again.")
 
 

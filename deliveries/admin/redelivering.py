@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from deliveries import clock
-from deliveries.admin import recovery_builder
+from deliveries.admin import recovery_builder, why_form
 from deliveries.admin.history import History
 from deliveries.admin.tables import Row
 from deliveries.admin.walking import Walk, Window
@@ -27,6 +27,7 @@ class Redelivering(History[Row]):
     """Deliveries, or rows that each belong to one: "Send again" is an action, and a button of every page."""
 
     actions = ("send_again",)
+    action_form = why_form.WhyActionForm
     # The status of rows that can be sent again.
     sendable: ClassVar[str]
     # What of the list's address a recovery can be built with, and what that is called there.
@@ -63,9 +64,9 @@ class Redelivering(History[Row]):
         return request.user.has_perm(PERMISSION)
 
     def page_context(self, request: HttpRequest, row: Row) -> dict[str, Any]:
-        """Tell the page whether to show the button."""
+        """Tell the page whether to show the button, and what to show beside it."""
         may = self.has_redeliver_permission(request)
-        return {**super().page_context(request, row), "may_send_again": may}
+        return {**super().page_context(request, row), "may_send_again": may, "why": why_form.field()}
 
     @admin.action(description="Send again", permissions=["redeliver"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
@@ -84,6 +85,7 @@ class Redelivering(History[Row]):
             selected=f"{len(rows)} chosen of the {self.opts.verbose_name_plural}",
             by=str(request.user),
             now=clock.now(),
+            why=why_form.given(request),
         )
         note(request, rows)
         well = came_to.queued > came_to.held

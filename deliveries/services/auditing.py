@@ -6,7 +6,7 @@ from uuid import UUID
 
 from deliveries.models import Account, AuditEntry
 
-MAX_BY = 300
+MAX_BY, MAX_WHY = 300, 500
 
 
 def note(
@@ -26,6 +26,7 @@ def note(
     :param by: who did it, as people know them: the name of an API key, a user of the console, a command.
     :param account: whose it was; None for an act on several accounts at once.
     :param subject: the id of what it was done to.
+    :param why: the reason somebody gave; empty where nobody did.
     :param details: what else to remember; JSON, and nothing secret.
     """
     return AuditEntry.objects.create(

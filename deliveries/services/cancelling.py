@@ -12,7 +12,7 @@ class NotCancellable(Exception):
     """Only what still has an attempt before it can be cancelled."""
 
 
-def cancel(delivery: Delivery, *, by: str, now: datetime) -> Delivery:
+def cancel(delivery: Delivery, *, by: str, now: datetime, why: str = "") -> Delivery:
     """Make no further attempt, and return the delivery as it is now. Of two at once, one succeeds.
 
     A request under way may arrive all the same; its result is dropped.
@@ -29,6 +29,7 @@ def cancel(delivery: Delivery, *, by: str, now: datetime) -> Delivery:
             now=now,
             account=delivery.account_id,
             subject=delivery.pk,
+            why=why,
         )
         delivery.refresh_from_db()
     return delivery

@@ -13,7 +13,13 @@ class SeenMore(Exception):
 
 
 def snooze(
-    group: FailureGroup, *, until: datetime, by: str, now: datetime, seen: int | None = None
+    group: FailureGroup,
+    *,
+    until: datetime,
+    by: str,
+    now: datetime,
+    why: str = "",
+    seen: int | None = None,
 ) -> FailureGroup:
     """Have nobody look at a group until a moment, whatever comes meanwhile; return it as it is now.
 
@@ -29,12 +35,15 @@ def snooze(
         AuditEntry.Action.FAILURES_SNOOZED,
         by=by,
         now=now,
+        why=why,
         until=until,
         seen=seen,
     )
 
 
-def resolve(group: FailureGroup, *, by: str, now: datetime, seen: int | None = None) -> FailureGroup:
+def resolve(
+    group: FailureGroup, *, by: str, now: datetime, why: str = "", seen: int | None = None
+) -> FailureGroup:
     """Be done with a group, until the next such failure opens it again; return it as it is now.
 
     Its failures stay as they are: what waits to be sent again still can be.
@@ -43,12 +52,13 @@ def resolve(group: FailureGroup, *, by: str, now: datetime, seen: int | None = N
     :raises SeenMore: when there are more by now.
     """
     action = AuditEntry.Action.FAILURES_RESOLVED
-    return _settle(group, FailureGroup.State.RESOLVED, action, by=by, now=now, seen=seen)
+    return _settle(group, FailureGroup.State.RESOLVED, action, by=by, now=now, why=why, seen=seen)
 
 
-def reopen(group: FailureGroup, *, by: str, now: datetime) -> FailureGroup:
+def reopen(group: FailureGroup, *, by: str, now: datetime, why: str = "") -> FailureGroup:
     """Have somebody look at a group again; return it as it is now."""
-    return _settle(group, FailureGroup.State.OPEN, AuditEntry.Action.FAILURES_REOPENED, by=by, now=now)
+    action = AuditEntry.Action.FAILURES_REOPENED
+    return _settle(group, FailureGroup.State.OPEN, action, by=by, now=now, why=why)
 
 
 def _settle(
@@ -58,6 +68,7 @@ def _settle(
     *,
     by: str,
     now: datetime,
+    why: str,
     until: datetime | None = None,
     seen: int | None = None,
 ) -> FailureGroup:
@@ -78,6 +89,7 @@ def _settle(
             now=now,
             account=group.account_id,
             subject=group.pk,
+            why=why,
             webhook=str(group.webhook_id),
             reason=group.reason,
             **details,

@@ -21,7 +21,7 @@ class NotRedeliverable(Exception):
     """Only a failed delivery to an enabled webhook can be sent again."""
 
 
-def redeliver(delivery: Delivery, *, by: str, now: datetime) -> Delivery:
+def redeliver(delivery: Delivery, *, by: str, now: datetime, why: str = "") -> Delivery:
     """Queue one attempt, and return the delivery as it is now. Of two at once, one succeeds.
 
     It sends the stored body to the webhook as it is then: its current URL, credentials, headers and timeout.
@@ -43,6 +43,7 @@ def redeliver(delivery: Delivery, *, by: str, now: datetime) -> Delivery:
             now=now,
             account=delivery.account_id,
             subject=delivery.pk,
+            why=why,
         )
         delivery.refresh_from_db()
     return delivery
@@ -76,6 +77,7 @@ def redeliver_all(
     selected: str,
     by: str,
     now: datetime,
+    why: str = "",
     progress: Callable[[int], None] = lambda queued: None,
 ) -> Redelivered:
     """Queue one attempt for each of the deliveries that can be sent again.
@@ -86,7 +88,7 @@ def redeliver_all(
     :param selected: what was asked for, in words for the note.
     :param progress: told after each batch how many are queued.
     """
-    act = _Act(selected=selected, by=by, now=now)
+    act = _Act(selected=selected, by=by, now=now, why=why)
     last = UUID(int=0)
     while True:
         with transaction.atomic():
@@ -152,9 +154,9 @@ def _queue_some(deliveries: DeliveryQuerySet, *, now: datetime) -> _Batch:
 class _Act:
     """One act of somebody, in batches: its row begins with the first of them and grows with each."""
 
-    def __init__(self, *, selected: str, by: str, now: datetime) -> None:
+    def __init__(self, *, selected: str, by: str, now: datetime, why: str) -> None:
         self.came_to = Redelivered()
-        self._selected, self._by, self._now = selected, by, now
+        self._selected, self._by, self._now, self._why = selected, by, now, why
         self._entry: AuditEntry | None = None
 
     def note(self, batch: _Batch) -> None:
@@ -169,6 +171,7 @@ class _Act:
                 by=self._by,
                 now=self._now,
                 account=accounts.pop() if len(accounts) == 1 else None,
+                why=self._why,
                 selected=self._selected,
                 first=[str(pk) for pk in list(batch.accounts)[:SAMPLE]],
                 queued=self.came_to.queued,

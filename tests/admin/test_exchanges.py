@@ -140,6 +140,24 @@ class TestCancel:
             str(delivery.pk),
         )
 
+    @pytest.mark.parametrize(("given", "noted"), [({}, ""), ({"why": " They asked. "}, "They asked.")])
+    def test_is_audited_with_why_where_somebody_said_so(
+        self, console: Client, given: dict[str, str], noted: str
+    ) -> None:
+        delivery = builders.a_delivery()
+        page = console.get(page_of(delivery)).content.decode()
+
+        console.post(url_of("cancel", delivery), given)
+
+        assert 'name="why"' in page
+        assert AuditEntry.objects.get(action="delivery.cancelled").why == noted
+
+    def test_wants_a_reason_that_fits(self, console: Client) -> None:
+        delivery = builders.a_delivery()
+
+        assert console.post(url_of("cancel", delivery), {"why": "x" * 501}).status_code == 400
+        assert Delivery.objects.get().status == Delivery.Status.PENDING
+
     def test_says_so_when_it_is_too_late(self, console: Client, failed: Delivery) -> None:
         page = console.post(url_of("cancel", failed), follow=True)
 

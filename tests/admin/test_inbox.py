@@ -21,9 +21,9 @@ def page_of(group: FailureGroup) -> str:
     return reverse("admin:deliveries_failuregroup_change", args=[group.pk])
 
 
-def settle(client: Client, group: FailureGroup, to: str) -> Any:
+def settle(client: Client, group: FailureGroup, to: str, **given: str) -> Any:
     url = reverse("admin:deliveries_failuregroup_settle", args=[group.pk])
-    return client.post(url, {"to": to}, follow=True)
+    return client.post(url, {"to": to, **given}, follow=True)
 
 
 def shown(console: Client, **asked: str) -> list[FailureGroup]:
@@ -77,6 +77,17 @@ class TestList:
         assert said(page) == ["Resolved 2 groups."]
         assert set(FailureGroup.objects.resolved()) == set(groups)
 
+    @pytest.mark.parametrize("action", ["snooze", "resolve", "reopen"])
+    def test_is_audited_with_why_where_somebody_said_so(
+        self, console: Client, group: FailureGroup, action: str
+    ) -> None:
+        assert "<label>Why <input" in console.get(INBOX).content.decode()
+        for why in ("", "They know."):
+            console.post(INBOX, {"action": action, "_selected_action": [group.pk], "why": why})
+
+        entries = AuditEntry.objects.filter(action__startswith="failures.").order_by("pk")
+        assert [entry.why for entry in entries] == ["", "They know."]
+
     def test_settles_no_more_than_a_page_can_wait_for(
         self, console: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -106,10 +117,11 @@ class TestPage:
 
         page = console.post(
             reverse("admin:deliveries_failure_changelist"),
-            {"action": "send_again", "_selected_action": [failure.pk]},
+            {"action": "send_again", "_selected_action": [failure.pk], "why": "They asked."},
             follow=True,
         )
 
+        assert AuditEntry.objects.get(action="deliveries.redelivered").why == "They asked."
         assert said(page) == ["Queued 1 delivery."]
         assert "Nothing of it waits any more: resolve it" in console.get(page_of(group)).content.decode()
 
@@ -131,6 +143,23 @@ class TestPage:
         group.refresh_from_db()
         assert (group.state, group.settled_by) == (state, "operator")
         assert AuditEntry.objects.latest("pk").by == "operator"
+
+    @pytest.mark.parametrize("to", ["1h", "resolved", "open"])
+    def test_is_audited_with_why_where_somebody_said_so(
+        self, console: Client, group: FailureGroup, to: str
+    ) -> None:
+        assert "<label>Why <input" in console.get(page_of(group)).content.decode()
+        settle(console, group, to)
+        settle(console, group, to, why=" They know. ")
+
+        entries = AuditEntry.objects.filter(action__startswith="failures.").order_by("pk")
+        assert [entry.why for entry in entries] == ["", "They know."]
+
+    def test_settles_nothing_with_a_reason_that_does_not_fit(
+        self, console: Client, group: FailureGroup
+    ) -> None:
+        assert settle(console, group, "resolved", why="x" * 501).status_code == 400
+        assert FailureGroup.objects.get().state == "open"
 
     def test_settles_nothing_by_a_word_there_is_not(self, console: Client, group: FailureGroup) -> None:
         assert settle(console, group, "forever").status_code == 400

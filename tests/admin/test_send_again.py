@@ -8,16 +8,19 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
+from pytest_django.asserts import assertInHTML
 
 from deliveries import clock
 from deliveries.admin import redelivering
-from deliveries.models import Delivery, Failure
+from deliveries.models import AuditEntry, Delivery, Failure
 from deliveries.services import webhooks
 from tests import builders
 from tests.admin.pages import said
 
 DELIVERIES = reverse("admin:deliveries_delivery_changelist")
 FAILURES = reverse("admin:deliveries_failure_changelist")
+# What a reason is typed into.
+WHY = '<input type="text" name="why" maxlength="500" placeholder="optional">'
 
 
 def send_again(client: Client, url: str, rows: Iterable[Any], **more: str) -> Any:
@@ -102,6 +105,30 @@ class TestSendAgain:
         history = console.get(reverse("admin:deliveries_delivery_history", args=[delivery.pk]))
         assert "Asked for another attempt." in history.content.decode()
 
+    @pytest.mark.parametrize(("given", "noted"), [({}, ""), ({"why": " They asked. "}, "They asked.")])
+    @pytest.mark.parametrize("url", [DELIVERIES, FAILURES])
+    def test_is_audited_with_why_where_somebody_said_so(
+        self, console: Client, url: str, given: dict[str, str], noted: str
+    ) -> None:
+        delivery = builders.a_failed_delivery()
+
+        send_again(console, url, [delivery if url == DELIVERIES else delivery.failure], **given)
+
+        entry = AuditEntry.objects.get(action="deliveries.redelivered")
+        assert (entry.by, entry.why) == ("operator", noted)
+
+    def test_asks_why_beside_the_action(self, console: Client) -> None:
+        builders.a_failed_delivery()
+
+        for url in (DELIVERIES, FAILURES):
+            page = console.get(url, {"since": "all"})
+            assertInHTML(f"<label>Why {WHY}</label>", page.content.decode())
+
+    def test_sends_nothing_with_a_reason_that_does_not_fit(self, console: Client) -> None:
+        send_again(console, DELIVERIES, [builders.a_failed_delivery()], why="x" * 501)
+
+        assert Delivery.objects.get().status == "failed"
+
     @pytest.mark.parametrize("url", [DELIVERIES, FAILURES])
     def test_is_not_for_those_who_may_only_look(self, viewer: Client, url: str) -> None:
         delivery = builders.a_failed_delivery()
@@ -159,6 +186,32 @@ class TestButton:
         assert button(delivery) not in viewer.get(page).content.decode()
         console.post(button(delivery))
         assert button(delivery) not in console.get(page).content.decode()
+
+    @pytest.mark.parametrize(("given", "noted"), [({}, ""), ({"why": " They asked. "}, "They asked.")])
+    def test_is_audited_with_why_where_somebody_said_so(
+        self, console: Client, given: dict[str, str], noted: str
+    ) -> None:
+        delivery = builders.a_failed_delivery()
+
+        console.post(button(delivery), given)
+
+        entry = AuditEntry.objects.get(action="deliveries.redelivered")
+        assert (entry.subject_id, entry.why) == (str(delivery.pk), noted)
+
+    @pytest.mark.parametrize("why", ["x" * 501, "\0"])
+    def test_sends_nothing_with_a_reason_that_does_not_fit(self, console: Client, why: str) -> None:
+        delivery = builders.a_failed_delivery()
+
+        assert console.post(button(delivery), {"why": why}).status_code == 400
+        assert Delivery.objects.get().status == "failed"
+
+    def test_asks_why_beside_it(self, console: Client, viewer: Client) -> None:
+        delivery = builders.a_failed_delivery()
+
+        for name, row in (("delivery", delivery), ("failure", delivery.failure)):
+            page = reverse(f"admin:deliveries_{name}_change", args=[row.pk])
+            assertInHTML(f"<label>Why {WHY}</label>", console.get(page).content.decode())
+            assert 'name="why"' not in viewer.get(page).content.decode()
 
     def test_says_why_it_did_not(self, console: Client) -> None:
         page = console.post(button(builders.a_delivery()), follow=True)

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from pytest_django.live_server_helper import LiveServer
 
 from deliveries import clock
-from deliveries.models import Delivery, Recovery
+from deliveries.models import AuditEntry, Delivery, Recovery
 from tests.clients import busy
 from tests.clients.browser import Visit, visiting
 from tests.clients.operating import log_in
@@ -67,10 +67,22 @@ class TestConsole:
         visit.open(server.url + pages["delivery"])
         for dead in visit.page.locator("[data-copies]").all():
             expect(dead).to_be_hidden()
+        visit.page.get_by_label("Why", exact=True).fill("They asked.")
         visit.press("Send again")
 
         expect(visit.page.locator(".messagelist .success")).to_have_text("Queued.")
         assert Delivery.objects.get(pk=visit.page.url.split("/")[-3]).status == "pending"
+        assert AuditEntry.objects.get(action="deliveries.redelivered").why == "They asked."
+
+    def test_settles_a_group_and_says_why(
+        self, visit: Visit, pages: dict[str, str], server: LiveServer
+    ) -> None:
+        visit.open(server.url + pages["failure group"])
+        visit.page.get_by_label("Why", exact=True).first.fill("They know.")
+        visit.press("Snooze 1 day")
+
+        expect(visit.page.locator(".messagelist .success")).to_have_text("It is snoozed for 24 h now.")
+        assert AuditEntry.objects.get(action="failures.snoozed").why == "They know."
 
     def test_sends_all_of_a_group_again_in_a_recovery(
         self, visit: Visit, pages: dict[str, str], server: LiveServer
