@@ -1,5 +1,6 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.test import Client
 from deliveries.api.native.serializers.recoveries import STATUS_WORDS
 from deliveries.models import Account, AuditEntry, Delivery, Failure, Recovery, Scope
 from deliveries.reasons import Reason
+from deliveries.services.recovering import Selection
 from tests import builders
 from tests.api.conftest import ClientWith
 
@@ -17,6 +19,14 @@ PATH = "/api/v1/recoveries"
 BODY = {"event": "call.ended"}
 UNKNOWN_ID = "0b97ce11-b6e0-49b4-8f92-68040aa324bf"
 ACTS = ("pause", "resume", "cancel")
+# What the parts of a selection are called in a recovery's filter, where that is another word.
+NAMES = {
+    "event_type": "event",
+    "failed_from": "created_at",
+    "failed_before": "created_at",
+    "made_from": "delivery_created_at",
+    "made_before": "delivery_created_at",
+}
 
 
 def ask(api: Client, body: Any = BODY) -> Any:
@@ -113,6 +123,8 @@ class TestCreate:
                     "event": "call.ended",
                     "reason_code": "connection_timeout",
                     "created_at": {"gte": "2026-03-15T10:00:00.000000Z", "lt": "2026-03-16T00:00:00.000000Z"},
+                    "reason": None,
+                    "delivery_created_at": None,
                 },
             ),
             ("rate", 7),
@@ -139,7 +151,18 @@ class TestCreate:
             ("event", "call.ended"),
             ("reason_code", None),
             ("created_at", None),
+            ("reason", None),
+            ("delivery_created_at", None),
         ]
+
+    @pytest.mark.parametrize(
+        "part", [{"reason": "HTTP 503"}, {"delivery_created_at": {"gte": "2026-03-15T10:00:00Z"}}]
+    )
+    def test_takes_no_part_that_only_the_console_has(
+        self, api: Client, account: Account, part: dict[str, Any]
+    ) -> None:
+        assert list(errors(ask(api, {**BODY, **part}))) == [*part]
+        assert not Recovery.objects.exists()
 
     def test_takes_half_a_period(self, api: Client, account: Account) -> None:
         builders.a_failed_delivery(builders.a_webhook(account))
@@ -328,6 +351,33 @@ class TestGet:
     @pytest.mark.parametrize("status", Recovery.Status)
     def test_has_a_word_for_every_state(self, status: Recovery.Status) -> None:
         assert status in STATUS_WORDS
+
+
+class TestOne:
+    def test_says_all_that_the_console_selected_by(self, api: Client, account: Account) -> None:
+        recovery = builders.a_recovery(
+            account, reason="HTTP 503", made_from=builders.NOW, made_before=builders.NOW + timedelta(hours=1)
+        )
+
+        selected_by = api.get(f"{PATH}/{recovery.pk}").json()["filter"]
+
+        assert selected_by["reason"] == "HTTP 503"
+        assert selected_by["delivery_created_at"] == {
+            "gte": "2026-03-15T10:00:00.000000Z",
+            "lt": "2026-03-15T11:00:00.000000Z",
+        }
+        assert selected_by["created_at"] is None
+
+    @pytest.mark.parametrize("part", [part.name for part in fields(Selection)])
+    def test_leaves_out_no_part(self, api: Client, account: Account, part: str) -> None:
+        """One that says less than it selected by would pass for a recovery of more."""
+        known: dict[str, Any] = {"webhook_id": UNKNOWN_ID, "reason_code": "http_status", "reason": "HTTP 503"}
+        value = known.get(part, "call.ended" if part == "event_type" else builders.NOW)
+        recovery = builders.a_recovery(account, **{"event_type": "", part: value})
+
+        selected_by = api.get(f"{PATH}/{recovery.pk}").json()["filter"]
+
+        assert [name for name, said in selected_by.items() if said] == [NAMES.get(part, part)]
 
 
 class TestList:

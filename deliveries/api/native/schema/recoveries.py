@@ -56,6 +56,8 @@ _RECOVERY: Json = {
         "event": "call.ended",
         "reason_code": "connection_timeout",
         "created_at": {"gte": "2026-03-15T10:00:00.000000Z", "lt": "2026-03-15T12:00:00.000000Z"},
+        "reason": None,
+        "delivery_created_at": None,
     },
     "rate": 50,
     "why": "The CRM was down for maintenance.",
@@ -68,9 +70,9 @@ _RECOVERY: Json = {
 }
 
 
-def _period(moment: Json, **rules: Any) -> Json:
+def _period(moment: Json, *, of: str = "When they first failed", **rules: Any) -> Json:
     bounds = {"gte": openapi.nullable(moment), "lt": openapi.nullable(moment)}
-    return openapi.obj(bounds, description="When they first failed: from `gte` on, before `lt`.", **rules)
+    return openapi.obj(bounds, description=f"{of}: from `gte` on, before `lt`.", **rules)
 
 
 _REASON_CODE = openapi.text(enum=[reason.value for reason in Reason], description="More may be added.")
@@ -196,8 +198,22 @@ RECOVERIES = Resource(
                 "id": UUID,
                 "status": openapi.text(enum=list(Recovery.Status.values), description="More may be added."),
                 "filter": openapi.obj(
-                    {**_FILTER_PROPERTIES, "created_at": openapi.nullable(_period(MOMENT))},
-                    description="As it was given.",
+                    {
+                        **_FILTER_PROPERTIES,
+                        "created_at": openapi.nullable(_period(MOMENT)),
+                        "reason": openapi.nullable(
+                            openapi.text(
+                                description="The text of the reason. Only the console selects by it."
+                            )
+                        ),
+                        "delivery_created_at": openapi.nullable(
+                            _period(
+                                MOMENT,
+                                of="When their deliveries were made, by which only the console selects",
+                            )
+                        ),
+                    },
+                    description="As it was given, here or in the console.",
                 ),
                 "rate": openapi.integer(minimum=1, maximum=recovering.MAX_RATE),
                 "why": openapi.text(),

@@ -29,6 +29,8 @@ STATUS_WORDS = {
 # What the parts of a selection are called here.
 _PARTS = {"webhook_id": "webhook_id", "event": "event_type", "reason_code": "reason_code"}
 _BOUNDS = {"gte": "failed_from", "lt": "failed_before"}
+# Only the console selects by these: they are told, and not taken.
+_DELIVERY_BOUNDS = {"gte": "made_from", "lt": "made_before"}
 
 
 class ReasonCodeField(StringField):
@@ -138,12 +140,14 @@ class PreviewSerializer(serializers.Serializer[recovering.Preview]):
 
 
 class FilterSerializer(serializers.Serializer[Recovery]):
-    """What a recovery selects, as it was asked for; null where nothing was."""
+    """What a recovery selects, as it was asked for, here or in the console; null where nothing was."""
 
     webhook_id = serializers.UUIDField()
     event = serializers.SerializerMethodField()
     reason_code = serializers.SerializerMethodField()
     created_at = serializers.SerializerMethodField()
+    reason = serializers.SerializerMethodField()
+    delivery_created_at = serializers.SerializerMethodField()
 
     def get_event(self, recovery: Recovery) -> str | None:
         """Return the event type."""
@@ -154,14 +158,26 @@ class FilterSerializer(serializers.Serializer[Recovery]):
         return recovery.reason_code or None
 
     def get_created_at(self, recovery: Recovery) -> Mapping[str, str | None] | None:
-        """Return the bounds."""
-        bounds = {name: getattr(recovery, part) for name, part in _BOUNDS.items()}
-        if not any(bounds.values()):
-            return None
-        return {
-            name: moment.strftime(timestamps.MICROSECONDS) if moment else None
-            for name, moment in bounds.items()
-        }
+        """Return between which moments they first failed."""
+        return _period(recovery, _BOUNDS)
+
+    def get_reason(self, recovery: Recovery) -> str | None:
+        """Return the text of the reason, which says the status code, too."""
+        return recovery.reason or None
+
+    def get_delivery_created_at(self, recovery: Recovery) -> Mapping[str, str | None] | None:
+        """Return between which moments their deliveries were made."""
+        return _period(recovery, _DELIVERY_BOUNDS)
+
+
+def _period(recovery: Recovery, parts: Mapping[str, str]) -> Mapping[str, str | None] | None:
+    """Return the two bounds of a stretch of time; None where there is neither."""
+    bounds = {name: getattr(recovery, part) for name, part in parts.items()}
+    if not any(bounds.values()):
+        return None
+    return {
+        name: moment.strftime(timestamps.MICROSECONDS) if moment else None for name, moment in bounds.items()
+    }
 
 
 class RecoverySerializer(serializers.Serializer[Recovery]):
