@@ -30,11 +30,13 @@ from deliveries.models import (
     WebhookRevision,
 )
 from deliveries.secrets import Undecryptable
-from deliveries.services import glancing, reviewing, webhooks
+from deliveries.services import glancing, holding, reviewing, webhooks
 
 DISABLED_BY_OPERATOR = "Disabled by an operator."
 # So many attempts, and so many changes, stand on the page of a webhook.
 LISTED, CHANGES = 20, 10
+# Before some are deleted, so many deliveries that wait for them are counted.
+COUNTED = 10_000
 
 _CHOSEN = ("account", "agent", "name", "url", "http_method", "events", "enabled")
 _LIMITS = ("timeout", "max_retries", "max_in_flight")
@@ -65,7 +67,7 @@ class DeletedFilter(YesNoFilter[Webhook]):
 class TroubleFilter(YesNoFilter[Webhook]):
     """Webhooks whose last attempts all failed, or others."""
 
-    title = "trouble"
+    title = "last attempts all failed"
     parameter_name = "trouble"
 
     def keep(self, queryset: QuerySet[Webhook]) -> QuerySet[Webhook]:
@@ -204,11 +206,10 @@ class WebhookAdmin(Pausable[Webhook]):
     def get_deleted_objects(
         self, objs: Iterable[Webhook], request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
-        """Say what deleting means here: no row goes, and what is queued is given up."""
+        """Say what deleting means here: no row goes, and what waits is given up."""
         chosen = list(objs)
-        queued = Delivery.objects.filter(webhook__in=chosen).unfinished().count()
-        counts = {"webhooks": len(chosen), "queued deliveries, which are cancelled": queued}
-        return [str(webhook) for webhook in chosen], counts, set(), []
+        waiting = holding.count(Delivery.objects.filter(webhook__in=chosen), most=COUNTED)
+        return [_cancelled(waiting, webhooks=len(chosen))], {}, set(), []
 
     @admin.display
     def state(self, webhook: Any) -> SafeString:
@@ -316,6 +317,17 @@ class WebhookAdmin(Pausable[Webhook]):
     def let_go(self, webhook: Webhook) -> int:
         """How much of what was held has been let go."""
         return webhook.health.let_go
+
+
+def _cancelled(waiting: int, *, webhooks: int) -> str:
+    """Say what deleting webhooks does to what waits for them."""
+    whom = "it" if webhooks == 1 else "them"
+    if not waiting:
+        return f"Nothing waits for {whom}."
+    if waiting == 1:
+        return f"1 delivery waits for {whom}. It is cancelled, and never sent."
+    number = f"{waiting:,} deliveries{' or more' if waiting == COUNTED else ''}"
+    return f"{number} wait for {whom}. They are cancelled, and never sent."
 
 
 @admin.register(WebhookHealth)

@@ -91,6 +91,15 @@ def cancel(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
     return len(batch)
 
 
+def count(deliveries: DeliveryQuerySet, *, most: int) -> int:
+    """Return how many `cancel` would give up in the end; counted up to `most`."""
+    counted = 0
+    # Like there, one state after the other.
+    for status in Delivery.UNFINISHED:
+        counted += deliveries.filter(status=status)[: most - counted].count()
+    return counted
+
+
 def _take(deliveries: DeliveryQuerySet, *, most: int) -> list[UUID]:
     """Return the ids of so many, locked until the transaction ends.
 

@@ -10,6 +10,7 @@ from django.urls import reverse
 from deliveries.models import Account, Delivery, Webhook, WebhookHealth
 from deliveries.services import webhooks
 from tests import builders
+from tests.admin.pages import read
 
 LIST = reverse("admin:deliveries_webhook_changelist")
 ADD = reverse("admin:deliveries_webhook_add")
@@ -264,8 +265,64 @@ class TestDeleting:
         assert webhook.secret is None
         assert delivery.status == "cancelled"
         assert Delivery.objects.filter(pk=failed.pk, status="failed").exists()
-        assert "cancels what is queued" in confirmation
-        assert "queued deliveries, which are cancelled: 1" in confirmation.lower()
+        assert "1 delivery waits for it. It is cancelled, and never sent." in confirmation
+
+    @pytest.mark.parametrize(
+        ("waiting", "sentence"),
+        [
+            (0, "Nothing waits for it."),
+            (2, "2 deliveries wait for it. They are cancelled, and never sent."),
+            (4, "3 deliveries or more wait for it. They are cancelled, and never sent."),
+        ],
+    )
+    def test_says_before_how_much_is_cancelled(
+        self,
+        console: Client,
+        webhook: Webhook,
+        monkeypatch: pytest.MonkeyPatch,
+        waiting: int,
+        sentence: str,
+    ) -> None:
+        monkeypatch.setattr("deliveries.admin.webhooks.COUNTED", 3)
+        builders.a_delivery()
+        for number in range(waiting):
+            builders.a_delivery(webhook, status="held" if number % 2 else "pending")
+
+        assert sentence in read(console.get(delete_page_of(webhook)))
+
+    def test_says_before_what_else_comes_of_it_and_what_is_gentler(
+        self, console: Client, webhook: Webhook
+    ) -> None:
+        page = console.get(delete_page_of(webhook))
+
+        said = read(page)
+        for sentence in (
+            f"Delete {webhook.name} for good?",
+            f"{webhook.url} gets nothing any more",
+            "Its history stays",
+            "None of its failures can be sent again.",
+            "Its secrets are forgotten.",
+        ):
+            assert sentence in said
+        assert "related items will be deleted" not in said
+        links = page.content.decode()
+        assert f'<a href="{page_of(webhook)}">Disable it' in links
+        assert f'<a href="{reverse("admin:deliveries_pause_add")}?webhook={webhook.pk}">Pause it' in links
+
+    def test_says_the_same_of_several(self, console: Client, webhook: Webhook) -> None:
+        other = builders.a_webhook(name="Other")
+        builders.a_delivery(webhook)
+        builders.a_delivery(other)
+        chosen = [str(webhook.pk), str(other.pk)]
+
+        said = read(console.post(LIST, {"action": "delete_selected", "_selected_action": chosen}))
+
+        assert "Delete 2 webhooks for good?" in said
+        assert "2 deliveries wait for them. They are cancelled, and never sent." in said
+        assert "Their history stays" in said
+        assert f"{webhook.name} (" in said
+        assert "Other (" in said
+        assert "related items will be deleted" not in said
 
     def test_works_for_several_at_once(self, console: Client, webhook: Webhook) -> None:
         other, kept = builders.a_webhook(), builders.a_webhook()
