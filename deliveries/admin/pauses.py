@@ -92,7 +92,7 @@ class PauseForm(forms.ModelForm[Pause]):
 class InForceFilter(YesNoFilter[Pause]):
     """Pauses that hold something back now, or that do not."""
 
-    title = "in force"
+    title = "in force now"
     parameter_name = "in_force"
 
     def keep(self, queryset: QuerySet[Pause]) -> QuerySet[Pause]:

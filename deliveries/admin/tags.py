@@ -1,15 +1,22 @@
 """What templates of the console load as `console`."""
 
 import math
+import re
 from datetime import timedelta
 
 from django import template
+from django.contrib import admin
 from django.db.models import Model
 from django.template.defaultfilters import filesizeformat
-from django.utils.safestring import SafeString
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 
 from deliveries.admin import signs
 from deliveries.admin.signs import Sign
+from deliveries.admin.tables import YesNoFilter
+
+_BETWEEN_BACKTICKS = re.compile("`([^`]+)`")
 
 register = template.Library()
 register.filter("moment", signs.moment)
@@ -24,6 +31,20 @@ register.filter("verdict", signs.verdict)
 def noun(row: Model) -> str:
     """Return what a row is called: "delivery"."""
     return str(row._meta.verbose_name)
+
+
+@register.filter
+def heading(choices: admin.ListFilter) -> str:
+    """Return what a filter of a list asks: "By status", or "Enabled?" where the answers are yes and no."""
+    if isinstance(choices, (YesNoFilter, admin.BooleanFieldListFilter)):
+        return f"{capfirst(str(choices.title))}?"
+    return f"By {choices.title}"
+
+
+@register.filter
+def commands(sentence: str) -> SafeString:
+    """Return a sentence with what stands between backticks, which is a command or a name, as code."""
+    return mark_safe(_BETWEEN_BACKTICKS.sub(r"<code>\1</code>", escape(sentence)))  # noqa: S308 - escaped
 
 
 @register.filter

@@ -243,6 +243,22 @@ class TestFindings:
         assert HOSTILE not in source_of(console)
         assert f"{HOSTILE} by +86400 s" in section(console, "findings")
 
+    def test_show_commands_as_such(self, console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = [
+            Finding(
+                about="queue",
+                verdict=Verdict.LOOK,
+                says=f"`celery beat` is not there. `{HOSTILE}",
+                todo="Run `manage.py queue_status`, or `manage.py deliver`.",
+            )
+        ]
+        monkeypatch.setattr(diagnosing, "diagnose", lambda **kwargs: found)
+
+        source = source_of(console)
+
+        assert "Run <code>manage.py queue_status</code>, or <code>manage.py deliver</code>." in source
+        assert "<code>celery beat</code> is not there. `&lt;script&gt;" in source
+
     def test_hold_no_password(self, console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         found = [
             Finding(about="redis", verdict=Verdict.LOOK, says="At redis://:canary@host", todo="x://:canary@h")

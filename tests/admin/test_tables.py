@@ -182,6 +182,29 @@ class TestTitles:
             assert ">Url" not in text_of(console, url)
 
 
+class TestFilters:
+    @pytest.mark.parametrize(
+        ("name", "headings"),
+        [
+            ("pause", ["In force now?"]),
+            ("webhook", ["Last attempts all failed?", "Deleted?", "Enabled?", "By circuit"]),
+            ("attempt", ["By time", "Succeeded?", "By reason code"]),
+            ("account", ["Open event types?"]),
+            ("event", ["By time", "By event type"]),
+            ("failuregroup", ["By state"]),
+        ],
+    )
+    def test_ask_what_their_choices_answer(self, console: Client, name: str, headings: list[str]) -> None:
+        MAKERS[name]()
+
+        page = console.get(reverse(f"admin:deliveries_{name}_changelist")).content.decode()
+
+        beside = page.partition('id="changelist-filter"')[2]
+        assert [
+            " ".join(each.split()) for each in re.findall(r"<summary>(.*?)</summary>", beside, re.S)
+        ] == headings
+
+
 class TestLinks:
     def test_lead_from_a_row_to_its_deliveries_and_attempts(self, console: Client) -> None:
         delivery = builders.a_failed_delivery()

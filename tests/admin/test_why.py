@@ -1,11 +1,14 @@
 """The box "Why did this not arrive?" on every page of the console, and its answers."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
+from deliveries import clock
 from tests import builders
 
 BOX = reverse("console:why")
@@ -55,6 +58,16 @@ class TestBox:
 
 
 class TestAnswer:
+    def test_shows_commands_as_such(self, console: Client) -> None:
+        now = clock.now()
+        builders.a_worker(seen_at=now)
+        waiting = builders.a_delivery(due_at=now - timedelta(minutes=5))
+        command = "See <code>manage.py doctor</code> if that lasts"
+
+        assert command in text_of(console, str(waiting.pk))
+        page = console.get(reverse("admin:deliveries_delivery_change", args=[waiting.pk])).content.decode()
+        assert command in page
+
     def test_says_it_in_a_sentence_and_leads_there(self, console: Client) -> None:
         delivery = builders.a_failed_delivery()
 
