@@ -165,6 +165,20 @@ class TestCancel:
         assert Delivery.objects.get().status == Delivery.Status.FAILED
         assert not AuditEntry.objects.filter(action="delivery.cancelled").exists()
 
+    def test_is_no_link(self, console: Client) -> None:
+        delivery = builders.a_delivery()
+
+        assert console.get(url_of("cancel", delivery)).status_code == 405
+        assert Delivery.objects.get().status == Delivery.Status.PENDING
+
+    def test_cannot_be_pressed_by_another_site(self, operator: User) -> None:
+        browser = Client(enforce_csrf_checks=True)
+        browser.force_login(operator)
+        delivery = builders.a_delivery()
+
+        assert browser.post(url_of("cancel", delivery)).status_code == 403
+        assert Delivery.objects.get().status == Delivery.Status.PENDING
+
     def test_is_not_for_viewers(self, viewer: Client) -> None:
         delivery = builders.a_delivery()
 

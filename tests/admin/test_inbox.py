@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -163,6 +164,18 @@ class TestPage:
 
     def test_settles_nothing_by_a_word_there_is_not(self, console: Client, group: FailureGroup) -> None:
         assert settle(console, group, "forever").status_code == 400
+        assert FailureGroup.objects.get().state == "open"
+
+    def test_is_settled_by_pressing_a_button(self, console: Client, group: FailureGroup) -> None:
+        url = reverse("admin:deliveries_failuregroup_settle", args=[group.pk])
+
+        assert console.get(url).status_code == 405
+
+    def test_is_settled_by_no_other_site(self, operator: User, group: FailureGroup) -> None:
+        browser = Client(enforce_csrf_checks=True)
+        browser.force_login(operator)
+
+        assert settle(browser, group, "resolved").status_code == 403
         assert FailureGroup.objects.get().state == "open"
 
     def test_settles_nothing_that_its_owner_did_not_see(self, console: Client, group: FailureGroup) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -198,6 +199,15 @@ class TestEveryAct:
         url = reverse(f"admin:deliveries_webhook_{name}", args=[webhook.pk])
 
         assert console.get(url).status_code == 405
+
+    @pytest.mark.parametrize("name", ["test", "enable", "disable", "rotate"])
+    def test_is_done_for_no_other_site(self, operator: User, webhook: Webhook, name: str) -> None:
+        browser = Client(enforce_csrf_checks=True)
+        browser.force_login(operator)
+        before = Webhook.objects.values().get()
+
+        assert act(browser, webhook, name, overlap="24", why="Moved.").status_code == 403
+        assert Webhook.objects.values().get() == before
 
 
 class TestPage:
