@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
@@ -238,6 +239,15 @@ class TestOrder:
         assert "Meanwhile there are 3. Look again, and confirm that." in page.content.decode()
         assert not Recovery.objects.exists()
 
+    def test_of_many_that_have_become_few_is_sent(
+        self, console: Client, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(recovery_builder, "TYPED_ABOVE", 1)
+
+        page = order(console, webhook_id=str(webhook.pk), count=2, typed="2")
+
+        assert said(page) == ["Sending 1 again, at most 50 a second."]
+
     def test_says_so_when_there_are_too_many_already(self, console: Client, webhook: Webhook) -> None:
         for _ in range(10):
             builders.a_recovery(webhook.account)
@@ -246,6 +256,13 @@ class TestOrder:
 
         assert "has 10 unfinished recoveries" in page.content.decode()
         assert Recovery.objects.count() == 10
+
+    def test_is_given_by_no_other_site(self, operator: User, webhook: Webhook) -> None:
+        browser = Client(enforce_csrf_checks=True)
+        browser.force_login(operator)
+
+        assert order(browser, webhook_id=str(webhook.pk)).status_code == 403
+        assert not Recovery.objects.exists()
 
     def test_is_not_for_viewers(self, viewer: Client, webhook: Webhook) -> None:
         assert viewer.get(NEW, {"webhook_id": str(webhook.pk)}).status_code == 403
