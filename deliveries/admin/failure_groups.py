@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
@@ -59,8 +60,8 @@ class StateFilter(admin.SimpleListFilter):
             }
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Keep what is chosen; of what was chosen from the list, all that is still there."""
-        if request.method == "POST":
+        """Keep what is chosen; of rows that were chosen one by one, all that are still there."""
+        if request.method == "POST" and request.POST.get("select_across") != "1":
             return queryset
         now, chosen = clock.now(), self.value() or FailureGroup.State.OPEN
         if chosen == FailureGroup.State.OPEN:
@@ -82,7 +83,7 @@ class FailureGroupAdmin(ReadOnly, Table[FailureGroup]):
         "state_badge",
         columns.cut("reason", "reason"),
         "waiting",
-        "seen",
+        "seen_so_far",
         "last_seen",
         "first_seen",
     )
@@ -127,6 +128,13 @@ class FailureGroupAdmin(ReadOnly, Table[FailureGroup]):
         """How many can be sent again."""
         return waiting(group)
 
+    @admin.display(description="seen")
+    def seen_so_far(self, group: FailureGroup) -> SafeString:
+        """How many there were, which an act on the list tells again: none settles what nobody saw."""
+        return format_html(
+            '{}<input type="hidden" name="{}" value="{}">', group.seen, _field(group), group.seen
+        )
+
     @admin.display(description="last seen")
     def last_seen(self, group: FailureGroup) -> SafeString:
         """When the last one was given up."""
@@ -170,10 +178,8 @@ class FailureGroupAdmin(ReadOnly, Table[FailureGroup]):
         if not self.has_manage_permission(request):
             raise PermissionDenied
         group = get_object_or_404(FailureGroup, pk=pk)
-        shown = request.POST.get("seen", "")
-        seen = int(shown) if shown.isascii() and shown.isdigit() and len(shown) < 19 else None
         try:
-            how = _settle(group, request.POST.get("to", ""), request, seen=seen)
+            how = _settle(group, request.POST.get("to", ""), request, seen=_seen(request, "seen"))
         except grouping.SeenMore as error:
             messages.warning(request, str(error))
         else:
@@ -207,6 +213,17 @@ def waiting(group: Any) -> str:
     return f"{MOST:,}+" if group.waiting > MOST else f"{group.waiting:,}"
 
 
+def _field(group: FailureGroup) -> str:
+    """Return the name of the list's field that tells how many of a group were seen."""
+    return f"seen-{group.pk}"
+
+
+def _seen(request: HttpRequest, field: str) -> int | None:
+    """Return what a field tells; None where it was not there, or is no number."""
+    shown = request.POST.get(field, "")
+    return int(shown) if shown.isascii() and shown.isdigit() and len(shown) < 19 else None
+
+
 def _settle(group: FailureGroup, to: str, request: HttpRequest, *, seen: int | None = None) -> str:
     """Have the service do it, and return the state in words.
 
@@ -226,8 +243,19 @@ def _settle(group: FailureGroup, to: str, request: HttpRequest, *, seen: int | N
 
 
 def _settle_some(request: HttpRequest, groups: QuerySet[FailureGroup], to: str, done: str) -> None:
-    rows = few(request, groups, most=MOST_AT_ONCE)
-    for group in rows:
-        _settle(group, to, request)
-    if rows:
-        messages.success(request, f"{done} {len(rows)} {'group' if len(rows) == 1 else 'groups'}.")
+    settled = left = 0
+    for group in few(request, groups, most=MOST_AT_ONCE):
+        try:
+            _settle(group, to, request, seen=_seen(request, _field(group)))
+        except grouping.SeenMore:
+            left += 1
+        else:
+            settled += 1
+    if settled:
+        messages.success(request, f"{done} {_groups(settled)}.")
+    if left:
+        messages.warning(request, f"Left {_groups(left)}, where more failed meanwhile. Look again.")
+
+
+def _groups(number: int) -> str:
+    return f"{number} {'group' if number == 1 else 'groups'}"

@@ -1,5 +1,6 @@
 """The inbox: failures by webhook and reason, settled by hand, sent again from a group."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -77,6 +78,37 @@ class TestList:
 
         assert said(page) == ["Resolved 2 groups."]
         assert set(FailureGroup.objects.resolved()) == set(groups)
+
+    def test_settles_all_that_match_and_no_others(self, console: Client) -> None:
+        groups = [builders.a_failure_group() for _ in range(3)]
+        now = clock.now()
+        grouping.snooze(groups[0], until=now + timedelta(hours=1), by="ada", now=now)
+        asked = {"action": "resolve", "_selected_action": str(groups[1].pk), "select_across": "1"}
+
+        page = console.post(INBOX, asked, follow=True)
+
+        assert said(page) == ["Resolved 2 groups."]
+        assert set(FailureGroup.objects.resolved()) == set(groups[1:])
+
+    def test_settles_those_that_were_chosen_whatever_became_of_them(self, console: Client) -> None:
+        group = builders.a_failure_group()
+        grouping.resolve(group, by="ada", now=clock.now())
+
+        page = console.post(INBOX, {"action": "reopen", "_selected_action": str(group.pk)}, follow=True)
+
+        assert said(page) == ["Reopened 1 group."]
+
+    def test_leaves_those_where_more_failed_than_somebody_saw(self, console: Client) -> None:
+        groups = [builders.a_failure_group() for _ in range(2)]
+        html = console.get(INBOX).content.decode()
+        shown = dict(re.findall('<input type="hidden" name="(seen-[^"]+)" value="([^"]+)">', html))
+        FailureGroup.objects.filter(pk=groups[0].pk).update(seen=9)
+        chosen = [str(each.pk) for each in groups]
+
+        page = console.post(INBOX, {"action": "resolve", "_selected_action": chosen, **shown}, follow=True)
+
+        assert said(page) == ["Resolved 1 group.", "Left 1 group, where more failed meanwhile. Look again."]
+        assert list(FailureGroup.objects.resolved()) == [groups[1]]
 
     @pytest.mark.parametrize("action", ["snooze", "resolve", "reopen"])
     def test_is_audited_with_why_where_somebody_said_so(
