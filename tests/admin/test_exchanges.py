@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import subprocess
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -198,6 +199,21 @@ class TestComparison:
         assert ("−", '  "error": "no"') in [(line.sign, line.text) for line in parts["Response body"]]
         assert (" ", "{") in [(line.sign, line.text) for line in parts["Response body"]]
         assert ("−", "Outcome: 500") in [(line.sign, line.text) for line in parts["What it came to"]]
+
+    def test_of_long_answers_that_are_alike_takes_no_time(self, console: Client, failed: Delivery) -> None:
+        for number in (1, 2):
+            trace = [
+                f"2026-03-15T10:{n:04} worker-{number} request {n * 7919 % 997} failed" for n in range(501)
+            ]
+            Attempt.objects.filter(number=number).update(response_body="\n".join(trace).encode())
+        began = time.monotonic()
+
+        page = console.get(url_of("compare", failed))
+
+        assert time.monotonic() - began < 4  # looking within lines takes minutes
+        lines = dict(page.context["parts"])["Response body"]
+        assert [line.kind for line in lines] == ["gone"] * 500 + ["new"] * 500 + ["same"]
+        assert lines[-1].text == "Only the first 500 lines of each are compared."
 
     def test_is_of_those_that_are_named(self, console: Client, failed: Delivery) -> None:
         page = console.get(url_of("compare", failed), {"first": "2", "second": "1"})
