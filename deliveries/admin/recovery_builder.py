@@ -1,7 +1,7 @@
 """Building a recovery: what a filter selects is shown first, and only what was shown is sent again."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -29,6 +29,18 @@ TYPED_ABOVE = 1000
 OFFERED = 100
 
 
+class MomentField(forms.DateTimeField):
+    """A moment, in UTC."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        """Return it; there are moments of other zones that UTC has none for."""
+        moment = super().to_python(value)
+        try:
+            return moment and moment.astimezone(UTC)
+        except OverflowError as error:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from error
+
+
 class SelectionForm(forms.Form):
     """A filter as a list's link or this page itself carries it: hidden, and none of it is guessed."""
 
@@ -37,10 +49,10 @@ class SelectionForm(forms.Form):
     event_type = forms.CharField(required=False, max_length=100)
     reason_code = forms.ChoiceField(required=False, choices=[("", "")] + [(code, code) for code in Reason])
     reason = forms.CharField(required=False, max_length=255)
-    failed_from = forms.DateTimeField(required=False)
-    failed_before = forms.DateTimeField(required=False)
-    made_from = forms.DateTimeField(required=False)
-    made_before = forms.DateTimeField(required=False)
+    failed_from = MomentField(required=False)
+    failed_before = MomentField(required=False)
+    made_from = MomentField(required=False)
+    made_before = MomentField(required=False)
 
     def selection(self, *, now: datetime) -> Selection:
         """Return what is selected: what had failed by now, so that what is sent is what is shown."""

@@ -131,6 +131,8 @@ class TestDryRun:
     @pytest.mark.parametrize(
         "asked",
         [
+            {"failed_before": "0001-01-01T00:00:00+14:00"},
+            {"made_from": "9999-12-31T23:59:59-14:00"},
             {"webhook": "01998ad5-0000-7000-8000-000000000000"},
             {"webhook_id": "x"},
             {"reason_code": "bad_luck"},
