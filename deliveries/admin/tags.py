@@ -12,19 +12,23 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
-from deliveries.admin import signs
+from deliveries.admin import signs, subjects
 from deliveries.admin.signs import Sign
 from deliveries.admin.tables import YesNoFilter
 
 _BETWEEN_BACKTICKS = re.compile("`([^`]+)`")
 
 register = template.Library()
+register.filter("is_audited", subjects.is_audited)
 register.filter("moment", signs.moment)
 register.filter("state", signs.state)
 register.filter("lasting", signs.lasting)
 register.filter("relative", signs.relative)
 register.filter("utc", signs.utc)
 register.filter("verdict", signs.verdict)
+
+
+register.simple_tag(subjects.audit_link)
 
 
 @register.filter

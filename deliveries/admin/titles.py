@@ -15,6 +15,7 @@ FIELDS = {
     "id": "ID",
     "webhook_id": "webhook ID",
     "next_attempt_id": "next attempt ID",
+    "subject_id": "subject ID",
     "url": "URL",
     "http_method": "HTTP method",
     "http_status": "HTTP status",

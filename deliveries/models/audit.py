@@ -68,7 +68,12 @@ class AuditEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "audit entries"
-        indexes = [models.Index(fields=["account", "created_at", "id"], name="audit_of_account")]
+        indexes = [
+            models.Index(fields=["account", "created_at", "id"], name="audit_of_account"),
+            # Serve the console: what was done to one thing, and what somebody did, however long ago.
+            models.Index(fields=["subject_id", "id"], name="audit_of_subject"),
+            models.Index(fields=["by", "id"], name="audit_by"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} by {self.by}"

@@ -1,7 +1,7 @@
 """Lists of much: what is rare is found by an index, wherever in the list it is."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from deliveries.identifiers import new_id_at
 from deliveries.models import Attempt, Delivery, Webhook
 from deliveries.reasons import Reason
 from tests import builders
+from tests.admin.plans import plans
 
 ATTEMPTS = reverse("admin:deliveries_attempt_changelist")
 DELIVERIES = reverse("admin:deliveries_delivery_changelist")
@@ -180,16 +181,3 @@ def many(like: Delivery, *, older: Webhook, newer: Webhook) -> None:
 
 # After every id that is there; in the order of the numbers.
 _ID = f"overlay('{new_id_at(builders.NOW + MINUTE)}' placing lpad(to_hex(n), 12, '0') from 25)::uuid"
-
-
-def plans(queries: CaptureQueriesContext, table: str) -> Iterator[tuple[str, int]]:
-    """Yield how each query of a table was done, and how many pages it touched."""
-    for query in queries.captured_queries:
-        if f'FROM "{table}"' not in query["sql"]:
-            continue
-        with connection.cursor() as cursor:
-            cursor.execute("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) " + query["sql"])
-            plan = "\n".join(line for (line,) in cursor.fetchall())
-        pages = re.search(r"Buffers: shared((?: (?:hit|read|dirtied|written)=\d+)+)", plan)
-        counted = dict(pair.split("=") for pair in pages[1].split()) if pages else {}
-        yield plan, int(counted.get("hit", 0)) + int(counted.get("read", 0))

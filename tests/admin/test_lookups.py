@@ -28,7 +28,7 @@ ASKED: dict[str, set[str]] = {
     "agent": set(),
     "apikey": {"account__id__exact"},
     "attempt": {"delivery__id__exact", "reason_code__exact", "succeeded__exact", "webhook__id__exact"},
-    "auditentry": {"action__exact"},
+    "auditentry": {"action__exact", "by", "kind", "subject_id__exact"},
     "chore": set(),
     "delivery": {"account__id__exact", "event__id__exact", "status__exact", "webhook__id__exact"},
     "event": {"account__id__exact", "type"},

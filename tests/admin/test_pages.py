@@ -12,7 +12,7 @@ from django.urls import reverse
 from pytest_django.asserts import assertHTMLEqual
 
 from deliveries.admin.history import History
-from deliveries.admin.typed import EventTypeFilter
+from deliveries.admin.typed import TypedFilter
 from deliveries.admin.walking import Window
 from deliveries.models import Delivery
 from tests import builders
@@ -32,6 +32,7 @@ SHOWN_AS = {
     "request_headers": "request_headers_text",
     "response_headers": "response_headers_text",
     "response_body": "response_body_text",
+    "subject_id": "subject",
 }
 
 
@@ -117,7 +118,7 @@ class TestEveryList:
         row = MAKERS[name]()
         changelist = console.get(list_of(name)).context["cl"]
 
-        typed = (Window, EventTypeFilter)
+        typed = (Window, TypedFilter)
         filters = [each for each in changelist.filter_specs if not isinstance(each, typed)]
         for filter_spec in filters:
             choices = [choice["query_string"] for choice in filter_spec.choices(changelist)]
