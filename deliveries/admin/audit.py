@@ -8,7 +8,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 
 from deliveries.admin import columns, subjects
 from deliveries.admin.history import History
@@ -39,7 +38,7 @@ class KindFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the kinds."""
-        return [(kind, capfirst(str(model._meta.verbose_name))) for kind, model in subjects.KINDS.items()]
+        return sorted(((kind, subjects.name(kind)) for kind in subjects.KINDS), key=lambda each: each[1])
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep those of the kind that is chosen."""

@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.text import capfirst
 
 from deliveries.admin.pages.showing import page_of
 from deliveries.models import (
@@ -48,6 +49,15 @@ MODELS: Mapping[str, type[Model] | None] = {
 }
 # By the word that stands in addresses.
 KINDS: Mapping[str, type[Model]] = {str(model._meta.model_name): model for model in MODELS.values() if model}
+
+# What the audit calls those that Django calls otherwise.
+_NAMES: Mapping[type[Model], str] = {AccessAttempt: "Lockout", Group: "Group of people", User: "Person"}
+
+
+def name(kind: str) -> str:
+    """Return what a row of a kind is called: "API key"."""
+    model = KINDS[kind]
+    return _NAMES.get(model) or capfirst(str(model._meta.verbose_name))
 
 
 def actions_on(kind: str) -> list[AuditEntry.Action]:

@@ -15,6 +15,7 @@ from django.urls import reverse
 
 from deliveries import clock
 from deliveries.admin import subjects
+from deliveries.admin.audit import KindFilter
 from deliveries.admin.pages.showing import page_of
 from deliveries.identifiers import new_id_at
 from deliveries.models import AuditEntry
@@ -141,6 +142,14 @@ class TestFilters:
         assert shown(console, kind="delivery") == [cancelled, again]
         assert shown(console, kind="pause") == []
         assert shown(console, kind="lost") == []
+
+    def test_call_the_kinds_as_the_audit_does(self, console: Client) -> None:
+        filters = console.get(LIST).context["cl"].filter_specs
+        (kinds,) = (each for each in filters if isinstance(each, KindFilter))
+
+        names = [name for _, name in kinds.lookup_choices]
+        assert {"API key", "Group of failures", "Group of people", "Lockout", "Person"} <= set(names)
+        assert names == sorted(names)
 
     def test_keep_what_was_done_to_one_whenever_that_was(self, console: Client) -> None:
         long_ago = clock.now() - timedelta(days=90)
