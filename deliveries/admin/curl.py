@@ -24,7 +24,8 @@ def command(attempt: Attempt, body: bytes) -> str:
 def _options(attempt: Attempt) -> Iterator[str]:
     for name, value in attempt.request_headers.items():
         if value == MASK:
-            variable = re.sub(r"[^A-Z0-9]", "_", name.upper())
+            # No variable begins with a digit.
+            variable = re.sub(r"^(?=[0-9])|[^A-Z0-9]", "_", name.upper())
             yield f'-H {shlex.quote(f"{name}: ")}"${{{variable}:?}}"'
         else:
             yield f"-H {shlex.quote(f'{name}: {value}')}"

@@ -287,6 +287,26 @@ class TestCurl:
 
         assert printed.stdout == body
 
+    @pytest.mark.parametrize("control", ["\r", "\v", "\f", "\x1b", "\x7f", "\x08"])
+    def test_has_nothing_that_a_terminal_obeys(self, control: str) -> None:
+        assert control not in curl.command(self.attempt(), f"a{control}b".encode())
+
+    @pytest.mark.parametrize(
+        ("name", "variable"),
+        [("X-Api-Key", "X_API_KEY"), ("x-token!", "X_TOKEN_"), ("2fa-token", "_2FA_TOKEN")],
+    )
+    def test_names_a_variable_that_a_shell_takes(self, name: str, variable: str) -> None:
+        command = curl.command(self.attempt(request_headers={name: "***"}), b"")
+
+        ran = subprocess.run(
+            ["sh", "-c", command.replace("curl -sS -i", "echo")],
+            capture_output=True,
+            check=True,
+            env={**os.environ, variable: "s3cret"},
+        )
+
+        assert f"-H {name}: s3cret" in ran.stdout.decode()
+
     def test_sends_what_it_says(self, tmp_path: Any) -> None:
         headers = {"X-Say": "it's; $(touch broken) `id`", "Authorization": "***"}
         got = tmp_path / "got"
