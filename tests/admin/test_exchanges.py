@@ -71,6 +71,13 @@ class TestDelivery:
         opened = re.findall(r'<details class="exchange" id="attempt-(\d+)"( open)?>', page)
         assert opened == [("2", " open"), ("1", "")]
 
+    def test_shows_no_attempt_of_another(self, console: Client, failed: Delivery) -> None:
+        builders.a_failed_delivery(failed.webhook)
+
+        shown = console.get(page_of(failed)).context["exchanges"]
+
+        assert [each.attempt for each in shown] == list(failed.attempts.order_by("-number"))
+
     def test_shows_both_sides(self, console: Client, failed: Delivery) -> None:
         text = text_of(console, page_of(failed))
 
@@ -229,8 +236,32 @@ class TestComparison:
     ) -> None:
         assert console.get(url_of("compare", failed), asked).status_code == status
 
+    def test_is_of_no_other_delivery_s(self, console: Client, failed: Delivery) -> None:
+        other = builders.a_failed_delivery(failed.webhook, attempts_made=3)
+        for number in (2, 3):
+            builders.an_attempt(other, number=number)
+
+        pair = console.get(url_of("compare", failed)).context["pair"]
+
+        assert pair == list(failed.attempts.order_by("number"))
+        assert console.get(url_of("compare", failed), {"first": "3"}).status_code == 404
+
+    def test_is_for_those_who_may_see_deliveries(self, client: Client, failed: Delivery) -> None:
+        user = User.objects.create(username="clerk", password="!", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename="view_webhook"))
+        client.force_login(user)
+
+        assert client.get(url_of("compare", failed)).status_code == 403
+
     def test_of_one_attempt_is_none(self, console: Client) -> None:
         assert console.get(url_of("compare", builders.a_failed_delivery())).status_code == 404
+
+
+class TestExchange:
+    def test_holds_nothing_for_those_who_may_see_no_bodies(self, failed: Delivery) -> None:
+        found = exchanges.exchange(failed.attempts.get(number=2), body=None)
+
+        assert (found.response_headers, found.response_body, found.command) == (None, None, None)
 
 
 class TestStretches:
@@ -354,6 +385,14 @@ class TestEvent:
         assert "Second ○ Skipped It was not subscribed to events of this type." in text
         assert "Third ○ Skipped It was disabled." in text
         assert "Fourth ○ Skipped It belongs to another agent." in text
+
+    def test_says_nothing_of_other_events(self, console: Client) -> None:
+        delivery = builders.a_failed_delivery()
+        builders.a_failed_delivery(delivery.webhook)
+
+        page = console.get(page_of(delivery.event))
+
+        assert [each for each, _ in page.context["sent"]] == [delivery]
 
     def test_of_one_that_arrived_says_when(self, console: Client) -> None:
         delivery = builders.a_delivery(

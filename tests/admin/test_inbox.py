@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from deliveries import clock
 from deliveries.admin import failure_groups
-from deliveries.models import AuditEntry, Delivery, FailureGroup, Webhook
+from deliveries.models import AuditEntry, Delivery, Failure, FailureGroup, Webhook
 from deliveries.services import grouping
 from tests import builders
 from tests.admin.pages import said
@@ -60,15 +60,37 @@ class TestList:
 
     def test_says_how_many_wait(self, console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         webhook = builders.a_webhook()
-        deliveries = [builders.a_failed_delivery(webhook) for _ in range(3)]
+        deliveries = [builders.a_failed_delivery(webhook) for _ in range(4)]
         builders.a_failure_group(deliveries[0])
 
-        assert '<td class="field-waiting">3</td>' in console.get(INBOX).content.decode()
+        monkeypatch.setattr(failure_groups, "MOST", 4)
+        assert '<td class="field-waiting">4</td>' in console.get(INBOX).content.decode()
         monkeypatch.setattr(failure_groups, "MOST", 2)
-        assert '<td class="field-waiting">2+</td>' in console.get(INBOX).content.decode()
+        page = console.get(INBOX)
+        assert '<td class="field-waiting">2+</td>' in page.content.decode()
+        assert [group.waiting for group in page.context["cl"].result_list] == [3]
 
     def test_says_so_when_nothing_waits(self, console: Client) -> None:
         assert "Nothing waits for you." in console.get(INBOX).content.decode()
+
+    def test_marks_what_is_chosen(self, console: Client) -> None:
+        def chosen(**asked: str) -> list[str]:
+            page = console.get(INBOX, asked)
+            spec = page.context["cl"].filter_specs[0]
+            choices = spec.choices(page.context["cl"])
+            return [choice["display"] for choice in choices if choice["selected"]]
+
+        assert chosen() == ["Open"]
+        assert chosen(state="snoozed") == ["Snoozed"]
+        assert chosen(state="all") == ["All"]
+
+    def test_snoozes_the_chosen_for_a_day(self, console: Client, group: FailureGroup) -> None:
+        page = console.post(INBOX, {"action": "snooze", "_selected_action": [str(group.pk)]}, follow=True)
+
+        assert said(page) == ["Snoozed 1 group."]
+        group.refresh_from_db()
+        assert group.snoozed_until is not None
+        assert abs(group.snoozed_until - clock.now() - timedelta(days=1)) < timedelta(minutes=1)
 
     def test_settles_the_chosen(self, console: Client) -> None:
         groups = [builders.a_failure_group() for _ in range(2)]
@@ -89,14 +111,6 @@ class TestList:
 
         assert said(page) == ["Resolved 2 groups."]
         assert set(FailureGroup.objects.resolved()) == set(groups[1:])
-
-    def test_settles_those_that_were_chosen_whatever_became_of_them(self, console: Client) -> None:
-        group = builders.a_failure_group()
-        grouping.resolve(group, by="ada", now=clock.now())
-
-        page = console.post(INBOX, {"action": "reopen", "_selected_action": str(group.pk)}, follow=True)
-
-        assert said(page) == ["Reopened 1 group."]
 
     def test_leaves_those_where_more_failed_than_somebody_saw(self, console: Client) -> None:
         groups = [builders.a_failure_group() for _ in range(2)]
@@ -121,6 +135,16 @@ class TestList:
         entries = AuditEntry.objects.filter(action__startswith="failures.").order_by("pk")
         assert [entry.why for entry in entries] == ["", "They know."]
 
+    def test_settles_the_chosen_that_have_been_settled_meanwhile(
+        self, console: Client, group: FailureGroup
+    ) -> None:
+        grouping.resolve(group, by="ada", now=clock.now())
+
+        page = console.post(INBOX, {"action": "reopen", "_selected_action": [str(group.pk)]}, follow=True)
+
+        assert said(page) == ["Reopened 1 group."]
+        assert FailureGroup.objects.get().state == "open"
+
     def test_settles_no_more_than_a_page_can_wait_for(
         self, console: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -144,6 +168,32 @@ class TestPage:
         assert "Connection timeout" in page
         assert reverse("admin:deliveries_delivery_change", args=[delivery.pk]) in page
         assert f"webhook_id={group.webhook_id}&amp;reason=Connection+timeout" in page
+
+    def test_shows_only_what_waits_of_it(self, console: Client, group: FailureGroup) -> None:
+        its = Delivery.objects.get().failure
+        builders.a_failed_delivery(builders.a_webhook(group.account))
+        other, delivered = (builders.a_failed_delivery(group.webhook).failure for _ in range(2))
+        Failure.objects.filter(pk=other.pk).update(reason="HTTP 503")
+        Failure.objects.filter(pk=delivered.pk).update(status="delivered")
+
+        page = console.get(page_of(group))
+
+        assert list(page.context["failures"]) == [its]
+        assert page.context["waiting"] == "1"
+
+    def test_shows_the_newest_of_many(
+        self, console: Client, group: FailureGroup, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(failure_groups, "LISTED", 2)
+        newer = [builders.a_failed_delivery(group.webhook).failure for _ in range(2)]
+
+        assert list(console.get(page_of(group)).context["failures"]) == newer[::-1]
+
+    def test_leads_to_the_list_of_what_waits(self, console: Client, group: FailureGroup) -> None:
+        page = console.get(page_of(group)).content.decode()
+
+        link = f"webhook_id__exact={group.webhook_id}&amp;reason__exact=Connection%20timeout"
+        assert f"{link}&amp;status__exact=inactive" in page
 
     def test_sends_the_chosen_again(self, console: Client, group: FailureGroup) -> None:
         failure = Delivery.objects.get().failure
@@ -194,6 +244,16 @@ class TestPage:
         assert settle(console, group, "resolved", why="x" * 501).status_code == 400
         assert FailureGroup.objects.get().state == "open"
 
+    @pytest.mark.parametrize("seen", ["", "x", "-1", "²", "9" * 30])
+    def test_is_settled_where_nobody_says_what_they_saw(
+        self, console: Client, group: FailureGroup, seen: str
+    ) -> None:
+        url = reverse("admin:deliveries_failuregroup_settle", args=[group.pk])
+
+        page = console.post(url, {"to": "resolved", "seen": seen}, follow=True)
+
+        assert said(page) == ["It is resolved now."]
+
     def test_settles_nothing_by_a_word_there_is_not(self, console: Client, group: FailureGroup) -> None:
         assert settle(console, group, "forever").status_code == 400
         assert FailureGroup.objects.get().state == "open"
@@ -210,11 +270,14 @@ class TestPage:
         assert settle(browser, group, "resolved").status_code == 403
         assert FailureGroup.objects.get().state == "open"
 
-    def test_settles_nothing_that_its_owner_did_not_see(self, console: Client, group: FailureGroup) -> None:
+    @pytest.mark.parametrize("to", ["resolved", "1h", "1d", "7d"])
+    def test_settles_nothing_that_its_owner_did_not_see(
+        self, console: Client, group: FailureGroup, to: str
+    ) -> None:
         FailureGroup.objects.update(seen=3)
         url = reverse("admin:deliveries_failuregroup_settle", args=[group.pk])
 
-        page = console.post(url, {"to": "resolved", "seen": "1"}, follow=True)
+        page = console.post(url, {"to": to, "seen": "1"}, follow=True)
 
         assert said(page) == ["Meanwhile 2 more failed like this. Look again."]
         assert FailureGroup.objects.get().state == "open"
@@ -238,8 +301,11 @@ class TestPage:
         assert FailureGroup.objects.get().state == "open"
 
     def test_shows_a_hostile_name_as_text(self, console: Client) -> None:
-        webhook = builders.a_webhook(name="<script>0</script>")
-        group = builders.a_failure_group(builders.a_failed_delivery(webhook))
+        hostile = "<script>0</script>"
+        failure = builders.a_failed_delivery(builders.a_webhook(name=hostile)).failure
+        Failure.objects.update(reason=hostile, event_type=hostile)
+        failure.refresh_from_db()
+        group = builders.a_failure_group(failure.delivery, settled_by=hostile, settled_at=builders.NOW)
 
         for url in (INBOX, page_of(group)):
             assert "<script>0" not in console.get(url).content.decode()

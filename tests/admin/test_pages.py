@@ -1,5 +1,6 @@
 """The pages of the console: all there, read-only where they must be, as cheap for fifty rows as for one."""
 
+import re
 from typing import Any
 
 import pytest
@@ -142,6 +143,16 @@ class TestEveryPage:
         row = MAKERS[name]()
 
         assert console.get(reverse(f"admin:deliveries_{name}_history", args=[row.pk])).status_code == 200
+
+    @everything
+    def test_has_a_token_in_every_form(self, console: Client, name: str) -> None:
+        row = MAKERS[name]()
+
+        page = console.get(page_of(name, row)).content.decode()
+
+        forms = re.findall(r'<form[^>]* method="post".*?</form>', page, re.DOTALL)
+        assert forms
+        assert all('name="csrfmiddlewaretoken"' in form for form in forms)
 
 
 class TestHistory:

@@ -1,5 +1,6 @@
 """Building a recovery: shown first, and exactly what was shown is sent again."""
 
+import re
 from datetime import timedelta
 from html import unescape
 from typing import Any
@@ -32,6 +33,13 @@ def link_of(console: Client, url: str, **asked: str) -> dict[str, str] | None:
 
 def order(console: Client, **fields: Any) -> Any:
     return console.post(NEW, {"rate": 50, "why": "The receiver is back.", "count": 1, **fields}, follow=True)
+
+
+def hidden(page: Any) -> dict[str, str]:
+    """Return what the form in the middle of a page sends beside what somebody fills in."""
+    form = page.content.decode().partition('<div id="content"')[2]
+    found = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form)
+    return {name: unescape(value) for name, value in found}
 
 
 @pytest.fixture
@@ -108,6 +116,7 @@ class TestDryRun:
 
         text = page.content.decode()
         assert '<strong class="number">2</strong>' in text
+        assert page.context["seconds"] == 1
         assert "Nothing is sent yet" in text
         assert "CRM" in text
         assert all(failure.pk in text for failure in Failure.objects.all())
@@ -148,6 +157,14 @@ class TestDryRun:
         assert order(console, **asked).status_code == 400
         assert not Recovery.objects.exists()
 
+    def test_of_a_webhook_is_of_its_account(self, console: Client, webhook: Webhook) -> None:
+        other = builders.a_failed_delivery(builders.a_webhook(name="Other"))
+
+        page = console.get(NEW, {"webhook_id": str(other.webhook_id)})
+
+        assert page.context["account"] == other.account
+        assert [failure.delivery for failure in page.context["preview"].sample] == [other]
+
     def test_asks_for_the_account_where_there_are_several(self, console: Client, webhook: Webhook) -> None:
         other = builders.a_failed_delivery(builders.a_webhook(builders.an_account(name="Second")))
 
@@ -158,6 +175,35 @@ class TestDryRun:
         assert f'<option value="{other.account_id}">Second' in page
         assert other.failure.pk in chosen
         assert webhook.deliveries.get().failure.pk not in chosen
+
+    def test_shows_hostile_names_as_text(self, console: Client) -> None:
+        hostile = "<script>0</script>"
+        webhook = builders.a_webhook(builders.an_account(name=hostile), name=hostile)
+        failure = builders.a_failed_delivery(webhook).failure
+        builders.a_failed_delivery()
+        Failure.objects.filter(pk=failure.pk).update(webhook_name=hostile, event_type=hostile)
+
+        for asked in (
+            {"webhook_id": str(webhook.pk)},
+            {"webhook_id": str(webhook.pk), "reason": hostile},
+            {"reason": "Connection timeout"},
+        ):
+            page = console.get(NEW, asked).content.decode()
+            assert "&lt;script&gt;0" in page
+            assert "<script>0" not in page
+
+    def test_offers_some_accounts_and_keeps_the_filter(
+        self, console: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(recovery_builder, "OFFERED", 2)
+        for name in ("C", "A", "B"):
+            builders.a_failed_delivery(builders.a_webhook(builders.an_account(name=name)))
+
+        page = console.get(NEW, {"reason": "Connection timeout"})
+
+        assert [account.name for account in page.context["accounts"]] == ["A", "B"]
+        assert hidden(page) == page.context["carried"]
+        assert hidden(page)["reason"] == "Connection timeout"
 
 
 class TestOrder:
@@ -185,6 +231,19 @@ class TestOrder:
         assert Recovery.objects.get().failed_before == parse_datetime(
             shown.context["carried"]["failed_before"]
         )
+
+    def test_is_sent_by_the_form_of_the_page(self, operator: User, webhook: Webhook) -> None:
+        browser = Client(enforce_csrf_checks=True)
+        browser.force_login(operator)
+        builders.a_failed_delivery(builders.a_webhook(builders.an_account(name="Second")))
+        asked = {"account": str(webhook.account_id), "reason": "Connection timeout"}
+        page = browser.get(NEW, asked)
+
+        order(browser, **hidden(page))
+
+        recovery = Recovery.objects.get()
+        assert (recovery.account, recovery.reason) == (webhook.account, "Connection timeout")
+        assert recovery.failed_before == parse_datetime(page.context["carried"]["failed_before"])
 
     def test_leaves_alone_what_failed_after_the_page_was_shown(
         self, console: Client, webhook: Webhook
@@ -228,6 +287,27 @@ class TestOrder:
             assert "This is not the number" in order(console, **asked, typed=typed).content.decode()
         assert not Recovery.objects.exists()
         assert said(order(console, **asked, typed=" 2 ")) == ["Sending 2 again, at most 50 a second."]
+
+    @pytest.mark.parametrize(
+        ("count", "typed", "confirmed"),
+        [
+            (1000, "", True),
+            (1001, "", False),
+            (1001, "1001", True),
+            (1001, "1,001", True),
+            (1001, "1,000", False),
+        ],
+    )
+    def test_of_more_than_a_thousand_is_one_of_many(self, count: int, typed: str, confirmed: bool) -> None:
+        given = {"rate": 50, "why": "It is back.", "count": count, "typed": typed}
+
+        assert recovery_builder.OrderForm(given, count=count).is_valid() is confirmed
+
+    def test_of_nothing_makes_nothing(self, console: Client, webhook: Webhook) -> None:
+        page = order(console, webhook_id=str(webhook.pk), reason="HTTP 418")
+
+        assert "Nothing like that waits to be sent again" in page.content.decode()
+        assert not Recovery.objects.exists()
 
     def test_of_many_is_asked_again_where_they_have_become_more(
         self, console: Client, webhook: Webhook, monkeypatch: pytest.MonkeyPatch

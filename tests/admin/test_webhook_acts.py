@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
@@ -240,6 +240,29 @@ class TestPage:
 
         assert "operator webhook.disabled Moved." in text
         assert "a test webhook.created" in text
+
+    def test_shows_what_is_its_own(self, console: Client, webhook: Webhook) -> None:
+        other = builders.a_webhook(webhook.account, name="Other")
+        its = builders.a_failed_delivery(webhook).attempts.get()
+        builders.a_failed_delivery(other)
+        act(console, other, "disable", why="Moved.")
+
+        context = console.get(page_of(webhook)).context
+
+        assert [attempt for attempt, _ in context["attempts"]] == [its]
+        assert [entry.action for entry in context["changes"]] == ["webhook.created"]
+        assert context["send_all"] == f"{reverse('admin:deliveries_recovery_new')}?webhook_id={webhook.pk}"
+
+    def test_leads_nobody_where_they_may_not_go(self, client: Client, webhook: Webhook) -> None:
+        user = User.objects.create(username="clerk", password="!", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename="view_webhook"))
+        client.force_login(user)
+
+        text = text_of(client, page_of(webhook))
+
+        assert "Deliveries" in text
+        assert "Retry its failures" not in text
+        assert "Check a signature" not in text
 
     def test_of_a_new_one_asks_for_what_it_is_made_of(self, console: Client) -> None:
         assert "Last attempts" not in text_of(console, reverse("admin:deliveries_webhook_add"))

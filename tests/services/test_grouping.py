@@ -12,7 +12,7 @@ from deliveries.identifiers import new_id
 from deliveries.models import AuditEntry, Delivery, Failure, FailureGroup, Webhook
 from deliveries.models.failure_group import FailureGroupQuerySet
 from deliveries.reasons import Reason
-from deliveries.services import composing, grouping, webhooks
+from deliveries.services import auditing, composing, grouping, webhooks
 from deliveries.services.recording import Result
 from deliveries.transport import Reply, TransportError
 from tests import builders
@@ -135,7 +135,9 @@ class TestWaiting:
         first = builders.a_failed_delivery(webhook)
         builders.a_failed_delivery(webhook)
         delivered = builders.a_failed_delivery(webhook)
-        type(delivered.failure).objects.filter(pk=delivered.failure.pk).update(status="delivered")
+        Failure.objects.filter(delivery=delivered).update(status="delivered")
+        other = builders.a_failed_delivery(webhook)
+        Failure.objects.filter(delivery=other).update(reason="HTTP 503")
         builders.a_failure_group(first)
 
         assert waiting() == {"Connection timeout": 2}
@@ -175,6 +177,8 @@ class TestStates:
         with pytest.raises(grouping.SeenMore, match="Meanwhile 2 more failed like this"):
             settle(group, by="ada", now=now, seen=1, **until)
 
+        with pytest.raises(grouping.SeenMore, match="Meanwhile 3 more failed like this"):
+            settle(group, by="ada", now=now, seen=0, **until)
         assert FailureGroup.objects.get().state == State.OPEN
         assert not AuditEntry.objects.filter(action__startswith="failures.").exists()
         assert settle(group, by="ada", now=now, seen=3, **until).state != State.OPEN
@@ -183,6 +187,25 @@ class TestStates:
         grouping.resolve(group, by="ada", now=now)
 
         assert (group.settled_by, group.settled_at) == ("ada", now)
+
+    def test_keep_as_much_of_a_long_name_as_there_is_room_for(
+        self, group: FailureGroup, now: datetime
+    ) -> None:
+        grouping.resolve(group, by="x" * 400, now=now)
+
+        assert FailureGroup.objects.get().settled_by == "x" * 300
+
+    def test_do_not_change_where_that_cannot_be_noted(
+        self, group: FailureGroup, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away(*args: object, **kwargs: object) -> None:
+            raise OperationalError
+
+        monkeypatch.setattr(auditing, "note", away)
+
+        with pytest.raises(OperationalError):
+            grouping.resolve(group, by="ada", now=now)
+        assert FailureGroup.objects.get().state == State.OPEN
 
     def test_are_audited(self, group: FailureGroup, now: datetime) -> None:
         grouping.snooze(group, until=now + HOUR, by="ada", now=now)
@@ -233,6 +256,12 @@ class TestMigration:
     def test_passes_over_what_has_no_webhook_any_more(self) -> None:
         failure = builders.a_failed_delivery().failure
         type(failure).objects.filter(pk=failure.pk).update(webhook_id=new_id())
+
+        assert FailureGroup.objects.complete() == 0
+
+    def test_passes_over_what_has_no_reason(self) -> None:
+        builders.a_failed_delivery()
+        Failure.objects.update(reason="")
 
         assert FailureGroup.objects.complete() == 0
 

@@ -74,6 +74,31 @@ class TestState:
         builders.a_pause(webhook.account)
         assert review(webhook, now=now).state == State.PAUSED
 
+    def test_is_paused_by_no_pause_of_another(self, now: datetime) -> None:
+        paused, stranger = builders.a_webhook(name="Paused"), builders.a_webhook(name="Stranger")
+        builders.a_webhook(paused.account, name="Beside")
+        builders.a_pause(paused.account, webhook=paused)
+        builders.a_pause(stranger.account, webhook=builders.a_webhook(stranger.account, name="Its other"))
+        whole = builders.a_webhook(name="Whole")
+        builders.a_pause(whole.account)
+        webhooks = list(Webhook.objects.select_related("health"))
+
+        found = reviewing.review(webhooks, now=now)
+
+        states = {webhook.name: found[webhook.pk].state for webhook in webhooks}
+        assert {name for name, state in states.items() if state == State.PAUSED} == {
+            "Paused",
+            "Its other",
+            "Whole",
+        }
+
+    def test_is_paused_until_the_last_pause_is_over(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_pause(webhook.account, until=now + 3 * HOUR)
+        builders.a_pause(webhook.account, webhook=webhook, until=now + HOUR)
+
+        assert review(webhook, now=now).why.startswith("Until 2026-03-15 13:00:00 UTC")
+
 
 class TestDay:
     def test_is_cut_into_quarters_of_an_hour(self, now: datetime) -> None:
