@@ -1,10 +1,12 @@
 """Exchanges on the pages of deliveries and attempts: both sides, the time, a command, and two compared."""
 
+import difflib
 import os
 import re
 import shlex
 import subprocess
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -14,8 +16,10 @@ from django.test import Client
 from django.urls import reverse
 
 from deliveries import clock
-from deliveries.admin import curl, exchanges
-from deliveries.models import Attempt, AuditEntry, Delivery, Event
+from deliveries.admin import bodies, curl, exchanges
+from deliveries.admin import deliveries as admin_of_deliveries
+from deliveries.admin import events as admin_of_events
+from deliveries.models import Attempt, AuditEntry, Delivery, Event, Failure, Webhook, WebhookHealth
 from tests import builders
 from tests.admin.pages import read, said
 from tests.servers import binaries
@@ -78,6 +82,19 @@ class TestDelivery:
 
         assert [each.attempt for each in shown] == list(failed.attempts.order_by("-number"))
 
+    def test_shows_the_latest_of_many(
+        self, console: Client, failed: Delivery, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(admin_of_deliveries, "LISTED", 1)
+
+        page = console.get(page_of(failed))
+
+        assert [each.attempt.number for each in page.context["exchanges"]] == [2]
+        assert "1 older one is in the" in page.content.decode()
+
+    def test_says_how_many_attempts_there_will_be(self, console: Client) -> None:
+        assert "Attempts 0 of 4" in text_of(console, page_of(builders.a_delivery()))
+
     def test_shows_both_sides(self, console: Client, failed: Delivery) -> None:
         text = text_of(console, page_of(failed))
 
@@ -117,7 +134,18 @@ class TestDelivery:
             response_body=b"<script>0</script>", response_headers={"<b>": "<img src=x>"}, error="<i>"
         )
 
-        for url in (page_of(failed), url_of("compare", failed), page_of(failed.attempts.get(number=1))):
+        hostile = "<script>0</script>"
+        Attempt.objects.update(url=f"https://example.com/{hostile}", request_headers={hostile: hostile})
+        Event.objects.update(body=hostile.encode())
+        Webhook.objects.update(name=hostile)
+        Failure.objects.update(reason=hostile)
+
+        for url in (
+            page_of(failed),
+            url_of("compare", failed),
+            page_of(failed.attempts.get(number=1)),
+            page_of(failed.event),
+        ):
             page = console.get(url).content.decode()
             assert "<script>0" not in page
             assert "<b>" not in page.replace("<b></b>", "")
@@ -142,10 +170,11 @@ class TestCancel:
         assert said(page) == ["Cancelled: nothing more is sent."]
         assert Delivery.objects.get().status == Delivery.Status.CANCELLED
         entry = AuditEntry.objects.latest("pk")
-        assert (entry.action, entry.by, entry.subject_id) == (
+        assert (entry.action, entry.by, entry.subject_id, entry.account_id) == (
             "delivery.cancelled",
             "operator",
             str(delivery.pk),
+            delivery.account_id,
         )
 
     @pytest.mark.parametrize(("given", "noted"), [({}, ""), ({"why": " They asked. "}, "They asked.")])
@@ -245,6 +274,31 @@ class TestComparison:
 
         assert pair == list(failed.attempts.order_by("number"))
         assert console.get(url_of("compare", failed), {"first": "3"}).status_code == 404
+        last = console.get(url_of("compare", other)).context["pair"]
+        assert [attempt.number for attempt in last] == [2, 3]
+
+    def test_is_only_looked_at(self, console: Client, failed: Delivery) -> None:
+        assert console.post(url_of("compare", failed)).status_code == 405
+
+    def test_ends_where_a_page_would_take_too_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(exchanges, "MOST_LINES", 3)
+        many, long = b"a\n" * 9, b"b" * 2 * bodies.SHOWN
+        compared: list[Sequence[str]] = []
+
+        def diff(first: Sequence[str], second: Sequence[str], **kwargs: object) -> list[str]:
+            compared.extend((first, second))
+            return ["- a"] * 9
+
+        monkeypatch.setattr(difflib, "ndiff", diff)
+        attempts = [
+            Attempt(duration=timedelta(0), request_headers={}, response_body=body) for body in (many, long)
+        ]
+
+        parts = dict(exchanges.differences(attempts[0], attempts[1], with_answers=True))
+
+        assert compared[-2] == ["a"] * 3
+        assert sum(map(len, compared[-1])) == bodies.SHOWN
+        assert len(parts["Response body"]) == 3
 
     def test_is_for_those_who_may_see_deliveries(self, client: Client, failed: Delivery) -> None:
         user = User.objects.create(username="clerk", password="!", is_staff=True)
@@ -393,6 +447,28 @@ class TestEvent:
         page = console.get(page_of(delivery.event))
 
         assert [each for each, _ in page.context["sent"]] == [delivery]
+
+    def test_shows_so_many_of_each(self, console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(admin_of_events, "LISTED", 1)
+        account = builders.an_account()
+        event = builders.an_event(account)
+        for _ in range(2):
+            builders.a_delivery(builders.a_webhook(account), event=event)
+            builders.a_webhook(account, enabled=False)
+
+        context = console.get(page_of(event)).context
+
+        assert (len(context["sent"]), len(context["skipped"])) == (1, 1)
+
+    def test_of_what_is_held_says_by_what(self, console: Client) -> None:
+        webhook = builders.a_webhook()
+        page = page_of(builders.a_delivery(webhook, status="held").event)
+
+        assert "It is held by a pause." in text_of(console, page)
+        WebhookHealth.objects.update(circuit="open", circuit_since=clock.now(), next_step_at=clock.now())
+        assert "It is held until the receiver is there again." in text_of(console, page)
+        Webhook.objects.update(enabled=False)
+        assert "It is held until the webhook is enabled." in text_of(console, page)
 
     def test_of_one_that_arrived_says_when(self, console: Client) -> None:
         delivery = builders.a_delivery(

@@ -289,6 +289,13 @@ class TestSession:
         assert browser.get(CONSOLE, headers={"X-Refresh": "1"}).status_code == HTTPStatus.OK
         assert Session.objects.get().expire_date == soon
 
+    def test_is_put_off_by_every_button(self, browser: Client) -> None:
+        Session.objects.update(expire_date=timezone.now() + timedelta(seconds=60))
+
+        browser.post(reverse("admin:password_change"), headers={"X-Refresh": "1"})
+
+        assert Session.objects.get().expire_date - timezone.now() > timedelta(minutes=59)
+
     def test_ends_twelve_hours_after_the_login(
         self, browser: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -1,5 +1,6 @@
 """The first page of the console."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -53,6 +54,33 @@ class TestOverview:
         assert reverse("admin:deliveries_webhook_change", args=[webhook.pk]) in page
         assert "No worker is alive" not in text
 
+    def test_says_what_is_held_and_who_is_missing(self, console: Client) -> None:
+        now = clock.now()
+        builders.a_worker(seen_at=now - timedelta(hours=1))
+        builders.a_pause(until=now + timedelta(hours=1))
+        for _ in range(2):
+            builders.a_delivery(builders.a_webhook(enabled=False), status="held")
+
+        text = text_of(console)
+
+        assert "1 worker has stopped without a word in the last day." in text
+        assert "1 pause is in force." in text
+        assert "Held back 2" in text
+
+    def test_shows_hostile_names_as_text(self, console: Client) -> None:
+        hostile = "<script>0</script>"
+        builders.a_webhook(name=hostile)
+        WebhookHealth.objects.update(failing_since=clock.now())
+        builders.an_audit_entry(by=hostile, why=hostile)
+
+        page = console.get(OVERVIEW).content.decode()
+
+        assert page.count("&lt;script&gt;0") == 3
+        assert "<script>0" not in page
+
+    def test_is_only_looked_at(self, console: Client) -> None:
+        assert console.post(OVERVIEW).status_code == 405
+
     def test_refreshes_itself_and_says_so(self, console: Client) -> None:
         page = console.get(OVERVIEW).content.decode()
 
@@ -68,6 +96,14 @@ class TestOverview:
 
         assert "Oldest due" not in text
         assert "Webhooks" in text
+
+    def test_is_for_people_of_the_console(self, client: Client, db: None) -> None:
+        assert client.get(OVERVIEW).status_code == 302
+        user = User.objects.create(username="clerk", password="!")
+        user.user_permissions.set(Permission.objects.filter(codename="view_delivery"))
+        client.force_login(user)
+
+        assert client.get(OVERVIEW).status_code == 302
 
     def test_leads_to_every_table(self, console: Client) -> None:
         assert reverse("admin:app_list", args=["deliveries"]) in console.get(OVERVIEW).content.decode()
@@ -108,11 +144,27 @@ class TestCharts:
         assert latency.rows[0][1] == ["100 ms", "200 ms"]
         assert latency.rows[1][1] == ["-", "-"]
 
+    def test_have_a_line_of_each_stretch_that_is_known(self) -> None:
+        hour = minutes(p50_ms=100, p95_ms=200)
+        hour[0] = replace(hour[0], p50_ms=200, p95_ms=200)
+        hour[1] = replace(hour[1], p50_ms=100, p95_ms=200)
+
+        latency = charts.charts(hour)[1]
+
+        assert [line.path for line in latency.lines] == [
+            "M0.0 0.0L5.0 0.0L15.0 65.0M590.0 65.0L595.0 65.0",
+            "M0.0 0.0L5.0 0.0L15.0 0.0M590.0 0.0L595.0 0.0",
+        ]
+
+    def test_are_of_the_whole_hour(self) -> None:
+        for chart in charts.charts(minutes()):
+            assert (chart.start, chart.end) == (builders.NOW, builders.NOW + timedelta(minutes=59))
+
     def test_of_the_queue_say_where_nobody_looked(self) -> None:
-        age = charts.charts(minutes(due=3, oldest_due=timedelta(seconds=30)))[2]
+        age = charts.charts(minutes(due=3000, oldest_due=timedelta(seconds=30)))[2]
 
         assert (age.bars[0].height, age.top) == (78.0, "50 s")
-        assert age.rows[0][1] == ["30 s", "3"]
+        assert age.rows[0][1] == ["30 s", "3,000"]
         assert age.rows[1][1] == ["not looked at", "not looked at"]
 
     def test_are_drawn_of_nothing(self) -> None:
@@ -121,6 +173,7 @@ class TestCharts:
     def test_are_no_wider_than_a_row(self) -> None:
         attempts = charts.charts(minutes(succeeded=1))[0]
 
+        assert (attempts.bars[0].x, attempts.bars[0].width) == (591, 8)
         assert attempts.bars[0].x + attempts.bars[0].width <= charts.WIDTH
 
 

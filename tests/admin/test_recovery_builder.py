@@ -418,10 +418,14 @@ class TestPage:
 
     def test_of_an_old_delivery_says_when_it_was_made(self, console: Client, webhook: Webhook) -> None:
         old = builders.a_failed_delivery(webhook, id=new_id_at(builders.NOW))
-        asked = {"made_before": (builders.NOW + timedelta(hours=1)).isoformat()}
+        asked = {
+            "made_from": builders.NOW.isoformat(),
+            "made_before": (builders.NOW + timedelta(hours=1)).isoformat(),
+        }
 
         page = console.get(NEW, {"webhook_id": str(webhook.pk), **asked}).content.decode()
 
+        assert "Sent from" in page
         assert "Sent before" in page
         assert old.failure.pk in page
         assert '<strong class="number">1</strong>' in page

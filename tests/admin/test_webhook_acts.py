@@ -6,15 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
 from deliveries import clock
-from deliveries.admin import strips
+from deliveries.admin import signs, strips, webhook_acts
+from deliveries.admin import webhooks as admin_of_webhooks
 from deliveries.models import AuditEntry, TrafficMinute, Webhook, WebhookHealth
 from deliveries.reasons import Reason
-from deliveries.services import egress, rehearsing
+from deliveries.services import egress, rehearsing, reviewing, webhooks
 from deliveries.services.reviewing import Cell
 from deliveries.transport import TransportError
 from tests import builders
@@ -160,6 +162,11 @@ class TestRotation:
         assert "Nothing else signs from now on." in page.content.decode()
         assert Webhook.objects.get().reveal_previous_secrets() == []
 
+    def test_leaves_a_receiver_a_day_unless_somebody_chooses(self) -> None:
+        offered = re.findall(r'<option value="(\d+)"', str(webhook_acts.RotateForm()["overlap"]))
+
+        assert offered[0] == "24"
+
     @pytest.mark.parametrize("overlap", ["", "9999", "x"])
     def test_takes_no_other_overlap(self, console: Client, webhook: Webhook, overlap: str) -> None:
         page = act(console, webhook, "rotate", overlap=overlap)
@@ -193,6 +200,17 @@ class TestEveryAct:
         Webhook.objects.update(enabled=False, deleted_at=clock.now())
 
         assert act(console, webhook, name, overlap="24").status_code == 404
+
+    @pytest.mark.parametrize(("name", "does"), [("enable", "change"), ("rotate", "rotate_secret")])
+    def test_is_refused_where_it_was_deleted_in_that_moment(
+        self, console: Client, webhook: Webhook, monkeypatch: pytest.MonkeyPatch, name: str, does: str
+    ) -> None:
+        def deleted(*args: object, **kwargs: object) -> None:
+            raise webhooks.WebhookChanged
+
+        monkeypatch.setattr(webhooks, does, deleted)
+
+        assert act(console, webhook, name, overlap="24").status_code == 403
 
     @pytest.mark.parametrize("name", ["test", "enable", "disable", "rotate"])
     def test_is_done_by_pressing_a_button(self, console: Client, webhook: Webhook, name: str) -> None:
@@ -264,6 +282,48 @@ class TestPage:
         assert "Retry its failures" not in text
         assert "Check a signature" not in text
 
+    def test_shows_the_newest_of_many(
+        self, console: Client, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(admin_of_webhooks, "LISTED", 2)
+        monkeypatch.setattr(admin_of_webhooks, "CHANGES", 2)
+        for minutes in range(3):
+            at = builders.NOW + timedelta(minutes=minutes)
+            builders.an_attempt(builders.a_delivery(webhook, created_at=at))
+            builders.an_audit_entry(
+                webhook.account, subject_id=str(webhook.pk), why=f"Act {minutes}", created_at=at
+            )
+
+        context = console.get(page_of(webhook)).context
+
+        attempts = webhook.attempts.order_by("-created_at")
+        assert [attempt for attempt, _ in context["attempts"]] == list(attempts[:2])
+        assert [entry.why for entry in context["changes"]] == ["Act 2", "Act 1"]
+
+    def test_shows_hostile_words_as_text(self, console: Client, webhook: Webhook) -> None:
+        hostile = "<script>0</script>"
+        Webhook.objects.update(name=hostile, enabled=False, disabled_reason=hostile)
+        builders.a_pause(webhook.account, by=hostile, why=hostile, until=clock.now() + timedelta(hours=1))
+        builders.a_failure_group(builders.a_failed_delivery(webhook), reason=hostile)
+        for why in (hostile, ""):
+            builders.an_audit_entry(
+                webhook.account,
+                subject_id=str(webhook.pk),
+                by=hostile,
+                why=why,
+                details={} if why else {"fields": [hostile]},
+            )
+
+        pages = [
+            console.get(LIST),
+            console.get(page_of(webhook)),
+            act(console, webhook, "rotate", overlap="0"),
+        ]
+
+        for page in pages:
+            assert "&lt;script&gt;0" in page.content.decode()
+            assert "<script>0" not in page.content.decode()
+
     def test_of_a_new_one_asks_for_what_it_is_made_of(self, console: Client) -> None:
         assert "Last attempts" not in text_of(console, reverse("admin:deliveries_webhook_add"))
 
@@ -291,6 +351,15 @@ class TestList:
         assert "1, oldest 5 min ago" in text
         assert "Connection timeout" in text
 
+    def test_says_that_more_is_due_than_was_counted(
+        self, console: Client, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reviewing, "MOST", 1)
+        for _ in range(2):
+            builders.a_delivery(webhook, due_at=clock.now() - timedelta(minutes=5))
+
+        assert "1+, oldest 5 min ago" in text_of(console, LIST)
+
     def test_can_be_of_those_in_trouble(self, console: Client, webhook: Webhook) -> None:
         builders.a_webhook(name="Well")
         WebhookHealth.objects.filter(pk=webhook.pk).update(failing_since=clock.now())
@@ -315,6 +384,11 @@ class TestStrip:
         ]
         assert 'aria-label="What it says"' in drawn
 
+    def test_shows_one_failure_among_many(self) -> None:
+        drawn = strips.strip([Cell(builders.NOW, 999, 1)], says="")
+
+        assert 'class="unavailable" x="0" width="2.4" height="1"' in drawn
+
 
 class TestSchedule:
     def test_goes_from_one_end_of_the_line_to_the_other(self) -> None:
@@ -322,6 +396,13 @@ class TestSchedule:
 
         assert [(each.number, each.after) for each in tries] == [(1, "at once"), (2, "5 s"), (3, "5 min")]
         assert (tries[0].x, tries[-1].x) == (12, 588)
+
+    def test_goes_on_at_the_last_distance(self) -> None:
+        delays = settings.WEBHOOKS_RETRY_DELAYS
+        tries = strips.schedule(Webhook(max_retries=len(delays) + 1))
+
+        last = sum(delays, timedelta(0)) + delays[-1]
+        assert tries[-1].after == signs.lasting(last)
 
     def test_of_one_attempt_is_a_point(self) -> None:
         assert [each.x for each in strips.schedule(Webhook(max_retries=0))] == [12]

@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from deliveries.models import TrafficMinute, WebhookHealth
-from deliveries.services import glancing
+from deliveries.services import glancing, grouping
 from tests import builders
 
 pytestmark = pytest.mark.django_db
@@ -37,13 +37,17 @@ class TestHour:
         assert (glance.minutes[-1].succeeded, glance.minutes[-1].refused) == (3, 0)
         then = glance.minutes[-31]
         assert (then.succeeded, then.refused, then.unavailable) == (1, 1, 3)
+        assert (glance.minutes[-1].p50_ms, glance.minutes[-1].p95_ms) == (8, 10)
+        assert (glance.minutes[-2].p50_ms, glance.minutes[-2].p95_ms) == (None, None)
 
     def test_knows_how_the_queue_was(self, now: datetime) -> None:
         minute = TrafficMinute.of(now - 2 * MINUTE)
         builders.a_minute_of_the_queue(minute=minute, due=7, oldest_due_ms=90_000)
+        builders.a_minute_of_the_queue(minute=TrafficMinute.of(now - 59 * MINUTE), due=3)
 
         minutes = glancing.glance(now=now).minutes
 
+        assert minutes[0].due == 3
         assert (minutes[-3].due, minutes[-3].oldest_due) == (7, timedelta(seconds=90))
         assert (minutes[-2].due, minutes[-2].oldest_due) == (None, None)
 
@@ -80,6 +84,28 @@ class TestTrouble:
         assert glance.in_trouble == 2
         assert well not in [health.webhook for health in glance.troubled]
         assert glancing.disabled_at(glance.troubled[0]) == now - timedelta(hours=2) + timedelta(days=5)
+
+    def test_is_counted_also_where_it_is_not_listed(self, now: datetime) -> None:
+        for hours in range(7):
+            health = builders.a_webhook().health
+            WebhookHealth.objects.filter(pk=health.pk).update(failing_since=now - timedelta(hours=hours))
+
+        glance = glancing.glance(now=now)
+
+        assert (len(glance.troubled), glance.in_trouble) == (5, 7)
+
+
+class TestPeople:
+    def test_have_groups_of_failures_to_look_at(self, now: datetime) -> None:
+        builders.a_failure_group()
+        grouping.resolve(builders.a_failure_group(), by="ada", now=now)
+
+        assert glancing.glance(now=now).groups == 1
+
+    def test_did_what_is_listed_the_newest_first(self, now: datetime) -> None:
+        entries = [builders.an_audit_entry() for _ in range(7)]
+
+        assert list(glancing.glance(now=now).acts) == entries[:1:-1]
 
 
 def test_takes_as_many_queries_whatever_there_is(now: datetime) -> None:

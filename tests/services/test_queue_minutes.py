@@ -1,9 +1,11 @@
 """The queue once a minute."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
+from deliveries import tasks
 from deliveries.models import QueueMinute, TrafficMinute
 from deliveries.services import measuring, retention
 from tests import builders
@@ -33,6 +35,22 @@ def test_is_written_once_whoever_else_writes_it(now: datetime) -> None:
     measuring.note_minute(now=now + timedelta(minutes=1))
 
     assert list(QueueMinute.objects.order_by("minute").values_list("due", flat=True)) == [0, 1]
+
+
+def test_is_written_every_minute(settings: Any) -> None:
+    entry = settings.CELERY_BEAT_SCHEDULE["note-queue"]
+
+    tasks.note_queue()
+
+    assert (entry["task"], entry["schedule"]) == (tasks.note_queue.name, 60)
+    assert QueueMinute.objects.count() == 1
+
+
+def test_is_between_the_first_and_the_last() -> None:
+    for minute in range(4):
+        builders.a_minute_of_the_queue(minute=minute)
+
+    assert {each.minute for each in QueueMinute.objects.between(1, 3)} == {1, 2}
 
 
 def test_goes_when_its_time_is_over(now: datetime) -> None:

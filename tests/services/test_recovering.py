@@ -163,6 +163,7 @@ class TestPreview:
         preview = recovering.preview(account=account, selection=CALLS)
 
         assert (preview.count, preview.excluded) == (1, 2)
+        assert [failure.webhook_id for failure in preview.sample] == [sendable.pk]
         # The one definition of what can be sent again says the same.
         assert redelivery.redeliverable(Delivery.objects.all()).count() == 1
 
@@ -427,6 +428,19 @@ class TestAdvance:
 
         assert queued() == [wanted]
         assert {Delivery.objects.get(pk=each.pk).status for each in (left, stranger)} == {"failed"}
+
+    def test_keeps_to_the_stretch_of_time_it_was_made_of(self, account: Account) -> None:
+        webhook = builders.a_webhook(account)
+        _, wanted, _ = (
+            builders.a_failed_delivery(webhook, id=new_id_at(NOW + timedelta(hours=hours)))
+            for hours in (0, 1, 2)
+        )
+        start, end = NOW + timedelta(hours=1), NOW + timedelta(hours=2)
+
+        recovery = run(create(account, selection=Selection(made_from=start, made_before=end)))
+
+        assert queued() == [wanted]
+        assert (recovery.total, recovery.queued, recovery.skipped) == (1, 1, 0)
 
     @pytest.mark.parametrize("how", ["disabled", "deleted"])
     def test_skips_webhooks_that_have_gone(self, how: str, account: Account) -> None:
