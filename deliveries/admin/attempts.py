@@ -10,6 +10,8 @@ from django.utils.safestring import SafeString
 
 from deliveries.admin import bodies, columns, exchanges
 from deliveries.admin.history import History
+from deliveries.admin.http_statuses import AttemptedStatusFilter
+from deliveries.admin.owners import AttemptedAccountFilter, WebhookFilter
 from deliveries.admin.walking import Window
 from deliveries.models import Attempt
 
@@ -30,10 +32,17 @@ class AttemptAdmin(bodies.WithBodies, History[Attempt]):
         columns.cut("delivery.event.type", "event type"),
         columns.cut("webhook.name", "webhook"),
     )
-    list_filter = (Window, "succeeded", "reason_code")
+    list_filter = (
+        Window,
+        WebhookFilter,
+        AttemptedAccountFilter,
+        "succeeded",
+        "reason_code",
+        AttemptedStatusFilter,
+    )
     list_select_related = ("webhook", "delivery__event")
     search_fields = ("id", "delivery")
-    linked_by = ("delivery__id", "webhook__id")
+    linked_by = ("delivery__id",)
     leading_to_few = ("delivery__id",)
     along: ClassVar = {"webhook__id__exact": "created_at"}
     folded = True

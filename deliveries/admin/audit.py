@@ -1,5 +1,6 @@
 """The audit: who did what, when and why."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -11,23 +12,30 @@ from django.utils.safestring import SafeString
 
 from deliveries.admin import columns, subjects
 from deliveries.admin.history import History
-from deliveries.admin.typed import SUGGESTED, TypedFilter
+from deliveries.admin.typed import SUGGESTED, Meaning, Typed
 from deliveries.admin.walking import Walk, Window
 from deliveries.models import AuditEntry
 from deliveries.services import auditing
 
 
-class ByFilter(TypedFilter):
+class ByFilter(Typed):
     """Acts of one person, one API key or one command."""
 
     title = "person or program"
+    label = "Name, exactly"
     parameter_name = "by"
-    longest = auditing.MAX_BY
+    most = auditing.MAX_BY
+    of = "by"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Suggest the people of the console."""
+    @property
+    def suggestions(self) -> Sequence[str]:
+        """Return the people of the console."""
         people = get_user_model().objects.filter(is_staff=True).order_by("username")
-        return [(name, name) for name in people.values_list("username", flat=True)[:SUGGESTED]]
+        return list(people.values_list("username", flat=True)[:SUGGESTED])
+
+    def understand(self, request: HttpRequest, model_admin: Any) -> Meaning:
+        """Return whoever is called so."""
+        return Meaning(name=self.typed, lookups={"by": self.typed})
 
 
 class KindFilter(admin.SimpleListFilter):

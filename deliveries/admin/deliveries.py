@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from deliveries import clock
 from deliveries.admin import bodies, columns, exchanges, redelivering, signs, why_form
+from deliveries.admin.owners import AccountFilter, WebhookFilter
 from deliveries.admin.pages.showing import show
 from deliveries.admin.redelivering import Redelivering
 from deliveries.admin.walking import Window
@@ -46,12 +47,12 @@ class DeliveryAdmin(Redelivering[Delivery]):
         columns.cut("webhook.name", "webhook"),
         columns.when("created_at", "created"),
     )
-    list_filter = (Window, "status")
+    list_filter = (Window, WebhookFilter, AccountFilter, "status")
     list_select_related = ("event", "webhook", "failure")
     search_fields = ("id", "event")
-    linked_by = ("account__id", "event__id", "webhook__id")
+    linked_by = ("event__id",)
     leading_to_few = ("event__id",)
-    along: ClassVar = {"webhook__id__exact": "created_at"}
+    along: ClassVar = {"webhook__id__exact": "created_at", "account__id__exact": "created_at"}
     sendable = Delivery.Status.FAILED
     carried: ClassVar = {"account__id__exact": "account", "webhook__id__exact": "webhook_id"}
     bounds = ("made_from", "made_before")

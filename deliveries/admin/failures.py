@@ -10,6 +10,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from deliveries.admin import columns
+from deliveries.admin.http_statuses import FailedStatusFilter
+from deliveries.admin.owners import AccountFilter, FailedWebhookFilter
 from deliveries.admin.redelivering import Redelivering
 from deliveries.admin.typed import EventTypeFilter
 from deliveries.admin.walking import Window
@@ -30,15 +32,24 @@ class FailureAdmin(Redelivering[Failure]):
         columns.cut("webhook_name", "webhook"),
         columns.when("created_at", "first failed"),
     )
-    list_filter = (Window, "status", "reason_code", EventTypeFilter)
+    list_filter = (
+        Window,
+        FailedWebhookFilter,
+        AccountFilter,
+        "status",
+        "reason_code",
+        FailedStatusFilter,
+        EventTypeFilter,
+    )
     search_fields = ("id", "delivery")
-    linked_by = ("account__id", "webhook_id", "reason", "recovery__id")
+    linked_by = ("reason", "recovery__id")
     empty = "No delivery has ever failed."
     sendable = Failure.Status.INACTIVE
     carried: ClassVar = {
         "account__id__exact": "account",
         "event_type": "event_type",
         "webhook_id__exact": "webhook_id",
+        "http_status": "reason",
         "reason__exact": "reason",
         "reason_code__exact": "reason_code",
     }

@@ -13,6 +13,7 @@ from deliveries import clock
 from deliveries.admin import recovery_builder, why_form
 from deliveries.admin.history import History
 from deliveries.admin.tables import Row
+from deliveries.admin.typed import Typed
 from deliveries.admin.walking import Walk, Window
 from deliveries.models import Delivery
 from deliveries.services import redelivery
@@ -48,9 +49,15 @@ class Redelivering(History[Row]):
             return ""
         for name in Window.parameters:
             given.pop(name, None)
-        if not given.keys() <= self.carried.keys():
+        for box in found.filter_specs:
+            if isinstance(box, Typed) and given.pop(box.parameter_name, ""):
+                given[box.parameter_name] = box.meaning.exactly if box.meaning else ""
+        if not given.keys() <= self.carried.keys() or not all(given.values()):
             return ""
-        parts = {self.carried[name]: value for name, value in given.items()}
+        parts: dict[str, str] = {}
+        for name, value in given.items():
+            if parts.setdefault(self.carried[name], value) != value:
+                return ""
         return recovery_builder.link(
             **dict(zip(self.bounds, (window.start, window.end), strict=True)), **parts
         )

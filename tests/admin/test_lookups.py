@@ -27,7 +27,14 @@ ASKED: dict[str, set[str]] = {
     "account": {"open_event_types__exact"},
     "agent": set(),
     "apikey": {"account__id__exact"},
-    "attempt": {"delivery__id__exact", "reason_code__exact", "succeeded__exact", "webhook__id__exact"},
+    "attempt": {
+        "account",
+        "delivery__id__exact",
+        "http_status",
+        "reason_code__exact",
+        "succeeded__exact",
+        "webhook__id__exact",
+    },
     "auditentry": {"action__exact", "by", "kind", "subject_id__exact"},
     "chore": set(),
     "delivery": {"account__id__exact", "event__id__exact", "status__exact", "webhook__id__exact"},
@@ -36,6 +43,7 @@ ASKED: dict[str, set[str]] = {
     "failure": {
         "account__id__exact",
         "event_type",
+        "http_status",
         "reason__exact",
         "reason_code__exact",
         "recovery__id__exact",

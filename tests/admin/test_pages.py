@@ -13,7 +13,7 @@ from django.urls import reverse
 from pytest_django.asserts import assertHTMLEqual
 
 from deliveries.admin.history import History
-from deliveries.admin.typed import TypedFilter
+from deliveries.admin.typed import Typed
 from deliveries.admin.walking import Window
 from deliveries.models import Delivery
 from tests import builders
@@ -119,7 +119,7 @@ class TestEveryList:
         row = MAKERS[name]()
         changelist = console.get(list_of(name)).context["cl"]
 
-        typed = (Window, TypedFilter)
+        typed = (Window, Typed)
         filters = [each for each in changelist.filter_specs if not isinstance(each, typed)]
         for filter_spec in filters:
             choices = [choice["query_string"] for choice in filter_spec.choices(changelist)]

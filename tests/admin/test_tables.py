@@ -188,7 +188,17 @@ class TestFilters:
         [
             ("pause", ["In force now?"]),
             ("webhook", ["Last attempts all failed?", "Deleted?", "Enabled?", "By circuit"]),
-            ("attempt", ["By time", "Succeeded?", "By reason code"]),
+            (
+                "attempt",
+                [
+                    "By time",
+                    "By webhook",
+                    "By account",
+                    "Succeeded?",
+                    "By reason code",
+                    "By HTTP status of failures",
+                ],
+            ),
             ("account", ["Open event types?"]),
             ("event", ["By time", "By event type"]),
             ("failuregroup", ["By state"]),

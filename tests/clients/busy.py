@@ -23,7 +23,7 @@ def fill(now: datetime) -> dict[str, str]:
     well = builders.a_webhook(account, agent=agent, name="CRM call events", events=["call.*"])
     down = builders.a_webhook(account, name="Billing mirror", url="https://billing.example.com/hooks/calls")
     off = builders.a_webhook(account, name="Old intranet", enabled=False)
-    builders.a_webhook(account, name="n" * 255, url=f"https://example.com/{'u' * 500}")
+    long = builders.a_webhook(account, name="n" * 255, url=f"https://example.com/{'u' * 500}")
     WebhookHealth.objects.filter(pk=down.pk).update(
         consecutive_failures=14, failing_since=now - timedelta(hours=3), last_failure_at=now - MINUTE
     )
@@ -53,6 +53,7 @@ def fill(now: datetime) -> dict[str, str]:
     entry = builders.an_audit_entry(
         account, created_at=now, why="The receiver has moved to another host.", subject_id=str(off.pk)
     )
+    attempts = reverse("admin:deliveries_attempt_changelist")
     return {
         "overview": reverse("admin:index"),
         "inbox": reverse("admin:deliveries_failuregroup_changelist"),
@@ -60,12 +61,15 @@ def fill(now: datetime) -> dict[str, str]:
         "webhooks": reverse("admin:deliveries_webhook_changelist"),
         "webhook": reverse("admin:deliveries_webhook_change", args=[down.pk]),
         "new webhook": reverse("admin:deliveries_webhook_add"),
+        "deleting a webhook": reverse("admin:deliveries_webhook_delete", args=[long.pk]),
         "events": reverse("admin:deliveries_event_changelist"),
         "event": reverse("admin:deliveries_event_change", args=[delivered.event_id]),
         "deliveries": reverse("admin:deliveries_delivery_changelist"),
         "delivery": reverse("admin:deliveries_delivery_change", args=[failures[0].pk]),
         "comparison": reverse("admin:deliveries_delivery_compare", args=[failures[0].pk]),
-        "attempts": reverse("admin:deliveries_attempt_changelist"),
+        "attempts": attempts,
+        "attempts, narrowed": f"{attempts}?account={account.pk}&webhook__id__exact={long.pk}",
+        "attempts of nobody": f"{attempts}?webhook__id__exact=x&account={'x' * 200}",
         "attempt": reverse("admin:deliveries_attempt_change", args=[delivered.attempts.get().pk]),
         "failures": reverse("admin:deliveries_failure_changelist"),
         "dry run": f"{reverse('admin:deliveries_recovery_new')}?webhook_id={down.pk}",

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from pytest_django.live_server_helper import LiveServer
 
 from deliveries import clock
-from deliveries.models import AuditEntry, Delivery, Recovery
+from deliveries.models import AuditEntry, Delivery, Failure, Recovery
 from tests.clients import busy
 from tests.clients.browser import Visit, visiting
 from tests.clients.operating import log_in
@@ -62,6 +62,25 @@ class TestConsole:
         visit.press("Go")
 
         expect(visit.page.locator(".messagelist .success")).to_have_text("Queued 2 deliveries.")
+
+    def test_narrows_a_list_to_what_is_typed_and_sends_all_of_that_again(
+        self, visit: Visit, pages: dict[str, str], server: LiveServer
+    ) -> None:
+        failures = Failure.objects.filter(webhook_name="Billing mirror")
+        failures.update(reason="HTTP 503", reason_code="http_status")
+        visit.open(server.url + pages["failures"])
+        for label, typed, says in (
+            ("Webhook's id, exact name or URL", "Billing mirror", "of the webhook Billing mirror"),
+            ("HTTP status, such as 503, or 5xx", "x", "An HTTP status is three digits"),
+            ("HTTP status, such as 503, or 5xx", "503", "of the webhook Billing mirror with HTTP 503"),
+        ):
+            visit.page.get_by_label(label).fill(typed)
+            visit.page.get_by_label(label).press("Enter")
+            expect(visit.page.locator("#changelist")).to_contain_text(says)
+        visit.page.get_by_role("link", name="Send all that match again…").click()
+
+        expect(visit.page.locator("main")).to_contain_text("Billing mirror")
+        expect(visit.page.locator("main")).to_contain_text("HTTP 503")
 
     def test_sends_one_again(self, visit: Visit, pages: dict[str, str], server: LiveServer) -> None:
         visit.open(server.url + pages["delivery"])
