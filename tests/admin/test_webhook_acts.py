@@ -302,7 +302,8 @@ class TestPage:
 
     def test_shows_hostile_words_as_text(self, console: Client, webhook: Webhook) -> None:
         hostile = "<script>0</script>"
-        Webhook.objects.update(name=hostile, enabled=False, disabled_reason=hostile)
+        url = "https://<script>0@example.com/"
+        Webhook.objects.update(name=hostile, url=url, enabled=False, disabled_reason=hostile)
         builders.a_pause(webhook.account, by=hostile, why=hostile, until=clock.now() + timedelta(hours=1))
         builders.a_failure_group(builders.a_failed_delivery(webhook), reason=hostile)
         for why in (hostile, ""):
