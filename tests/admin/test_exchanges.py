@@ -468,10 +468,10 @@ class TestEvent:
             due_at=None,
             scheduled_at=None,
             next_attempt_id=None,
-            finished_at=clock.now(),
+            finished_at=clock.now() - timedelta(minutes=5),
         )
 
-        assert "Attempt 1 arrived 0 s ago" in text_of(console, page_of(delivery.event))
+        assert "Attempt 1 arrived 5 min ago" in text_of(console, page_of(delivery.event))
 
     def test_that_nobody_wanted_says_so(self, console: Client) -> None:
         text = text_of(console, page_of(builders.an_event()))
