@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from deliveries import clock
 from deliveries.admin import bodies, columns, exchanges, redelivering, signs, why_form
@@ -112,7 +112,8 @@ class DeliveryAdmin(Redelivering[Delivery]):
     def get_urls(self) -> list[URLPattern]:
         """Add the buttons of the delivery's own page, and the comparison of two of its attempts."""
         wrap = self.admin_site.admin_view
-        again, cancel = wrap(require_POST(self.send_one_again)), wrap(require_POST(self.cancel_one))
+        again = wrap(require_POST(self.send_one_again))
+        cancel = wrap(require_http_methods(["GET", "HEAD", "POST"])(self.cancel_one))
         compare = wrap(require_safe(self.compare))
         return [
             path("<uuid:pk>/send-again/", again, name="deliveries_delivery_send_again"),
@@ -122,16 +123,19 @@ class DeliveryAdmin(Redelivering[Delivery]):
         ]
 
     def cancel_one(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Give one up, say what came of it, and go back to the delivery's page."""
+        """Ask whether one is to be given up; once that is confirmed, do it and go back to its page."""
         if not self.has_redeliver_permission(request):
             raise PermissionDenied
-        delivery = get_object_or_404(Delivery, pk=pk)
-        try:
-            cancelling.cancel(delivery, by=str(request.user), now=clock.now(), why=why_form.given(request))
-        except cancelling.NotCancellable as error:
-            messages.warning(request, str(error))
+        rows = self.get_queryset(request).select_related("event", "webhook")
+        delivery = get_object_or_404(rows, pk=pk)
+        if request.method == "POST":
+            _cancel(request, delivery)
+        elif delivery.status in Delivery.UNFINISHED:
+            title, why = "Give up this delivery?", why_form.field()
+            return show(request, "give_up.html", title=title, delivery=delivery, why=why)
         else:
-            messages.success(request, "Cancelled: nothing more is sent.")
+            state = delivery.get_status_display().lower()
+            messages.warning(request, f"There is nothing to give up: it is {state}.")
         return redirect("admin:deliveries_delivery_change", pk)
 
     def compare(self, request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -177,6 +181,16 @@ def _most(delivery: Delivery) -> int:
     """Return how many attempts there will be at most, unless somebody sends it again."""
     ahead = delivery.retries_left + 1 if delivery.status in Delivery.UNFINISHED else 0
     return delivery.attempts_made + ahead
+
+
+def _cancel(request: HttpRequest, delivery: Delivery) -> None:
+    """Give one up, and say what came of it."""
+    try:
+        cancelling.cancel(delivery, by=str(request.user), now=clock.now(), why=why_form.given(request))
+    except cancelling.NotCancellable as error:
+        messages.warning(request, str(error))
+    else:
+        messages.success(request, "Given up: nothing more is sent.")
 
 
 def _report(request: HttpRequest, delivery: Delivery) -> None:

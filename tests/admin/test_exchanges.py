@@ -159,13 +159,13 @@ class TestDelivery:
         assert url_of("cancel", queued) not in viewer.get(page_of(queued)).content.decode()
 
 
-class TestCancel:
+class TestGivingUp:
     def test_gives_up_what_is_queued(self, console: Client) -> None:
         delivery = builders.a_delivery()
 
         page = console.post(url_of("cancel", delivery), follow=True)
 
-        assert said(page) == ["Cancelled: nothing more is sent."]
+        assert said(page) == ["Given up: nothing more is sent."]
         assert Delivery.objects.get().status == Delivery.Status.CANCELLED
         entry = AuditEntry.objects.latest("pk")
         assert (entry.action, entry.by, entry.subject_id, entry.account_id) == (
@@ -180,7 +180,7 @@ class TestCancel:
         self, console: Client, given: dict[str, str], noted: str
     ) -> None:
         delivery = builders.a_delivery()
-        page = console.get(page_of(delivery)).content.decode()
+        page = console.get(url_of("cancel", delivery)).content.decode()
 
         console.post(url_of("cancel", delivery), given)
 
@@ -200,11 +200,27 @@ class TestCancel:
         assert Delivery.objects.get().status == Delivery.Status.FAILED
         assert not AuditEntry.objects.filter(action="delivery.cancelled").exists()
 
-    def test_is_no_link(self, console: Client) -> None:
+    def test_is_a_page_that_says_what_happens_before_anything_does(self, console: Client) -> None:
         delivery = builders.a_delivery()
+        page = console.get(page_of(delivery)).content.decode()
 
-        assert console.get(url_of("cancel", delivery)).status_code == 405
+        asked = console.get(url_of("cancel", delivery))
+
+        # Nothing of the delivery's own page does it, and nothing there is named like the way out of a page.
+        assert f'action="{url_of("cancel", delivery)}"' not in page
+        assert 'value="Cancel"' not in page
+        assert f'<a href="{url_of("cancel", delivery)}">Give up this delivery…</a>' in page
+        text = read(asked)
+        assert "No further attempt is made." in text
+        assert "It cannot be sent again" in text
+        assert f'<a href="{page_of(delivery)}" class="button cancel-link">' in asked.content.decode()
         assert Delivery.objects.get().status == Delivery.Status.PENDING
+
+    def test_is_not_asked_about_what_is_finished(self, console: Client, failed: Delivery) -> None:
+        page = console.get(url_of("cancel", failed), follow=True)
+
+        assert page.redirect_chain == [(page_of(failed), 302)]
+        assert said(page) == ["There is nothing to give up: it is failed."]
 
     def test_cannot_be_pressed_by_another_site(self, operator: User) -> None:
         browser = Client(enforce_csrf_checks=True)
@@ -217,6 +233,7 @@ class TestCancel:
     def test_is_not_for_viewers(self, viewer: Client) -> None:
         delivery = builders.a_delivery()
 
+        assert viewer.get(url_of("cancel", delivery)).status_code == 403
         assert viewer.post(url_of("cancel", delivery)).status_code == 403
         assert Delivery.objects.get().status == Delivery.Status.PENDING
 

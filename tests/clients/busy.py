@@ -30,7 +30,7 @@ def fill(now: datetime) -> dict[str, str]:
     _traffic(well, down, now=now)
     delivered = _delivered(well, now=now)
     failures = [_failed(down, number=number, now=now) for number in range(6)]
-    builders.a_delivery(well, due_at=now - 3 * MINUTE, created_at=now - 3 * MINUTE)
+    waiting = builders.a_delivery(well, due_at=now - 3 * MINUTE, created_at=now - 3 * MINUTE)
     builders.a_delivery(off, status="held", due_at=now, created_at=now - 9 * MINUTE)
     builders.a_delivery(well, status="cancelled", finished_at=now, created_at=now - 12 * MINUTE, **_AT_REST)
     group = builders.a_failure_group(failures[0], seen=17)
@@ -66,6 +66,7 @@ def fill(now: datetime) -> dict[str, str]:
         "event": reverse("admin:deliveries_event_change", args=[delivered.event_id]),
         "deliveries": reverse("admin:deliveries_delivery_changelist"),
         "delivery": reverse("admin:deliveries_delivery_change", args=[failures[0].pk]),
+        "giving up": reverse("admin:deliveries_delivery_cancel", args=[waiting.pk]),
         "comparison": reverse("admin:deliveries_delivery_compare", args=[failures[0].pk]),
         "attempts": attempts,
         "attempts, narrowed": f"{attempts}?account={account.pk}&webhook__id__exact={long.pk}",

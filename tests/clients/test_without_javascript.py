@@ -93,6 +93,19 @@ class TestConsole:
         assert Delivery.objects.get(pk=visit.page.url.split("/")[-3]).status == "pending"
         assert AuditEntry.objects.get(action="deliveries.redelivered").why == "They asked."
 
+    def test_gives_one_up_after_a_question(
+        self, visit: Visit, pages: dict[str, str], server: LiveServer
+    ) -> None:
+        visit.open(server.url + pages["giving up"])
+        visit.page.get_by_role("link", name="Do not give it up").click()
+        visit.page.get_by_role("link", name="Give up this delivery…").click()
+        visit.page.get_by_label("Why", exact=True).fill("They asked.")
+        visit.press("Give it up")
+
+        expect(visit.page.locator(".messagelist .success")).to_have_text("Given up: nothing more is sent.")
+        assert Delivery.objects.get(pk=visit.page.url.split("/")[-3]).status == "cancelled"
+        assert AuditEntry.objects.get(action="delivery.cancelled").why == "They asked."
+
     def test_settles_a_group_and_says_why(
         self, visit: Visit, pages: dict[str, str], server: LiveServer
     ) -> None:
