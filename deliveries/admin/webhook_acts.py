@@ -14,8 +14,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from deliveries import clock
+from deliveries.admin import signs
 from deliveries.admin.pages.showing import show
-from deliveries.models import Webhook
+from deliveries.models import Pause, Webhook, WebhookHealth
 from deliveries.services import rehearsing, webhooks
 
 
@@ -73,8 +74,28 @@ def enable(request: HttpRequest, pk: UUID) -> HttpResponse:
         webhooks.change(webhook, by=str(request.user), now=clock.now(), enabled=True)
     except webhooks.WebhookChanged as error:
         raise PermissionDenied from error
-    messages.success(request, "Enabled: what was held for it begins to go.")
+    _say_what_goes(request, webhook)
     return _back(pk)
+
+
+def _say_what_goes(request: HttpRequest, webhook: Webhook) -> None:
+    """Say what of what was held goes now that it is on, and what keeps back the rest."""
+    webhook.refresh_from_db()
+    touching = Pause.objects.in_force(clock.now()).touching(webhook).order_by("-until", "-pk")
+    pauses = [each for each in touching if not each.event_type or webhook.wants(each.event_type)]
+    # One of all that is for it says more than one of a type.
+    pause = min(pauses, key=lambda each: bool(each.event_type), default=None)
+    if pause:
+        goes = "not all of it goes" if pause.event_type else "nothing goes yet"
+        what = "the webhook" if pause.webhook_id else pause.event_type or "the account"
+        until = signs.utc(pause.until)
+        messages.warning(request, f"Enabled, but {goes}: {pause.by} paused {what} until {until}. {pause.why}")
+    elif webhook.health.circuit in (WebhookHealth.Circuit.OPEN, WebhookHealth.Circuit.PROBING):
+        messages.success(
+            request, "Enabled: one delivery is tried first, and the rest goes once the receiver answers."
+        )
+    else:
+        messages.success(request, "Enabled: what was held for it begins to go.")
 
 
 def disable(request: HttpRequest, pk: UUID) -> HttpResponse:

@@ -141,6 +141,36 @@ class TestSwitch:
         assert said(act(console, webhook, "enable")) == ["Enabled: what was held for it begins to go."]
         assert Webhook.objects.get().enabled
 
+    def test_turns_it_on_and_says_that_one_is_tried_first(self, console: Client, webhook: Webhook) -> None:
+        act(console, webhook, "disable", why="It fails.")
+        WebhookHealth.objects.update(failing_since=clock.now(), consecutive_failures=3)
+
+        assert said(act(console, webhook, "enable")) == [
+            "Enabled: one delivery is tried first, and the rest goes once the receiver answers."
+        ]
+
+    def test_turns_it_on_and_says_what_keeps_it_back_all_the_same(
+        self, console: Client, webhook: Webhook
+    ) -> None:
+        act(console, webhook, "disable", why="Moved.")
+        until = clock.now() + timedelta(hours=2)
+        pause = builders.a_pause(webhook.account, webhook=webhook, until=until)
+        builders.a_pause(webhook.account, event_type="call.started", until=until)
+        builders.a_pause(webhook.account, event_type="never.wanted", until=until)
+        Webhook.objects.update(events=["call.*"])
+        moment = f"{until:%Y-%m-%d %H:%M:%S} UTC"
+
+        assert said(act(console, webhook, "enable")) == [
+            f"Enabled, but nothing goes yet: ada paused the webhook until {moment}. The receiver is being"
+            " moved."
+        ]
+        pause.delete()
+        act(console, webhook, "disable", why="Moved.")
+        assert said(act(console, webhook, "enable")) == [
+            f"Enabled, but not all of it goes: ada paused call.started until {moment}. The receiver is being"
+            " moved."
+        ]
+
 
 class TestRotation:
     def test_shows_the_new_secret_this_once(self, console: Client, webhook: Webhook) -> None:
