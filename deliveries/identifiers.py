@@ -9,6 +9,8 @@ from uuid_utils import compat
 
 # The canonical form of a UUID, as a regular expression.
 UUID_FORM = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+# The characters of a failure's id.
+FAILURE_ID_LENGTH = 24
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -52,4 +54,4 @@ def _milliseconds(moment: datetime) -> int:
 
 def new_failure_id() -> str:
     """Return 24 lower-case hex characters: the form of a failure's id in the failures API."""
-    return secrets.token_hex(12)
+    return secrets.token_hex(FAILURE_ID_LENGTH // 2)

@@ -4,19 +4,26 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
+from django.db.models import Model
 from django.utils.text import Truncator
 
-from deliveries.identifiers import UUID_FORM
+from deliveries.identifiers import FAILURE_ID_LENGTH, UUID_FORM
 from deliveries.models import Attempt, Delivery, Event, Failure, Pause, Webhook, WebhookHealth, Worker
 from deliveries.reasons import Reason, describe
-from deliveries.services import skipping
+from deliveries.services import identifying, skipping
 
 # Of one event so many deliveries are explained, and so many webhooks that did not get it.
 MOST = 50
 
-_ID = re.compile(rf"{UUID_FORM}|(?<![0-9a-f-])[0-9a-f]{{24}}(?![0-9a-f-])")
+# Of a text with more ids the last ones are looked for.
+MOST_IDS = 10
+
+_HEX = "[0-9a-fA-F]"
+# A UUID, also without its hyphens; or a failure's id.
+_ID = re.compile(rf"{UUID_FORM}|(?<!{_HEX})(?<!-)(?:{_HEX}{{32}}|{_HEX}{{24}})(?!{_HEX}|-)")
 _SKIPPED = {
     skipping.OTHER_AGENT: "belongs to another agent",
     skipping.NOT_SUBSCRIBED: "was not subscribed to events of this type",
@@ -28,51 +35,79 @@ _SKIPPED = {
 class Answer:
     """What became of something.
 
-    :param about: an event, a delivery or a webhook.
+    :param about: an event, a delivery or a webhook; or something else that has an id.
     :param says: one sentence or two.
     :param todo: what a person can do; empty where nothing needs doing.
     :param parts: of an event, what became of each of its deliveries.
     :param skipped: of an event, the webhooks that did not get it; each says why.
     """
 
-    about: Event | Delivery | Webhook
+    about: Model
     says: str
     todo: str = ""
     parts: Sequence["Answer"] = ()
     skipped: Sequence["Answer"] = ()
 
 
-def explain(text: str, *, now: datetime) -> Answer | None:
+def explain(
+    text: str, *, now: datetime, may_see: Callable[[type[Model]], bool] = lambda kind: True
+) -> Answer | None:
     """Say why something has not arrived, or that it has.
 
-    :param text: the id of an event, a delivery, an attempt (the log of the logs API), a failure or a webhook;
-        any text with one in it, such as a URL of an API or of the console; or the URL of a receiver.
+    :param text: the id of an event, a delivery, an attempt (the log of the logs API), a failure, a webhook or
+        of what else the console has a page of; any text with one in it, such as a URL of an API or of the
+        console; or the URL of a receiver.
+    :param may_see: which of the other kinds whoever asks may see; there is none of the rest.
     :returns: None where nothing is known by it.
     """
     # In a URL the last id is what it is about.
-    for found in reversed(_ID.findall(text)):
+    for found in list(reversed(_ID.findall(text)))[:MOST_IDS]:
         about = _find(found)
         if about is not None:
             return answer(about, now=now)
+        if len(found) > FAILURE_ID_LENGTH and (row := identifying.find(UUID(found), may_see=may_see)):
+            return Answer(about=row, says=identifying.describe(row, now=now))
     return _of_url(text.strip(), now=now)
 
 
 def _of_url(text: str, *, now: datetime) -> Answer | None:
     """Tell of the webhooks that point at a receiver, whoever's they are; the newest first."""
     # PostgreSQL takes no NUL, not even to compare with.
-    url = text.replace("\0", "")
+    spellings = _spellings(text.replace("\0", ""))
     pointing = Webhook.objects.existing().select_related("health", "account").order_by("-pk")
-    webhooks = pointing.filter(url=url)[:MOST] or pointing.filter(url=url.partition("?")[0])[:MOST]
-    answers = [_of_webhook(webhook, now=now) for webhook in webhooks]
+    near = list(pointing.filter(url__in=spellings)[:MOST])
+    nearest = min((spellings.index(webhook.url) for webhook in near), default=None)
+    answers = [_of_webhook(webhook, now=now) for webhook in near if spellings.index(webhook.url) == nearest]
     if len(answers) < 2:
         return answers[0] if answers else None
     says = f"{len(answers)} webhooks point there."
     return Answer(about=answers[0].about, says=says, parts=answers)
 
 
+def _spellings(url: str) -> list[str]:
+    """Return how a URL may have been written down, the nearest first.
+
+    As it is, with the scheme and the host in lower case, with or without a slash at its end; and all of that
+    without its query.
+    """
+    found = [url]
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return found
+    if not parts.netloc:
+        return [url, url.partition("?")[0]]
+    path = parts.path.removesuffix("/")
+    other = path if parts.path.endswith("/") else f"{path}/"
+    for query in (parts.query, ""):
+        for netloc in (parts.netloc, parts.netloc.lower()):
+            found += [urlunsplit((parts.scheme, netloc, ending, query, "")) for ending in (parts.path, other)]
+    return list(dict.fromkeys(found))
+
+
 def _find(text: str) -> Event | Delivery | Webhook | None:
-    if "-" not in text:
-        failure = Failure.objects.select_related("delivery").filter(pk=text).first()
+    if len(text) == FAILURE_ID_LENGTH:
+        failure = Failure.objects.select_related("delivery").filter(pk=text.lower()).first()
         return failure.delivery if failure else None
     pk = UUID(text)
     looks: Sequence[Callable[[], Event | Delivery | Webhook | None]] = (
@@ -169,7 +204,9 @@ def _held(delivery: Delivery, now: datetime) -> tuple[str, str]:
             says,
             "Nothing, once the receiver answers: what is held goes out by itself, a little at a time.",
         )
-    return f"It was held and is let go: {webhook.name} is there again, and gets more and more.", ""
+    if health.circuit == WebhookHealth.Circuit.PROBING:
+        return f"It is held: {_probed(webhook)} The rest waits for what that tells.", ""
+    return f"It was held and is let go: {_there_again(webhook)}", ""
 
 
 def _pending(delivery: Delivery, now: datetime) -> tuple[str, str]:
@@ -200,7 +237,11 @@ def _of_webhook(webhook: Webhook, *, now: datetime) -> Answer:
         says, todo = f"{webhook.name} is disabled{_because(webhook)}.", "Enable it once its receiver is well."
     elif pause := Pause.objects.in_force(now).of_webhook(webhook, account=webhook.account).first():
         says, todo = f"{webhook.name} gets nothing now. {_paused(pause)}", "Resume it, or wait until then."
-    elif health.circuit != WebhookHealth.Circuit.CLOSED:
+    elif health.circuit == WebhookHealth.Circuit.PROBING:
+        says, todo = _probed(webhook), "See what its receiver says."
+    elif health.circuit == WebhookHealth.Circuit.RECOVERING:
+        says, todo = _there_again(webhook), ""
+    elif health.circuit == WebhookHealth.Circuit.OPEN:
         since = _at(health.circuit_since)
         says, todo = f"{webhook.name} has been out of order since {since}.", "See what its receiver says."
     elif health.failing_since:
@@ -211,6 +252,14 @@ def _of_webhook(webhook: Webhook, *, now: datetime) -> Answer:
     if health.last_success_at:
         says += f" It last took something at {_at(health.last_success_at)}."
     return Answer(about=webhook, says=says, todo=todo)
+
+
+def _probed(webhook: Webhook) -> str:
+    return f"{webhook.name} was out of order, and one delivery is being tried."
+
+
+def _there_again(webhook: Webhook) -> str:
+    return f"{webhook.name} is there again, and gets more and more."
 
 
 def _longest_pause(delivery: Delivery, now: datetime) -> Pause | None:

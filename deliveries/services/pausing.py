@@ -112,7 +112,7 @@ def resume(pause: Pause, *, by: str, now: datetime) -> Pause:
         ended = Pause.objects.in_force(now).filter(pk=pause.pk).end(by=by, at=now)
         pause.refresh_from_db()
         if not ended:
-            raise AlreadyEnded(_how_it_ended(pause))
+            raise AlreadyEnded(how_it_ended(pause))
         _after(pause, by=by, now=now)
     return pause
 
@@ -201,7 +201,8 @@ def _hold_type(pause: Pause, *, now: datetime) -> int:
     return held
 
 
-def _how_it_ended(pause: Pause) -> str:
+def how_it_ended(pause: Pause) -> str:
+    """Say how a pause ended that is over."""
     if pause.ended_at is None:
         return f"The pause ran out at {pause.until:%Y-%m-%d %H:%M:%S} UTC."
     return f"The pause was ended at {pause.ended_at:%Y-%m-%d %H:%M:%S} UTC by {pause.ended_by}."
@@ -233,7 +234,7 @@ def still_kept_back(over: Pause, *, now: datetime) -> list[str]:
     covered = [each for each in webhooks if not over.event_type or each.wants(over.event_type)]
     in_force = Pause.objects.in_force(now).filter(account=over.account_id).select_related("webhook")
     others = [each for each in in_force.order_by("-until", "-pk") if _keeps_back(each, over, covered)]
-    sentences = [_in_words(each) for each in others[:NAMED]]
+    sentences = [in_words(each) for each in others[:NAMED]]
     if len(others) > NAMED:
         sentences.append(f"More pauses like these: {len(others) - NAMED}.")
     disabled = [each for each in covered if not each.enabled]
@@ -255,6 +256,7 @@ def _keeps_back(pause: Pause, over: Pause, covered: Collection[Webhook]) -> bool
     )
 
 
-def _in_words(pause: Pause) -> str:
+def in_words(pause: Pause) -> str:
+    """Say who paused what, until when and why."""
     what = f"webhook {pause.webhook}" if pause.webhook else pause.event_type or "the account"
     return f"{pause.by} paused {what} until {pause.until:%Y-%m-%d %H:%M:%S} UTC: {pause.why}"

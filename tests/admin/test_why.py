@@ -91,6 +91,24 @@ class TestAnswer:
         assert "Third was not subscribed" in page
         assert reverse("admin:deliveries_webhook_change", args=[other.pk]) in page
 
+    def test_of_a_pause_is_that_it_is_one_and_leads_there(self, console: Client) -> None:
+        pause = builders.a_pause()
+        its_page = reverse("admin:deliveries_pause_change", args=[pause.pk])
+
+        page = text_of(console, f"https://webhooks.example.com{its_page}")
+
+        assert "That is a pause: ada paused the account until" in page
+        assert f'href="{its_page}"' in page
+
+    def test_of_a_kind_that_one_may_not_see_is_none(self, client: Client, db: None) -> None:
+        user = User.objects.create(username="clerk", password="!", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename="view_delivery"))
+        client.force_login(user)
+
+        assert "Nothing is known by that" in text_of(client, str(builders.a_pause().pk))
+        assert "Nothing is known by that" in text_of(client, str(builders.an_account().pk))
+        assert "That is" not in text_of(client, str(builders.a_worker().pk))
+
     def test_shows_what_was_asked_as_text(self, console: Client) -> None:
         page = text_of(console, "<script>0</script>\0")
 

@@ -1,10 +1,14 @@
 """Why something has not arrived: the sentences, and what finds them."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
 import pytest
+from django.db.models import Model
 
-from deliveries.models import Delivery, WebhookHealth
+from deliveries.identifiers import new_id
+from deliveries.models import Delivery, Pause, Webhook, WebhookHealth
 from deliveries.services import cancelling, explaining, webhooks
 from deliveries.services.explaining import Answer
 from tests import builders
@@ -76,6 +80,65 @@ class TestWhatIsFound:
         assert answer is not None
         assert answer.about == webhook
 
+    def test_is_found_however_its_id_is_written(self) -> None:
+        delivery = builders.a_failed_delivery()
+        texts = [
+            delivery.pk.hex,
+            delivery.pk.hex.upper(),
+            f"id={delivery.pk.hex};",
+            str(delivery.pk).upper(),
+            delivery.failure.pk.upper(),
+        ]
+
+        answers = [explaining.explain(text, now=NOW) for text in texts]
+
+        assert [answer.about for answer in answers if answer] == [delivery] * len(texts)
+
+    @pytest.mark.parametrize(
+        ("stored", "asked"),
+        [
+            ("https://crm.example.com/hook", "https://crm.example.com/hook/"),
+            ("https://crm.example.com/hook/", "https://crm.example.com/hook"),
+            ("https://crm.example.com/Hook", "HTTPS://CRM.Example.COM/Hook"),
+            ("https://CRM.example.com/hook", "https://CRM.example.com/hook/"),
+            ("https://crm.example.com", "https://crm.example.com/"),
+            ("https://crm.example.com/hook?a=1", "https://CRM.example.com/hook/?a=1"),
+            ("https://crm.example.com/hook", "https://CRM.example.com/hook/?token=1"),
+            ("https://crm.example.com:8443/hook", "https://CRM.example.com:8443/hook"),
+        ],
+    )
+    def test_is_a_receiver_whose_url_is_written_a_little_differently(self, stored: str, asked: str) -> None:
+        webhook = builders.a_webhook(url=stored)
+
+        answer = explaining.explain(asked, now=NOW)
+
+        assert answer is not None
+        assert answer.about == webhook
+
+    @pytest.mark.parametrize(
+        "asked", ["https://crm.example.com/HOOK", "https://crm.example.com/hook/x", "https://[crm", "//"]
+    )
+    def test_is_no_receiver_at_another_url(self, asked: str) -> None:
+        builders.a_webhook(url="https://crm.example.com/hook")
+
+        assert explaining.explain(asked, now=NOW) is None
+
+    def test_is_the_receiver_at_the_very_url_before_those_nearby(self) -> None:
+        builders.a_webhook(url="https://crm.example.com/hook/")
+        webhook = builders.a_webhook(url="https://crm.example.com/hook")
+        builders.a_webhook(url="https://crm.example.com/hook/")
+
+        answer = explaining.explain("https://crm.example.com/hook", now=NOW)
+
+        assert answer is not None
+        assert (answer.about, answer.parts) == (webhook, ())
+
+    def test_asks_for_few_rows_however_many_ids_there_are(
+        self, django_assert_max_num_queries: Callable[[int], AbstractContextManager[object]]
+    ) -> None:
+        with django_assert_max_num_queries(explaining.MOST_IDS * 12 + 1):
+            assert explaining.explain(" ".join(str(new_id()) for _ in range(200)), now=NOW) is None
+
     @pytest.mark.parametrize(
         "text", ["", "call.ended", "0" * 24, "00000000-0000-0000-0000-000000000000", "\0", "x" * 10_000]
     )
@@ -83,6 +146,59 @@ class TestWhatIsFound:
         builders.a_failed_delivery()
 
         assert explaining.explain(text, now=NOW) is None
+
+
+class TestOtherKinds:
+    """What the console shows an id of, and what nothing arrives by."""
+
+    def says(self, row: Model) -> str:
+        answer = explaining.explain(f"https://webhooks.example.com/admin/x/{row.pk}/change/", now=NOW)
+        assert answer is not None
+        assert answer.about == row
+        return answer.says
+
+    def test_are_named_with_what_is_to_know_of_them(self) -> None:
+        failed = builders.a_failed_delivery()
+        account = failed.account
+        builders.a_key(account, name="Reporting")
+        key = account.api_keys.get()
+
+        assert self.says(builders.a_failure_group(failed, seen=7)) == (
+            "That is a group of failures: Connection timeout at CRM call events, given up 7 times. It is"
+            " open."
+        )
+        assert self.says(account) == f"That is an account: {account.name}."
+        assert self.says(builders.an_agent(account, name="Berlin")) == (
+            f"That is an agent: Berlin of {account.name}."
+        )
+        assert self.says(builders.a_recovery(account, queued=1, total=3)) == (
+            f"That is a recovery of {account.name}: running, 1 of 3 queued."
+        )
+        assert self.says(key) == f"That is an API key of {account.name}: {key}."
+        assert self.says(builders.an_audit_entry(account)) == (
+            "That is an audit entry: webhook.deleted by API key test, at 2026-03-15 10:00:00 UTC."
+        )
+        assert self.says(builders.a_worker()) == (
+            "That is a worker: one.example.com:4711, last seen at 2026-03-15 10:00:00 UTC."
+        )
+
+    def test_are_pauses_that_say_whether_they_are_over(self) -> None:
+        pause = builders.a_pause(event_type="call.ended")
+        until = "2026-03-16 10:00:00 UTC"
+        paused = f"That is a pause: ada paused call.ended until {until}: The receiver is being moved."
+
+        assert self.says(pause) == paused
+        type(pause).objects.end(by="grace", at=NOW)
+        assert self.says(pause) == f"{paused} The pause was ended at 2026-03-15 10:00:00 UTC by grace."
+
+    def test_are_none_where_whoever_asks_may_not_see_them(self) -> None:
+        pause = builders.a_pause()
+        url = f"/admin/deliveries/webhook/{builders.a_webhook(pause.account).pk}/?pause={pause.pk}"
+
+        assert explaining.explain(str(pause.pk), now=NOW, may_see=lambda kind: kind is not Pause) is None
+        answer = explaining.explain(url, now=NOW, may_see=lambda kind: kind is not Pause)
+        assert answer is not None
+        assert isinstance(answer.about, Webhook)
 
 
 class TestDelivery:
@@ -161,6 +277,11 @@ class TestDelivery:
                 "open",
                 "It is held: CRM call events has been out of order since 2026-03-15 10:00:00 UTC, and is"
                 " tried again at 2026-03-15 10:03:00 UTC.",
+            ),
+            (
+                "probing",
+                "It is held: CRM call events was out of order, and one delivery is being tried. The rest"
+                " waits for what that tells.",
             ),
             (
                 "recovering",
@@ -279,6 +400,10 @@ class TestWebhook:
         assert says() == "CRM call events is active. It last took something at 2026-03-15 09:59:00 UTC."
         health.update(circuit="open", circuit_since=NOW, next_step_at=NOW, last_success_at=None)
         assert says() == "CRM call events has been out of order since 2026-03-15 10:00:00 UTC."
+        health.update(circuit="probing")
+        assert says() == "CRM call events was out of order, and one delivery is being tried."
+        health.update(circuit="recovering")
+        assert says() == "CRM call events is there again, and gets more and more."
         pause = builders.a_pause(webhook.account, webhook=webhook)
         assert says().startswith(
             "CRM call events gets nothing now. Paused until 2026-03-16 10:00:00 UTC by ada"

@@ -1,5 +1,8 @@
 """One box that takes any id or URL, and says in a sentence what became of it."""
 
+from functools import partial
+
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
@@ -17,7 +20,7 @@ Told = tuple[Answer, str]
 def page(request: HttpRequest) -> HttpResponse:
     """Show the box and, where something was asked, the answer with the pages it is about."""
     asked = request.GET.get("q", "").strip()
-    answer = explaining.explain(asked, now=clock.now()) if asked else None
+    answer = explaining.explain(asked, now=clock.now(), may_see=partial(_may_see, request)) if asked else None
     return show(
         request,
         "why.html",
@@ -27,6 +30,10 @@ def page(request: HttpRequest) -> HttpResponse:
         parts=[_told(part) for part in answer.parts] if answer and len(answer.parts) > 1 else [],
         skipped=[_told(part) for part in answer.skipped] if answer else [],
     )
+
+
+def _may_see(request: HttpRequest, kind: type[Model]) -> bool:
+    return request.user.has_perm(f"{kind._meta.app_label}.view_{kind._meta.model_name}")
 
 
 def _told(answer: Answer) -> Told:
