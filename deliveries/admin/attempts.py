@@ -2,16 +2,22 @@
 
 from datetime import timedelta
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
 
-from deliveries.admin import bodies, columns, exchanges
+from deliveries.admin import bodies, columns, curl, exchanges
 from deliveries.admin.history import History
 from deliveries.admin.http_statuses import AttemptedStatusFilter
 from deliveries.admin.owners import AttemptedAccountFilter, WebhookFilter
+from deliveries.admin.pages.showing import show
 from deliveries.admin.walking import Window
 from deliveries.models import Attempt
 
@@ -84,6 +90,24 @@ class AttemptAdmin(bodies.WithBodies, History[Attempt]):
         """Leave what is large in the database until a page shows it."""
         return super().get_queryset(request).defer(*LARGE, "delivery__event__body")
 
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page of an attempt's command."""
+        view = self.admin_site.admin_view(require_safe(self.curl))
+        return [path("<uuid:pk>/curl/", view, name="deliveries_attempt_curl"), *super().get_urls()]
+
+    def curl(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Show an attempt as a command; all of the body that was sent is in it."""
+        if not (self.has_view_permission(request) and request.user.has_perm(bodies.PERMISSION)):
+            raise PermissionDenied
+        attempt = get_object_or_404(Attempt.objects.select_related("delivery__event"), pk=pk)
+        return show(
+            request,
+            "curl.html",
+            title=f"Attempt {attempt.number} as a curl command",
+            attempt=attempt,
+            command=curl.command(attempt, bytes(attempt.delivery.event.body)),
+        )
+
     @admin.display(description="outcome")
     def outcome(self, attempt: Attempt) -> SafeString:
         """What the receiver answered, or why there is no answer."""
@@ -118,4 +142,4 @@ class AttemptAdmin(bodies.WithBodies, History[Attempt]):
     @admin.display(description="response body")
     def response_body_text(self, attempt: Attempt) -> SafeString:
         """What came back."""
-        return bodies.render(attempt.response_body)
+        return bodies.render_answer(attempt.response_body)

@@ -8,6 +8,8 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
+from deliveries.transport import KEEP_LIMIT
+
 # Characters shown of a body.
 SHOWN = 64 * 1024
 PERMISSION = "deliveries.view_bodies"
@@ -31,9 +33,21 @@ class WithBodies:
 
 def render(body: bytes | memoryview | None) -> SafeString:
     """Return a body as escaped, preformatted text: indented where it is JSON, and cut where it is long."""
+    return _render(body, kept=None)
+
+
+def render_answer(body: bytes | memoryview | None) -> SafeString:
+    """Return what a receiver sent back the same way, and say where not all of it was kept."""
+    cut = body is not None and len(body) >= KEEP_LIMIT
+    return _render(body, kept=f"{KEEP_LIMIT // 1024} KiB" if cut else None)
+
+
+def _render(body: bytes | memoryview | None, *, kept: str | None) -> SafeString:
     text = readable(bytes(body)) if body is not None else None
-    context = {"text": text and text[:SHOWN], "cut": text is not None and len(text) > SHOWN}
-    return render_to_string("admin/deliveries/body.html", context)
+    cut = text is not None and len(text) > SHOWN
+    return render_to_string(
+        "admin/deliveries/body.html", {"text": text and text[:SHOWN], "cut": cut, "kept": kept}
+    )
 
 
 def render_json(value: object) -> SafeString:

@@ -15,6 +15,8 @@ from deliveries.models import Attempt
 WIDTH = 600
 # Lines of each side that are compared: what that takes grows with the square of them.
 MOST_LINES = 500
+# Of a larger body each command is on a page of its own: that of a delivery would have the body fifty times.
+LARGEST_INLINE = 8 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,7 @@ class Exchange:
     response_headers: Sequence[tuple[str, str]] | None
     response_body: SafeString | None
     command: str | None
+    command_elsewhere: bool
 
 
 def exchange(attempt: Attempt, *, body: bytes | None) -> Exchange:
@@ -48,6 +51,7 @@ def exchange(attempt: Attempt, *, body: bytes | None) -> Exchange:
     :param body: what was sent; None where whoever looks may see no bodies.
     """
     seen = body is not None
+    large = body is not None and len(body) > LARGEST_INLINE
     return Exchange(
         attempt=attempt,
         badge=outcome(attempt),
@@ -55,8 +59,9 @@ def exchange(attempt: Attempt, *, body: bytes | None) -> Exchange:
         stretches=list(_stretches(attempt)),
         request_headers=sorted(attempt.request_headers.items()),
         response_headers=sorted((attempt.response_headers or {}).items()) if seen else None,
-        response_body=bodies.render(attempt.response_body) if seen else None,
-        command=curl.command(attempt, body) if body is not None else None,
+        response_body=bodies.render_answer(attempt.response_body) if seen else None,
+        command=None if body is None or large else curl.command(attempt, body),
+        command_elsewhere=large,
     )
 
 

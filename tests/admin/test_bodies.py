@@ -7,6 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from deliveries.admin import bodies
+from deliveries.transport import KEEP_LIMIT
 from tests import builders
 
 
@@ -43,6 +44,21 @@ class TestRender:
         assert len(page) < bodies.SHOWN + 200
         assert "The rest is not shown." in page
 
+    def test_says_of_an_answer_that_was_not_kept_whole_how_much_was(self) -> None:
+        cut = bodies.render_answer(b'{"a":"' + b"x" * (KEEP_LIMIT - 6))
+        whole = bodies.render_answer(b"x" * (KEEP_LIMIT - 1))
+
+        assert "The first 16 KiB of what came; the rest was not kept." in cut
+        assert "not kept" not in whole
+        # What we sent is kept whole.
+        assert "not kept" not in bodies.render(b"x" * KEEP_LIMIT)
+
+    def test_says_both_where_neither_all_is_kept_nor_all_of_that_is_shown(self) -> None:
+        page = bodies.render_answer((b"[" * 900 + b"1," * 8000)[: KEEP_LIMIT - 901] + b"1" + b"]" * 900)
+
+        assert "The first 16 KiB of what came; the rest was not kept." in page
+        assert "Not all of that is shown." in page
+
     def test_never_makes_megabytes_of_indentation(self) -> None:
         tracemalloc.start()
 
@@ -72,6 +88,13 @@ class TestPages:
         assert "&lt;script&gt;alert(&#x27;body&#x27;)" in page
         assert "&lt;script&gt;alert(&#x27;header&#x27;)" in page
         assert "<script>alert" not in page
+
+    def test_say_that_an_answer_was_cut(self, console: Client, db: None) -> None:
+        attempt = builders.an_attempt(builders.a_delivery(), response_body=b"x" * KEEP_LIMIT)
+
+        for row in (attempt, attempt.delivery):
+            page = console.get(reverse(f"admin:deliveries_{row._meta.model_name}_change", args=[row.pk]))
+            assert "the rest was not kept" in page.content.decode()
 
     def test_show_an_event_s_body(self, console: Client) -> None:
         event = builders.an_event(body=b'{"a":"<script>alert(1)</script>"}')

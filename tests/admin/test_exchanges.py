@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import time
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from deliveries import clock
 from deliveries.admin import bodies, curl, exchanges
 from deliveries.admin import deliveries as admin_of_deliveries
 from deliveries.admin import events as admin_of_events
+from deliveries.identifiers import new_id
 from deliveries.models import Attempt, AuditEntry, Delivery, Event, Failure, Webhook, WebhookHealth
 from tests import builders
 from tests.admin.pages import read, said
@@ -430,6 +432,66 @@ class TestCurl:
         )
 
         assert b"AUTHORIZATION" in ran.stderr
+
+
+class TestCurlOnDemand:
+    """With a large body, each command is on a page of its own: fifty of them would be megabytes."""
+
+    @pytest.fixture
+    def large(self, db: None) -> Delivery:
+        """One with a body of 100 KB, and five attempts."""
+        body = b'{"said":"' + b"x" * 100_000 + b'"}'
+        delivery = builders.a_failed_delivery(event=builders.an_event(body=body), attempts_made=5)
+        for number in range(2, 6):
+            builders.an_attempt(delivery, number=number, http_status=500)
+        return delivery
+
+    def curl_of(self, attempt: Attempt) -> str:
+        return reverse("admin:deliveries_attempt_curl", args=[attempt.pk])
+
+    def test_leaves_the_delivery_s_page_small(self, console: Client, large: Delivery) -> None:
+        page = console.get(page_of(large)).content.decode()
+
+        # The body itself stands there once.
+        assert len(page) < 2 * bodies.SHOWN
+        for attempt in large.attempts.all():
+            assert f'<a href="{self.curl_of(attempt)}">Copy as curl</a>' in page
+        assert "printf" not in page
+
+    def test_is_the_whole_command(self, console: Client, large: Delivery) -> None:
+        attempt = large.attempts.get(number=3)
+
+        page = console.get(self.curl_of(attempt))
+
+        shown = re.search(r'<pre [^>]*id="curl-3">(.*?)</pre>', page.content.decode(), re.DOTALL)
+        assert shown is not None
+        assert unescape(shown[1]) == curl.command(attempt, bytes(large.event.body))
+        assert 'data-copies="curl-3"' in page.content.decode()
+        assert page_of(large) in page.content.decode()
+
+    def test_is_on_the_page_itself_where_the_body_is_small(self, console: Client, failed: Delivery) -> None:
+        page = console.get(page_of(failed)).content.decode()
+
+        assert page.count('<pre tabindex="0" role="group" aria-label="Curl command of attempt') == 2
+        assert "Copy as curl" not in page
+
+    @pytest.mark.parametrize("lacking", ["view_bodies", "view_attempt"])
+    def test_is_for_those_who_may_see_attempts_and_bodies(
+        self, client: Client, large: Delivery, lacking: str
+    ) -> None:
+        user = User.objects.create(username="clerk", password="!", is_staff=True)
+        user.user_permissions.set(
+            Permission.objects.filter(codename__startswith="view_").exclude(codename=lacking)
+        )
+        client.force_login(user)
+        attempt = large.attempts.get(number=1)
+
+        assert client.get(self.curl_of(attempt)).status_code == 403
+        if lacking == "view_bodies":
+            assert "Copy as curl" not in text_of(client, page_of(large))
+
+    def test_is_of_attempts_that_are_there(self, console: Client, db: None) -> None:
+        assert console.get(reverse("admin:deliveries_attempt_curl", args=[new_id()])).status_code == 404
 
 
 class TestEvent:

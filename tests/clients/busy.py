@@ -72,6 +72,7 @@ def fill(now: datetime) -> dict[str, str]:
         "attempts, narrowed": f"{attempts}?account={account.pk}&webhook__id__exact={long.pk}",
         "attempts of nobody": f"{attempts}?webhook__id__exact=x&account={'x' * 200}",
         "attempt": reverse("admin:deliveries_attempt_change", args=[delivered.attempts.get().pk]),
+        "curl": reverse("admin:deliveries_attempt_curl", args=[delivered.attempts.get().pk]),
         "failures": reverse("admin:deliveries_failure_changelist"),
         "dry run": f"{reverse('admin:deliveries_recovery_new')}?webhook_id={down.pk}",
         "recoveries": reverse("admin:deliveries_recovery_changelist"),
