@@ -51,6 +51,7 @@ class AttemptAdmin(bodies.WithBodies, History[Attempt]):
     linked_by = ("delivery__id",)
     leading_to_few = ("delivery__id",)
     along: ClassVar = {"webhook__id__exact": "created_at"}
+    empty = "A worker makes one as soon as a delivery is due. System shows whether one is alive."
     folded = True
     # A receiver may send back in its headers what it got in a body.
     bodies = ("response_headers_text", "response_body_text")

@@ -53,6 +53,7 @@ class DeliveryAdmin(Redelivering[Delivery]):
     linked_by = ("event__id",)
     leading_to_few = ("event__id",)
     along: ClassVar = {"webhook__id__exact": "created_at", "account__id__exact": "created_at"}
+    empty = "Publish an event that a webhook wants. There is one for each of those webhooks."
     sendable = Delivery.Status.FAILED
     carried: ClassVar = {"account__id__exact": "account", "webhook__id__exact": "webhook_id"}
     bounds = ("made_from", "made_before")

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
@@ -18,7 +19,7 @@ from django.views.decorators.http import require_POST
 
 from deliveries import clock
 from deliveries.admin import columns, recovery_builder, redelivering, signs, why_form
-from deliveries.admin.tables import ReadOnly, Table, few
+from deliveries.admin.tables import NUL, ReadOnly, Table, few
 from deliveries.models import Failure, FailureGroup
 from deliveries.services import grouping
 
@@ -151,15 +152,17 @@ class FailureGroupAdmin(ReadOnly, Table[FailureGroup]):
 
     def get_urls(self) -> list[URLPattern]:
         """Add the buttons of a group's page."""
-        view = self.admin_site.admin_view(require_POST(self.settle_one))
+        wrap = self.admin_site.admin_view
+        settle, again = wrap(require_POST(self.settle_one)), wrap(require_POST(self.send_chosen_again))
         return [
-            path("<uuid:pk>/settle/", view, name="deliveries_failuregroup_settle"),
+            path("<uuid:pk>/settle/", settle, name="deliveries_failuregroup_settle"),
+            path("<uuid:pk>/send-again/", again, name="deliveries_failuregroup_send_again"),
             *super().get_urls(),
         ]
 
     def page_context(self, request: HttpRequest, row: FailureGroup) -> dict[str, Any]:
         """Tell the page what waits, and what may be done."""
-        its = Failure.objects.inactive().filter(webhook_id=row.webhook_id, reason=row.reason)
+        its = _waiting_in(row)
         return {
             **super().page_context(request, row),
             "may_manage": self.has_manage_permission(request),
@@ -172,6 +175,27 @@ class FailureGroupAdmin(ReadOnly, Table[FailureGroup]):
             "gone": row.webhook.deleted_at is not None,
             "send_all": recovery_builder.link(webhook_id=row.webhook_id, reason=row.reason),
         }
+
+    def send_chosen_again(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Queue one attempt for each of the chosen that waits in a group, and go back to the group's page."""
+        if not request.user.has_perm(redelivering.PERMISSION):
+            raise PermissionDenied
+        group = get_object_or_404(FailureGroup, pk=pk)
+        chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if len(chosen) > LISTED or any(NUL in text for text in chosen):
+            raise BadRequest("Something was chosen that the page does not show.")
+        failures = list(_waiting_in(group).filter(pk__in=chosen))
+        if failures:
+            ids = [failure.delivery_id for failure in failures]
+            selected = f"{len(failures)} chosen of a group of failures"
+            redelivering.send(request, failures, delivery_ids=ids, selected=selected)
+        elif chosen:
+            gone = "what was chosen does not wait in this group any more."
+            messages.warning(request, f"Nothing was sent again: {gone}")
+        else:
+            todo = "tick what is to be, or send all of the group again."
+            messages.warning(request, f"Nothing was sent again: {todo}")
+        return redirect("admin:deliveries_failuregroup_change", pk)
 
     def settle_one(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Snooze, resolve or reopen one, and go back to its page."""
@@ -203,9 +227,12 @@ class FailureGroupAdmin(ReadOnly, Table[FailureGroup]):
 
 
 def badge(group: FailureGroup) -> SafeString:
-    """Return the state of a group as it is now."""
+    """Return the state of a group as it is now, and until when it stays so."""
     state = group.state_at(clock.now())
-    return signs.badge(SIGNS[state], state.label)
+    shown = signs.badge(SIGNS[state], state.label)
+    if state == FailureGroup.State.SNOOZED and group.snoozed_until:
+        return format_html("{} until {}", shown, signs.utc(group.snoozed_until))
+    return shown
 
 
 def waiting(group: Any) -> str:
@@ -222,6 +249,11 @@ def _seen(request: HttpRequest, field: str) -> int | None:
     """Return what a field tells; None where it was not there, or is no number."""
     shown = request.POST.get(field, "")
     return int(shown) if shown.isascii() and shown.isdigit() and len(shown) < 19 else None
+
+
+def _waiting_in(group: FailureGroup) -> QuerySet[Failure]:
+    """Return those failures of a group that can be sent again."""
+    return Failure.objects.inactive().filter(webhook_id=group.webhook_id, reason=group.reason)
 
 
 def _settle(group: FailureGroup, to: str, request: HttpRequest, *, seen: int | None = None) -> str:

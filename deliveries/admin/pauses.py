@@ -107,7 +107,7 @@ class PauseAdmin(Pausable[Pause], History[Pause]):
     actions = ("resume",)
     list_display = (
         columns.identifier,
-        "webhook_id",
+        columns.cut("webhook.name", "webhook"),
         columns.cut("event_type", "event type"),
         columns.cut("account.name", "account"),
         "until",
@@ -116,7 +116,8 @@ class PauseAdmin(Pausable[Pause], History[Pause]):
         columns.cut("why", "why"),
     )
     list_filter = (InForceFilter,)
-    list_select_related = ("account",)
+    list_select_related = ("account", "webhook")
+    empty = "Pause a webhook or an account on its page, or an event type here."
     autocomplete_fields = ("account", "webhook")
     fields = (
         "id",

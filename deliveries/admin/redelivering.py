@@ -86,18 +86,27 @@ class Redelivering(History[Row]):
                 "For more there is the command: manage.py redeliver.",
             )
             return
-        deliveries = Delivery.objects.filter(pk__in=self.delivery_ids(rows))
-        came_to = redelivery.redeliver_all(
-            deliveries,
-            selected=f"{len(rows)} chosen of the {self.opts.verbose_name_plural}",
-            by=str(request.user),
-            now=clock.now(),
-            why=why_form.given(request),
-        )
-        note(request, rows)
-        well = came_to.queued > came_to.held
-        level = messages.SUCCESS if well else messages.WARNING
-        messages.add_message(request, level, _report(came_to, skipped=len(rows) - came_to.queued))
+        selected = f"{len(rows)} chosen of the {self.opts.verbose_name_plural}"
+        send(request, rows, delivery_ids=self.delivery_ids(rows), selected=selected)
+
+
+def send(request: HttpRequest, rows: Sequence[Any], *, delivery_ids: Sequence[UUID], selected: str) -> None:
+    """Queue one attempt for each delivery that has failed, and say how many those were.
+
+    :param rows: what was chosen, whose history says so.
+    :param selected: how it was, for the audit.
+    """
+    came_to = redelivery.redeliver_all(
+        Delivery.objects.filter(pk__in=delivery_ids),
+        selected=selected,
+        by=str(request.user),
+        now=clock.now(),
+        why=why_form.given(request),
+    )
+    note(request, rows)
+    well = came_to.queued > came_to.held
+    level = messages.SUCCESS if well else messages.WARNING
+    messages.add_message(request, level, _report(came_to, skipped=len(rows) - came_to.queued))
 
 
 def note(request: HttpRequest, rows: Sequence[Any]) -> None:

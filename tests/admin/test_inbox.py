@@ -14,7 +14,7 @@ from deliveries.admin import failure_groups
 from deliveries.models import AuditEntry, Delivery, Failure, FailureGroup, Webhook
 from deliveries.services import grouping
 from tests import builders
-from tests.admin.pages import said
+from tests.admin.pages import read, said
 
 INBOX = reverse("admin:deliveries_failuregroup_changelist")
 
@@ -26,6 +26,14 @@ def page_of(group: FailureGroup) -> str:
 def settle(client: Client, group: FailureGroup, to: str, **given: str) -> Any:
     url = reverse("admin:deliveries_failuregroup_settle", args=[group.pk])
     return client.post(url, {"to": to, **given}, follow=True)
+
+
+def send_again_url(group: FailureGroup) -> str:
+    return reverse("admin:deliveries_failuregroup_send_again", args=[group.pk])
+
+
+def send_again(client: Client, group: FailureGroup, **given: Any) -> Any:
+    return client.post(send_again_url(group), given, follow=True)
 
 
 def shown(console: Client, **asked: str) -> list[FailureGroup]:
@@ -195,18 +203,64 @@ class TestPage:
         link = f"webhook_id__exact={group.webhook_id}&amp;reason__exact=Connection%20timeout"
         assert f"{link}&amp;status__exact=inactive" in page
 
-    def test_sends_the_chosen_again(self, console: Client, group: FailureGroup) -> None:
+    def test_sends_the_chosen_again_and_stays(self, console: Client, group: FailureGroup) -> None:
         failure = Delivery.objects.get().failure
+        assert f'action="{send_again_url(group)}"' in console.get(page_of(group)).content.decode()
 
-        page = console.post(
-            reverse("admin:deliveries_failure_changelist"),
-            {"action": "send_again", "_selected_action": [failure.pk], "why": "They asked."},
-            follow=True,
-        )
+        page = send_again(console, group, _selected_action=[failure.pk], why="They asked.")
 
+        assert page.redirect_chain == [(page_of(group), 302)]
         assert AuditEntry.objects.get(action="deliveries.redelivered").why == "They asked."
         assert said(page) == ["Queued 1 delivery."]
-        assert "Nothing of it waits any more: resolve it" in console.get(page_of(group)).content.decode()
+        assert Delivery.objects.get().status == Delivery.Status.PENDING
+        assert "Nothing of it waits any more: resolve it" in page.content.decode()
+
+    def test_says_what_to_do_where_nothing_is_chosen(self, console: Client, group: FailureGroup) -> None:
+        page = send_again(console, group)
+
+        assert page.redirect_chain == [(page_of(group), 302)]
+        assert said(page) == ["Nothing was sent again: tick what is to be, or send all of the group again."]
+        assert not AuditEntry.objects.filter(action="deliveries.redelivered").exists()
+
+    def test_sends_nothing_again_that_is_of_another_group(self, console: Client, group: FailureGroup) -> None:
+        other = builders.a_failed_delivery()
+
+        page = send_again(console, group, _selected_action=[other.failure.pk])
+
+        assert said(page) == ["Nothing was sent again: what was chosen does not wait in this group any more."]
+        other.refresh_from_db()
+        assert other.status == Delivery.Status.FAILED
+
+    @pytest.mark.parametrize(("chosen", "status"), [(["\0"], 400), (["x" * 25], 302), (["x"] * 2000, 400)])
+    def test_takes_no_choice_that_can_be_none(
+        self, console: Client, group: FailureGroup, chosen: list[str], status: int
+    ) -> None:
+        answer = console.post(send_again_url(group), {"_selected_action": chosen})
+
+        assert answer.status_code == status
+        assert Delivery.objects.get().status == Delivery.Status.FAILED
+
+    def test_lets_viewers_send_nothing_again(self, viewer: Client, group: FailureGroup) -> None:
+        failure = Delivery.objects.get().failure
+
+        assert send_again(viewer, group, _selected_action=[failure.pk]).status_code == 403
+        assert viewer.get(send_again_url(group)).status_code == 405
+        assert Delivery.objects.get().status == Delivery.Status.FAILED
+
+    def test_says_until_when_it_is_snoozed(self, console: Client, group: FailureGroup) -> None:
+        until = clock.now() + timedelta(hours=3)
+        grouping.snooze(group, until=until, by="ada", now=clock.now())
+
+        for page in (console.get(page_of(group)), console.get(INBOX, {"state": "snoozed"})):
+            assert f"Snoozed until {until:%Y-%m-%d %H:%M:%S} UTC" in read(page)
+        FailureGroup.objects.update(snoozed_until=clock.now() - timedelta(hours=1))
+        assert "Snoozed" not in read(console.get(page_of(group))).partition("All columns")[0]
+
+    def test_says_who_settled_it_until_it_is_open_again(self, console: Client, group: FailureGroup) -> None:
+        settle(console, group, "resolved")
+        assert "Settled by operator" in read(console.get(page_of(group)))
+
+        assert "Settled by operator" not in read(settle(console, group, "open"))
 
     @pytest.mark.parametrize(
         ("to", "state", "sentence"),

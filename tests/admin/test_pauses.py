@@ -276,3 +276,14 @@ class TestResume:
 
         pause.refresh_from_db()
         assert pause.ended_at is None
+
+
+class TestList:
+    def test_says_which_webhook_is_paused_by_its_name(self, console: Client) -> None:
+        pause = a_pause_in_force()
+        builders.a_pause(pause.account, event_type="call.ended")
+
+        page = console.get(PAUSES).content.decode()
+
+        assert '<td class="field-webhook_name">CRM call events</td>' in page
+        assert '<td class="field-webhook_name">-</td>' in page

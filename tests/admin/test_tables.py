@@ -246,3 +246,19 @@ def test_a_long_name_is_whole_on_its_own_page(console: Client) -> None:
     page = text_of(console, reverse("admin:deliveries_webhook_change", args=[webhook.pk]))
 
     assert Webhook.objects.get().name in page
+
+
+class TestEmptyLists:
+    @pytest.mark.parametrize(
+        ("name", "sentence"),
+        [
+            ("delivery", "Publish an event that a webhook wants"),
+            ("attempt", "A worker makes one as soon as a delivery is due."),
+            ("pause", "Pause a webhook or an account on its page, or an event type here."),
+        ],
+    )
+    def test_say_what_to_do_next(self, console: Client, name: str, sentence: str) -> None:
+        page = text_of(console, list_of(name))
+
+        assert sentence in page
+        assert "There is nothing yet." not in page

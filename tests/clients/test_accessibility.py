@@ -8,6 +8,7 @@ from playwright.sync_api import Page
 from pytest_django.live_server_helper import LiveServer
 
 from deliveries import clock
+from deliveries.models import Webhook
 from tests.clients import axe, busy
 from tests.clients.browser import Visit, visiting
 from tests.clients.operating import log_in
@@ -101,6 +102,19 @@ class TestEveryPage:
             hidden = {name: hidden_columns(visit, server.url + pages[name]) for name in lists}
 
             assert {name: width for name, width in hidden.items() if width} == {}
+
+    def test_breaks_a_long_name_on_the_overview(self, operator: User, server: LiveServer) -> None:
+        pages = busy.fill(clock.now())
+        Webhook.objects.filter(name="Billing mirror").update(name="n" * 255)
+
+        with visiting() as visit:
+            visit.open(f"{server.url}/admin/")
+            log_in(visit)
+            visit.open(server.url + pages["overview"])
+            box = visit.page.get_by_role("region", name="Webhooks in trouble")
+
+            assert "nnn" in box.inner_text()
+            assert box.evaluate("box => box.scrollWidth - box.clientWidth") == 0
 
 
 def misfits(visit: Visit) -> list[str]:
