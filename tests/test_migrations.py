@@ -4,8 +4,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.db import connection, models
 from django.db.migrations import (
     AddConstraint,
@@ -29,7 +32,9 @@ from deliveries.migrations._online import (
     RemoveIndexOnline,
     RunOnPostgreSQL,
 )
-from tests import somebody_else
+from deliveries.models import Webhook
+from deliveries.services import webhooks
+from tests import builders, somebody_else
 
 # Everything until then was laid before anybody ran it.
 FIRST = "0003_audit_recoveries_traffic"
@@ -58,6 +63,8 @@ LOOKED_AT = {
     # Of failures it only reads, and holds no lock.
     ("0027_failures_in_groups", RunPython),
     ("0028_tests_are_audited", AlterField),
+    # The few webhooks that disabled themselves, which nobody writes to.
+    ("0031_disabled_themselves", RunPython),
 }
 
 
@@ -169,3 +176,19 @@ class TestIndexMadeOnline:
         make_index()
 
         assert ask(VALID) == [(True,)]
+
+
+@pytest.mark.django_db
+def test_webhooks_that_disabled_themselves_before_it_are_found(now: datetime) -> None:
+    gone, dead, switched_off = (builders.a_webhook(name=name) for name in ("gone", "dead", "switched off"))
+    for webhook, reason in (
+        (gone, "The receiver answered 410 Gone."),
+        (dead, "No success for 5 days of trying: the last 40 attempts failed."),
+        (switched_off, "Moved."),
+    ):
+        webhooks.disable(webhook.pk, reason=reason, by="somebody", now=now)
+
+    import_module("deliveries.migrations.0031_disabled_themselves").find(apps, None)
+
+    found = Webhook.objects.exclude(disabled_itself_at=None).order_by("pk")
+    assert list(found.values_list("name", "disabled_itself_at")) == [("gone", now), ("dead", now)]

@@ -72,7 +72,7 @@ class TroubleFilter(YesNoFilter[Webhook]):
 
     def keep(self, queryset: QuerySet[Webhook]) -> QuerySet[Webhook]:
         """Keep those."""
-        return queryset.filter(pk__in=glancing.failing().values("pk"))
+        return queryset.filter(pk__in=glancing.in_trouble(clock.now()).values("pk"))
 
 
 class Reviewed(Found):

@@ -27,6 +27,10 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         """Keep those that get events."""
         return self.existing().filter(enabled=True)
 
+    def disabled_themselves(self, *, since: datetime) -> Self:
+        """Keep those that the service turned off after a moment, and nobody has enabled or deleted."""
+        return self.existing().filter(enabled=False, disabled_itself_at__gt=since)
+
     def existing_at(self, moment: datetime) -> Self:
         """Keep those that had been made by a moment and were deleted, if at all, only after it."""
         return self.filter(Q(deleted_at=None) | Q(deleted_at__gt=moment), created_at__lte=moment)
@@ -73,6 +77,10 @@ class Webhook(models.Model):
     )
     enabled = models.BooleanField(default=True)
     disabled_reason = models.CharField(max_length=255, blank=True)
+    # It says nothing while the webhook is enabled: the version before enables and knows no such column.
+    disabled_itself_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the service turned it off; empty where a person did."
+    )
     secret = SealedField(null=True, blank=True, editable=False)
     # Those that still sign beside it, with the moments until which they do.
     previous_secrets = SealedField(null=True, blank=True, editable=False)

@@ -135,7 +135,7 @@ def _turn_off(seen: WebhookHealth, *, now: datetime) -> None:
 
 def _disable(webhook_id: UUID, *, reason: str, by: str, now: datetime, url: str | None = None) -> None:
     """Disable a webhook, and say so: nobody asked for it, unlike what a person turns off."""
-    if webhooks.disable(webhook_id, reason=reason, by=by, now=now, url=url):
+    if webhooks.disable(webhook_id, reason=reason, by=by, now=now, url=url, asked_for=False):
         transaction.on_commit(partial(_log_disabled, webhook_id, reason))
 
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import Count, F, Max, Min, Q
 
 from deliveries.models import (
     AuditEntry,
     FailureGroup,
     QueueMinute,
     TrafficMinute,
+    Webhook,
     WebhookHealth,
 )
 from deliveries.models.health import WebhookHealthQuerySet
@@ -21,6 +23,8 @@ from deliveries.services.statistics import NOTHING, Figures, Period
 WINDOW, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 # The pace of the queue is that of so many minutes, without the one that is not over.
 _PACE = 5
+# That a webhook disabled itself is told for so long, unless somebody enables or deletes it before.
+TOLD_FOR = timedelta(days=7)
 # So many webhooks in trouble and acts of people are listed.
 LISTED = 5
 
@@ -45,12 +49,26 @@ class Minute:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Disabled:
+    """The webhooks that disabled themselves lately: events pass them by, and nobody asked for it.
+
+    :param first_at: when the first of them did; None where none did.
+    """
+
+    count: int
+    first_at: datetime | None
+    last_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Glance:
     """The service at one moment, and the hour before.
 
     :param hour: what was attempted in the last hour.
     :param drain: how long what is due takes at the present pace; None where nothing is due, or nothing moves.
-    :param troubled: the webhooks whose last attempts all failed, the longest first, at most `LISTED` of them.
+    :param disabled: those that disabled themselves.
+    :param troubled: they, the last first, then those whose last attempts all failed, the longest first; at
+        most `LISTED`.
     :param in_trouble: how many those are.
     :param groups: how many groups of failures want somebody.
     :param acts: the last things people did.
@@ -60,6 +78,7 @@ class Glance:
     hour: Figures
     minutes: Sequence[Minute]
     drain: timedelta | None
+    disabled: Disabled
     troubled: Sequence[WebhookHealth]
     in_trouble: int
     groups: int
@@ -71,28 +90,46 @@ def glance(*, now: datetime) -> Glance:
     period = Period.until(now, window=WINDOW, bucket=MINUTE)
     report = statistics.report(account=None, period=period)
     measures = measuring.measure(now=now)
-    troubled = failing()
+    troubled = in_trouble(now)
     return Glance(
         measures=measures,
         hour=report.totals,
         minutes=_minutes(period, report.buckets),
         drain=_drain(measures.due, report.buckets, period),
-        troubled=list(troubled.select_related("webhook").order_by("failing_since", "pk")[:LISTED]),
+        disabled=_disabled(now),
+        troubled=list(
+            troubled.select_related("webhook").order_by(
+                "webhook__enabled", F("webhook__disabled_itself_at").desc(), "failing_since", "pk"
+            )[:LISTED]
+        ),
         in_trouble=troubled.count(),
         groups=FailureGroup.objects.open(now).count(),
         acts=list(AuditEntry.objects.order_by("-pk")[:LISTED]),
     )
 
 
-def failing() -> WebhookHealthQuerySet:
-    """Return the health of the enabled webhooks that have only failed since they last succeeded."""
-    enabled = WebhookHealth.objects.filter(webhook__enabled=True, webhook__deleted_at=None)
-    return enabled.filter(failing_since__isnull=False)
+def in_trouble(now: datetime) -> WebhookHealthQuerySet:
+    """Return the health of the webhooks that have only failed since they last succeeded: those that are
+    enabled, and those that disabled themselves lately."""
+    failing = Q(webhook__enabled=True, webhook__deleted_at=None, failing_since__isnull=False)
+    disabled = Q(webhook__in=Webhook.objects.disabled_themselves(since=now - TOLD_FOR))
+    return WebhookHealth.objects.filter(failing | disabled)
 
 
 def disabled_at(health: WebhookHealth) -> datetime | None:
-    """Return when the webhook is disabled by itself, should nothing succeed until then."""
+    """Return when the webhook disabled itself, or will, should nothing succeed until then."""
+    if not health.webhook.enabled:
+        return health.webhook.disabled_itself_at
     return health.failing_since and health.failing_since + settings.WEBHOOKS_DISABLE_AFTER
+
+
+def _disabled(now: datetime) -> Disabled:
+    disabled = Webhook.objects.disabled_themselves(since=now - TOLD_FOR)
+    return Disabled(
+        **disabled.aggregate(
+            count=Count("*"), first_at=Min("disabled_itself_at"), last_at=Max("disabled_itself_at")
+        )
+    )
 
 
 def _minutes(period: Period, buckets: Mapping[datetime, Figures]) -> list[Minute]:

@@ -184,16 +184,30 @@ def rotate_secret(
     return Rotated(secret=secret, previous_expires_at=expires_at if kept else None)
 
 
-def disable(webhook_id: UUID, *, reason: str, by: str, now: datetime, url: str | None = None) -> bool:
+def disable(
+    webhook_id: UUID,
+    *,
+    reason: str,
+    by: str,
+    now: datetime,
+    url: str | None = None,
+    asked_for: bool = True,
+) -> bool:
     """Turn a webhook off, saying why, and hold what is queued for it. Tell whether it was on.
 
     :param url: turn it off only while it still points there.
+    :param asked_for: whether somebody wants it off, and so knows of it.
     """
     webhooks = Webhook.objects.enabled().filter(pk=webhook_id)
     if url is not None:
         webhooks = webhooks.filter(url=url)
     with transaction.atomic():
-        turned_off = webhooks.update(enabled=False, disabled_reason=reason, updated_at=now)
+        turned_off = webhooks.update(
+            enabled=False,
+            disabled_reason=reason,
+            disabled_itself_at=None if asked_for else now,
+            updated_at=now,
+        )
         if turned_off:
             _follow(webhook_id, enabled=False, now=now)
             webhook = Webhook.objects.get(pk=webhook_id)
@@ -259,6 +273,8 @@ def _apply(held: Webhook, fields: Fields, *, by: str, now: datetime) -> None:
     if columns.get("enabled"):
         columns["disabled_reason"] = ""
     was_enabled = held.enabled
+    if columns.get("enabled", was_enabled) != was_enabled:
+        columns["disabled_itself_at"] = None
     moved = _moved(held.url, columns.get("url", held.url))
     Webhook.objects.filter(pk=held.pk).update(**columns, updated_at=now)
     matching.changed(held.account_id)

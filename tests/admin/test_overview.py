@@ -12,11 +12,13 @@ from deliveries import clock
 from deliveries.admin import charts
 from deliveries.admin.signs import lasting
 from deliveries.models import TrafficMinute, WebhookHealth
+from deliveries.services import webhooks
 from deliveries.services.glancing import Minute
 from tests import builders
 from tests.admin.pages import read
 
 OVERVIEW = reverse("admin:index")
+HOUR = timedelta(hours=1)
 
 
 def text_of(client: Client) -> str:
@@ -29,7 +31,7 @@ class TestOverview:
 
         assert "No worker is alive: nothing is sent. Start one" in text
         assert "Nothing waits" in text
-        assert "None: the last attempt at every webhook succeeded" in text
+        assert "None: no enabled webhook is failing, and none disabled itself in the last 7 days." in text
         assert "Nobody has done anything yet." in text
 
     def test_says_how_it_is_and_leads_to_what_is_wrong(self, console: Client) -> None:
@@ -80,6 +82,35 @@ class TestOverview:
 
     def test_is_only_looked_at(self, console: Client) -> None:
         assert console.post(OVERVIEW).status_code == 405
+
+    def test_says_which_webhooks_disabled_themselves_and_since_when(self, console: Client) -> None:
+        builders.a_webhook(name="Well")
+        gone = builders.a_webhook(name="CRM")
+        switched_off = builders.a_webhook(name="Billing")
+        webhooks.disable(switched_off.pk, reason="Moved.", by="ada", now=clock.now())
+        webhooks.disable(
+            gone.pk, reason="Gone.", by="The receiver", now=clock.now() - 2 * HOUR, asked_for=False
+        )
+
+        text = text_of(console)
+
+        assert "1 webhook disabled itself 2 h ago and gets no events." in text
+        assert "Webhooks in trouble 1" in text
+        assert "CRM" in text
+        assert "Billing" not in text
+        assert "None: no enabled" not in text
+        for chosen in ("?trouble=yes", "?trouble=yes&enabled__exact=0"):
+            listed = console.get(reverse("admin:deliveries_webhook_changelist") + chosen)
+            assert [webhook.name for webhook in listed.context["cl"].result_list] == ["CRM"]
+
+        second = builders.a_webhook(name="Chat")
+        webhooks.disable(
+            second.pk, reason="Gone.", by="The receiver", now=clock.now() - 3 * HOUR, asked_for=False
+        )
+        text = text_of(console)
+        assert (
+            "2 webhooks disabled themselves and get no events: the first 3 h ago, the last 2 h ago." in text
+        )
 
     def test_refreshes_itself_and_says_so(self, console: Client) -> None:
         page = console.get(OVERVIEW).content.decode()

@@ -1,5 +1,6 @@
 """The service at a glance."""
 
+import random
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from deliveries.models import TrafficMinute, WebhookHealth
-from deliveries.services import glancing, grouping
+from deliveries.models import TrafficMinute, Webhook, WebhookHealth
+from deliveries.models.health import Tally
+from deliveries.services import following, glancing, grouping, webhooks
 from tests import builders
 
 pytestmark = pytest.mark.django_db
@@ -106,6 +108,51 @@ class TestPeople:
         entries = [builders.an_audit_entry() for _ in range(7)]
 
         assert list(glancing.glance(now=now).acts) == entries[:1:-1]
+
+
+class TestDisabledThemselves:
+    @pytest.fixture
+    def gone(self, now: datetime) -> Webhook:
+        """One whose receiver answered 410, a moment after another began to fail."""
+        failing, gone = builders.a_webhook(name="failing"), builders.a_webhook(name="gone")
+        WebhookHealth.objects.filter(pk=failing.pk).update(failing_since=now - timedelta(hours=9))
+        news = following.Inbox()
+        health = WebhookHealth.objects.get(pk=gone.pk)
+        news.add([following.News(health=health, tally=Tally(failed=1), gone={gone.url})])
+        news.follow(now=now, jitter=random.Random(1))
+        gone.refresh_from_db()
+        return gone
+
+    def test_are_in_trouble_before_those_that_fail(self, now: datetime, gone: Webhook) -> None:
+        glance = glancing.glance(now=now)
+
+        assert [health.webhook.name for health in glance.troubled] == ["gone", "failing"]
+        assert glance.in_trouble == 2
+        assert glancing.disabled_at(glance.troubled[0]) == now
+        assert (glance.disabled.count, glance.disabled.first_at, glance.disabled.last_at) == (1, now, now)
+
+    def test_are_told_of_for_a_week(self, now: datetime, gone: Webhook) -> None:
+        assert glancing.glance(now=now + timedelta(days=6)).disabled.count == 1
+        later = glancing.glance(now=now + timedelta(days=7))
+        assert (later.disabled.count, later.in_trouble) == (0, 1)
+
+    def test_are_not_told_of_when_somebody_has_enabled_or_deleted_them(
+        self, now: datetime, gone: Webhook
+    ) -> None:
+        webhooks.change(gone, by="ada", now=now, enabled=True)
+        assert glancing.glance(now=now).disabled.count == 0
+        webhooks.disable(gone.pk, reason="Not yet.", by="ada", now=now)
+        assert glancing.glance(now=now).disabled.count == 0
+
+        Webhook.objects.filter(pk=gone.pk).update(disabled_itself_at=now)
+        assert glancing.glance(now=now).disabled.count == 1
+        webhooks.delete(gone, by="ada", now=now)
+        assert glancing.glance(now=now).in_trouble == 1
+
+    def test_are_no_others_when_a_person_edits_them(self, now: datetime, gone: Webhook) -> None:
+        webhooks.change(gone, by="ada", now=now + MINUTE, name="CRM", enabled=False)
+
+        assert glancing.glance(now=now).disabled.first_at == now
 
 
 def test_takes_as_many_queries_whatever_there_is(now: datetime) -> None:

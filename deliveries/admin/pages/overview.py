@@ -25,6 +25,7 @@ def _page(request: HttpRequest) -> HttpResponse:
         success=glance.hour.success_ratio,
         p95_ms=glance.hour.percentile_ms(0.95),
         charts=charts.charts(glance.minutes),
+        told_for=glancing.TOLD_FOR,
         troubled=[(health, glancing.disabled_at(health)) for health in glance.troubled],
     )
 
