@@ -94,6 +94,11 @@ def utc(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
+def counted(number: int, *, most: int) -> str:
+    """Return a number that was counted so far at most: "12,345", or "100,000+" where there may be more."""
+    return f"{number:,}{'+' if number >= most else ''}"
+
+
 def relative(at: datetime) -> str:
     """Return how long ago a moment was: "3 min ago"; or when it will be: "in 5 s"."""
     span = at - clock.now()

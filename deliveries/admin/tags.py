@@ -58,6 +58,12 @@ def thousands(number: int) -> str:
 
 
 @register.filter
+def up_to(number: int, most: int) -> str:
+    """Return a number that was counted so far at most: "12,345", or "100,000+" where there may be more."""
+    return signs.counted(number, most=most)
+
+
+@register.filter
 def seconds_lasting(seconds: float) -> str:
     """Return a number of seconds as `lasting` writes a span."""
     return signs.lasting(timedelta(seconds=seconds))

@@ -21,7 +21,7 @@ from deliveries.services.measuring import Measures
 from deliveries.services.statistics import NOTHING, Figures, Period
 
 WINDOW, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-# The pace of the queue is that of so many minutes, without the one that is not over.
+# The pace of the queue is that of so many minutes before the one that is not over, and of that.
 _PACE = 5
 # That a webhook disabled itself is told for so long, unless somebody enables or deletes it before.
 TOLD_FOR = timedelta(days=7)
@@ -65,7 +65,11 @@ class Glance:
     """The service at one moment, and the hour before.
 
     :param hour: what was attempted in the last hour.
-    :param drain: how long what is due takes at the present pace; None where nothing is due, or nothing moves.
+    :param oldest_due_at: since when the oldest of what is due has been, whatever it waits for.
+    :param waits_for_receiver: whether that is its own receiver, which has as much under way as it may.
+    :param drain: how long what is due takes at the present pace, or longer where `due` is counted no further;
+        None where nothing is due, or nothing ended lately.
+    :param moving: whether anything is under way, or ended lately.
     :param disabled: those that disabled themselves.
     :param troubled: they, the last first, then those whose last attempts all failed, the longest first; at
         most `LISTED`.
@@ -77,7 +81,10 @@ class Glance:
     measures: Measures
     hour: Figures
     minutes: Sequence[Minute]
+    oldest_due_at: datetime | None
+    waits_for_receiver: bool
     drain: timedelta | None
+    moving: bool
     disabled: Disabled
     troubled: Sequence[WebhookHealth]
     in_trouble: int
@@ -91,11 +98,16 @@ def glance(*, now: datetime) -> Glance:
     report = statistics.report(account=None, period=period)
     measures = measuring.measure(now=now)
     troubled = in_trouble(now)
+    oldest = measuring.oldest_due_at(now=now)
+    ended, within = _ended_lately(report.buckets, period, now)
     return Glance(
         measures=measures,
         hour=report.totals,
         minutes=_minutes(period, report.buckets),
-        drain=_drain(measures.due, report.buckets, period),
+        oldest_due_at=oldest,
+        waits_for_receiver=_is_before(oldest, measures.oldest_due_at),
+        drain=measures.due * within / ended if measures.due and ended else None,
+        moving=bool(ended or measures.in_flight),
         disabled=_disabled(now),
         troubled=list(
             troubled.select_related("webhook").order_by(
@@ -121,6 +133,10 @@ def disabled_at(health: WebhookHealth) -> datetime | None:
     if not health.webhook.enabled:
         return health.webhook.disabled_itself_at
     return health.failing_since and health.failing_since + settings.WEBHOOKS_DISABLE_AFTER
+
+
+def _is_before(oldest: datetime | None, for_workers: datetime | None) -> bool:
+    return oldest is not None and (for_workers is None or oldest < for_workers)
 
 
 def _disabled(now: datetime) -> Disabled:
@@ -153,7 +169,14 @@ def _minutes(period: Period, buckets: Mapping[datetime, Figures]) -> list[Minute
     return found
 
 
-def _drain(due: int, buckets: Mapping[datetime, Figures], period: Period) -> timedelta | None:
-    lately = period.starts[-1 - _PACE : -1]
-    attempts = sum(buckets[start].attempts for start in lately if start in buckets)
-    return due * _PACE * MINUTE / attempts if due and attempts else None
+def _ended_lately(
+    buckets: Mapping[datetime, Figures], period: Period, now: datetime
+) -> tuple[int, timedelta]:
+    """Return how many attempts ended in the last minutes, and in how long: since the first of them in which
+    any did, for before that nothing may have been there to send."""
+    lately = period.starts[-1 - _PACE :]
+    busy = [start for start in lately if start in buckets and buckets[start].attempts]
+    if not busy:
+        return 0, timedelta(0)
+    # The minute has just begun where it has no seconds yet.
+    return sum(buckets[start].attempts for start in busy), max(now - busy[0], timedelta(seconds=1))

@@ -90,9 +90,8 @@ def measure(*, now: datetime) -> Measures:
 
     :raises django.db.Error: when the database is away.
     """
-    reachable = Webhook.objects.exclude(pk__in=tending.unreachable(now).values("pk"))
+    reachable, due = _reachable(now), _due(now)
     pending = Delivery.objects.filter(status=Delivery.Status.PENDING)
-    due = pending.filter(due_at__lte=now)
     leased = Delivery.objects.filter(lease_token__isnull=False)
     held = _held(now)
     ran_out = leased.filter(due_at__lte=now - _TAKEN_WITHIN)
@@ -120,6 +119,11 @@ def measure(*, now: datetime) -> Measures:
     )
 
 
+def oldest_due_at(*, now: datetime) -> datetime | None:
+    """Return since when the oldest of what is due has been, whatever it waits for: its own receiver, too."""
+    return _oldest(_reachable(now), _due(now))
+
+
 def note_minute(*, now: datetime) -> None:
     """Measure the queue and write that down for charts, once a minute, whoever else does it."""
     measures = measure(now=now)
@@ -134,6 +138,14 @@ def note_minute(*, now: datetime) -> None:
             held=sum(measures.held.values()),
         )
     )
+
+
+def _reachable(now: datetime) -> WebhookQuerySet:
+    return Webhook.objects.exclude(pk__in=tending.unreachable(now).values("pk"))
+
+
+def _due(now: datetime) -> "QuerySet[Delivery]":
+    return Delivery.objects.filter(status=Delivery.Status.PENDING, due_at__lte=now)
 
 
 def _count(rows: "QuerySet[Any]", *, in_order_of: tuple[str, ...]) -> int:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
@@ -12,7 +13,7 @@ from deliveries import clock
 from deliveries.admin import charts
 from deliveries.admin.signs import lasting
 from deliveries.models import TrafficMinute, WebhookHealth
-from deliveries.services import webhooks
+from deliveries.services import measuring, webhooks
 from deliveries.services.glancing import Minute
 from tests import builders
 from tests.admin.pages import read
@@ -48,7 +49,7 @@ class TestOverview:
 
         assert "Arrived in the last hour 3" in text
         assert "Attempts that succeeded 75 %" in text
-        assert "Oldest due 3 min ago 1 due, nothing moves" in text
+        assert "Oldest due 3 min ago 1 due, gone in about" in text
         assert "Failures waiting 1 1 group in the inbox" in text
         assert "Webhooks in trouble 1" in text
         assert "CRM" in text
@@ -82,6 +83,30 @@ class TestOverview:
 
     def test_is_only_looked_at(self, console: Client) -> None:
         assert console.post(OVERVIEW).status_code == 405
+
+    def test_does_not_say_that_nothing_waits_where_a_receiver_is_busy(self, console: Client) -> None:
+        now = clock.now()
+        webhook = builders.a_webhook(max_in_flight=1)
+        builders.a_backlog(webhook, 1, due_at=now + HOUR, lease_token=webhook.pk)
+        builders.a_backlog(webhook, 3, due_at=now - timedelta(minutes=3))
+
+        text = text_of(console)
+
+        assert "Oldest due 3 min ago 3 due, 1 under way; the oldest waits for its own receiver" in text
+        assert "Nothing waits" not in text
+
+    def test_says_where_it_counted_no_further(self, console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(measuring, "MOST", 2)
+        now = clock.now()
+        webhook = builders.a_webhook()
+        builders.a_backlog(webhook, 3, due_at=now - HOUR)
+        builders.a_backlog(webhook, 3, due_at=now + HOUR)
+        builders.a_minute_of_traffic(webhook, minute=TrafficMinute.of(now), succeeded=1)
+
+        text = text_of(console)
+
+        assert "Oldest due 60 min ago 2+ due, gone in more than" in text
+        assert "Retrying later 2+" in text
 
     def test_says_which_webhooks_disabled_themselves_and_since_when(self, console: Client) -> None:
         builders.a_webhook(name="Well")

@@ -54,23 +54,59 @@ class TestHour:
         assert (minutes[-2].due, minutes[-2].oldest_due) == (None, None)
 
 
+class TestOldestDue:
+    def test_is_told_also_where_it_waits_for_its_own_receiver(self, now: datetime) -> None:
+        webhook = builders.a_webhook(max_in_flight=1)
+        builders.a_backlog(webhook, 1, due_at=now + MINUTE, lease_token=webhook.pk)
+        builders.a_backlog(webhook, 3, due_at=now - 3 * MINUTE)
+
+        glance = glancing.glance(now=now)
+
+        assert (glance.oldest_due_at, glance.waits_for_receiver) == (now - 3 * MINUTE, True)
+        assert glance.measures.oldest_due_at is None
+        assert (glance.drain, glance.moving) == (None, True)
+
+    def test_waits_for_a_worker_where_its_receiver_has_room(self, now: datetime) -> None:
+        builders.a_delivery(due_at=now - MINUTE)
+
+        glance = glancing.glance(now=now)
+
+        assert (glance.oldest_due_at, glance.waits_for_receiver) == (now - MINUTE, False)
+
+    def test_is_not_there_where_nothing_is_due(self, now: datetime) -> None:
+        builders.a_delivery(due_at=now + MINUTE)
+
+        glance = glancing.glance(now=now)
+
+        assert (glance.oldest_due_at, glance.waits_for_receiver) == (None, False)
+
+
 class TestDrain:
     def test_is_what_is_due_at_the_pace_of_the_last_minutes(self, now: datetime) -> None:
-        webhook = builders.a_webhook()
-        builders.a_backlog(webhook, 20, due_at=now - MINUTE)
-        traffic(0 * MINUTE, now=now, succeeded=1000)
+        builders.a_backlog(builders.a_webhook(), 20, due_at=now - MINUTE)
+        traffic(0 * MINUTE, now=now, succeeded=5)
         traffic(1 * MINUTE, now=now, succeeded=15)
         traffic(5 * MINUTE, now=now, failed=35)
         traffic(6 * MINUTE, now=now, succeeded=1000)
 
-        assert glancing.glance(now=now).drain == 2 * MINUTE
+        # 55 in five minutes and a half.
+        assert glancing.glance(now=now + MINUTE / 2).drain == 2 * MINUTE
+
+    def test_is_told_as_soon_as_anything_has_ended(self, now: datetime) -> None:
+        builders.a_backlog(builders.a_webhook(), 20, due_at=now - MINUTE)
+        traffic(0 * MINUTE, now=now, succeeded=10)
+
+        glance = glancing.glance(now=now + MINUTE / 2)
+
+        assert (glance.drain, glance.moving) == (MINUTE, True)
 
     def test_is_unknown_where_nothing_moves_or_nothing_is_due(self, now: datetime) -> None:
         traffic(1 * MINUTE, now=now, succeeded=15)
         assert glancing.glance(now=now).drain is None
         TrafficMinute.objects.all().delete()
         builders.a_delivery(due_at=now - MINUTE)
-        assert glancing.glance(now=now).drain is None
+        glance = glancing.glance(now=now)
+        assert (glance.drain, glance.moving) == (None, False)
 
 
 class TestTrouble:

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 from deliveries import clock
 from deliveries.admin import charts
 from deliveries.admin.pages.showing import show
-from deliveries.services import glancing
+from deliveries.services import glancing, measuring
 
 
 def _page(request: HttpRequest) -> HttpResponse:
@@ -21,6 +21,7 @@ def _page(request: HttpRequest) -> HttpResponse:
         title="Overview",
         glance=glance,
         measures=glance.measures,
+        most=measuring.MOST,
         held=sum(glance.measures.held.values()),
         success=glance.hour.success_ratio,
         p95_ms=glance.hour.percentile_ms(0.95),
