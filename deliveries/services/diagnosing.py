@@ -14,7 +14,7 @@ from deliveries import doorbell, secrets
 from deliveries.models import Chore, Webhook
 from deliveries.models.databases import missing_days, server
 from deliveries.services import measuring, schema
-from deliveries.services.measuring import Measures
+from deliveries.services.measuring import Inbox, Measures
 
 # The same bound as in deploy/alerts.yaml, as are those of chores.
 _LATE = timedelta(minutes=1)
@@ -63,7 +63,7 @@ def diagnose(*, now: datetime, skew: timedelta) -> list[Finding]:
             return findings
     findings += _examined("secrets", _secrets)
     findings += _examined("days", lambda: _days(now))
-    return findings + _examined("queue", lambda: _service(measuring.measure(now=now), skew))
+    return findings + _examined("queue", lambda: _service(measuring.measure(now=now), now, skew))
 
 
 def worst(findings: Iterable[Finding]) -> Verdict:
@@ -141,7 +141,7 @@ def _days(now: datetime) -> Iterator[Finding]:
         yield _ok("days", "Attempts of the coming days have their partitions.")
 
 
-def _service(measures: Measures, skew: timedelta) -> Iterator[Finding]:
+def _service(measures: Measures, now: datetime, skew: timedelta) -> Iterator[Finding]:
     yield _clocks(measures, skew)
     yield _workers(measures)
     yield _beat(measures)
@@ -149,7 +149,7 @@ def _service(measures: Measures, skew: timedelta) -> Iterator[Finding]:
     yield _queue(measures)
     yield _stranded(measures)
     yield _receivers(measures)
-    yield _failures(measures)
+    yield _failures(measuring.inbox(measures.failures, now=now))
 
 
 def _clocks(measures: Measures, skew: timedelta) -> Finding:
@@ -225,12 +225,15 @@ def _receivers(measures: Measures) -> Finding:
     return _ok("receivers", "None is out of order, none is paused.")
 
 
-def _failures(measures: Measures) -> Finding:
-    if measures.failures:
-        waits = "waits" if measures.failures == 1 else "wait"
-        said = f"{_number(measures.failures)} {waits} for a person."
-        return _look("failures", said, "The console lists them under Failures; send them again from there.")
-    return _ok("failures", "None waits for a person.")
+def _failures(inbox: Inbox) -> Finding:
+    said = f"{_number(inbox.open)} {'waits' if inbox.open == 1 else 'wait'} for a person."
+    kept = {"snoozed": inbox.snoozed, "of resolved groups or deleted webhooks": inbox.settled}
+    others = ", ".join(f"{_number(count)} {what}" for what, count in kept.items() if count)
+    others = f" Besides, {others}." if others else ""
+    if inbox.open:
+        todo = "The console has them in its inbox: send them again from there, or resolve them."
+        return _look("failures", f"{said}{others}", todo)
+    return _ok("failures", f"None waits for a person.{others}")
 
 
 def _age(measures: Measures, chore: Chore.Name) -> timedelta | None:

@@ -17,7 +17,7 @@ from deliveries.models import (
 )
 from deliveries.models.health import WebhookHealthQuerySet
 from deliveries.services import measuring, statistics
-from deliveries.services.measuring import Measures
+from deliveries.services.measuring import Inbox, Measures
 from deliveries.services.statistics import NOTHING, Figures, Period
 
 WINDOW, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -74,6 +74,7 @@ class Glance:
     :param troubled: they, the last first, then those whose last attempts all failed, the longest first; at
         most `LISTED`.
     :param in_trouble: how many those are.
+    :param inbox: the failures that need a person.
     :param groups: how many groups of failures want somebody.
     :param acts: the last things people did.
     """
@@ -88,6 +89,7 @@ class Glance:
     disabled: Disabled
     troubled: Sequence[WebhookHealth]
     in_trouble: int
+    inbox: Inbox
     groups: int
     acts: Sequence[AuditEntry]
 
@@ -115,6 +117,7 @@ def glance(*, now: datetime) -> Glance:
             )[:LISTED]
         ),
         in_trouble=troubled.count(),
+        inbox=measuring.inbox(measures.failures, now=now),
         groups=FailureGroup.objects.open(now).count(),
         acts=list(AuditEntry.objects.order_by("-pk")[:LISTED]),
     )

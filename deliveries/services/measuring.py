@@ -24,6 +24,7 @@ from deliveries.models import (
     Chore,
     Delivery,
     Failure,
+    FailureGroup,
     Pause,
     QueueMinute,
     TrafficMinute,
@@ -32,6 +33,7 @@ from deliveries.models import (
     Worker,
 )
 from deliveries.models.databases import count_of_each
+from deliveries.models.failure_group import FailureGroupQuerySet
 from deliveries.models.webhook import WebhookQuerySet, number_of
 from deliveries.services import dispatching, tending
 
@@ -117,6 +119,37 @@ def measure(*, now: datetime) -> Measures:
         alive=listed,
         silent=Worker.objects.silent(now).count(),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inbox:
+    """The failures that need a person, by who deals with them. Counts end at `MOST`.
+
+    :param open: of groups that want somebody.
+    :param snoozed: of groups that somebody put off.
+    :param settled: others: of groups that somebody resolved, and of webhooks that are deleted; where all are
+        counted no further, as many at least.
+    """
+
+    open: int
+    snoozed: int
+    settled: int
+
+
+def inbox(failures: int, *, now: datetime) -> Inbox:
+    """Return it: one look into an index for each group that is not resolved, and what of it is counted.
+
+    :param failures: how many need a person, as `measure` counts them.
+    """
+    groups = FailureGroup.objects
+    opened, snoozed = _count_of_groups(groups.open(now)), _count_of_groups(groups.snoozed(now))
+    # Each was counted a moment after the other.
+    return Inbox(open=opened, snoozed=snoozed, settled=max(failures - opened - snoozed, 0))
+
+
+def _count_of_groups(groups: FailureGroupQuerySet) -> int:
+    its = {"webhook_id": "webhook", "reason": "reason"}
+    return count_of_each(groups, Failure.objects.inactive(), by=its, order="delivery", most=MOST)
 
 
 def oldest_due_at(*, now: datetime) -> datetime | None:

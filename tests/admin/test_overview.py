@@ -95,6 +95,17 @@ class TestOverview:
         assert "Oldest due 3 min ago 3 due, 1 under way; the oldest waits for its own receiver" in text
         assert "Nothing waits" not in text
 
+    def test_counts_as_waiting_what_the_inbox_has(self, console: Client) -> None:
+        resolved, _, snoozed = (builders.a_failed_delivery() for _ in range(3))
+        builders.a_failure_group(resolved, state="resolved")
+        builders.a_failure_group(snoozed, state="snoozed", snoozed_until=clock.now() + HOUR)
+
+        text = text_of(console)
+
+        assert (
+            "Failures waiting 0 The inbox is empty 1 snoozed 2 of resolved groups or deleted webhooks" in text
+        )
+
     def test_says_where_it_counted_no_further(self, console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(measuring, "MOST", 2)
         now = clock.now()

@@ -221,7 +221,7 @@ class TestFindings:
         assert "→" not in said
 
     def test_say_first_what_is_broken(self, console: Client) -> None:
-        builders.a_failed_delivery()
+        builders.a_failure_group()
 
         said = section(console, "findings")
 
@@ -230,7 +230,7 @@ class TestFindings:
         assert said.index("Look failures") < said.index("In order")
 
     def test_say_when_only_a_look_is_due(self, console: Client, healthy: None) -> None:
-        builders.a_failed_delivery()
+        builders.a_failure_group()
 
         assert (
             "Events are taken and delivered; a person should look at something. ! Look failures"

@@ -216,18 +216,29 @@ class TestTrouble:
         assert doctor()["receivers"]["says"] == "1 pauses in force."
 
     def test_is_a_failure_that_waits_for_a_person(self, doctor: Doctor) -> None:
-        builders.a_failed_delivery()
+        builders.a_failure_group()
 
         assert doctor()["failures"]["says"] == "1 waits for a person."
 
+    def test_is_none_that_somebody_is_done_with(self, doctor: Doctor) -> None:
+        builders.a_failure_group(state="resolved")
+        builders.a_failure_group(state="snoozed", snoozed_until=timezone.now() + MINUTE)
+
+        found = doctor()["failures"]
+
+        assert found["verdict"] == "ok"
+        assert found["says"] == (
+            "None waits for a person. Besides, 1 snoozed, 1 of resolved groups or deleted webhooks."
+        )
+
     def test_is_told_with_what_to_do(self, run: Run) -> None:
-        builders.a_failed_delivery()
+        builders.a_failure_group()
 
         lines = run("doctor").stdout.splitlines()
 
         at = lines.index(next(line for line in lines if line.startswith("look")))
         assert lines[at].split() == ["look", "failures", "1", "waits", "for", "a", "person."]
-        assert lines[at + 1].strip().startswith("-> The console lists them")
+        assert lines[at + 1].strip().startswith("-> The console has them in its inbox")
 
     def test_says_nothing_a_terminal_would_obey(self, run: Run) -> None:
         builders.a_worker(host="\x1b[31mred", seen_at=timezone.now(), clock_skew=MINUTE)

@@ -328,3 +328,33 @@ def every(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield plan
     for below in plan.get("Plans", []):
         yield from every(below)
+
+
+@pytest.mark.django_db
+class TestInbox:
+    def test_tells_failures_by_who_deals_with_them(self) -> None:
+        webhook = builders.a_webhook()
+        for state in ("open", "snoozed", "resolved"):
+            for _ in range(2):
+                delivery = builders.a_failed_delivery(webhook)
+                Failure.objects.filter(delivery=delivery).update(reason=state)
+            delivery.failure.refresh_from_db()
+            builders.a_failure_group(delivery, state=state, snoozed_until=builders.NOW + MINUTES)
+        # Somebody else's of the same reason, which is in no group.
+        Failure.objects.filter(delivery=builders.a_failed_delivery()).update(reason="open")
+
+        inbox = measuring.inbox(measure().failures, now=builders.NOW)
+        later = measuring.inbox(measure().failures, now=builders.NOW + 2 * MINUTES)
+
+        assert (inbox.open, inbox.snoozed, inbox.settled) == (2, 2, 3)
+        assert (later.open, later.snoozed, later.settled) == (4, 0, 3)
+
+    def test_counts_so_far(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(measuring, "MOST", 2)
+        webhook = builders.a_webhook()
+        deliveries = [builders.a_failed_delivery(webhook) for _ in range(3)]
+        builders.a_failure_group(deliveries[0])
+
+        inbox = measuring.inbox(measure().failures, now=builders.NOW)
+
+        assert (inbox.open, inbox.settled) == (2, 0)
