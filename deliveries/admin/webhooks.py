@@ -10,8 +10,8 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from deliveries import clock
 from deliveries.admin import columns, exchanges, recovery_builder, signs, strips, tags, webhook_acts
@@ -154,6 +154,7 @@ class WebhookAdmin(Pausable[Webhook]):
             **webhook_acts.forms_of(row),
             "pauses": pauses,
             "review": review,
+            "most": reviewing.MOST,
             "badge": strips.badge(review),
             "strip": strips.strip(review.strip, says=strips.in_words(review)),
             "strip_says": strips.in_words(review),
@@ -225,14 +226,19 @@ class WebhookAdmin(Pausable[Webhook]):
         share = columns.NOTHING if review.success_ratio is None else tags.percent(review.success_ratio)
         return format_html("{}{}{}", drawn, share, "" if took is None else f", p95 {took:,} ms")
 
-    @admin.display
-    def due(self, webhook: Any) -> str:
-        """How much waits to be sent, and since when the oldest of it does."""
+    @admin.display(description="due or held")
+    def due(self, webhook: Any) -> SafeString:
+        """How much waits to be sent or is held back, and since when the oldest of it has been due."""
         review = webhook.review
-        if not review.due:
-            return columns.NOTHING
-        count = f"{review.due:,}{'+' if review.due == reviewing.MOST else ''}"
-        return f"{count}, oldest {signs.relative(review.oldest_due_at)}"
+        lines = []
+        for count, what, oldest_at in (
+            (review.due, "due", review.oldest_due_at),
+            (review.held, "held", review.oldest_held_at),
+        ):
+            if count:
+                oldest = f", oldest {signs.relative(oldest_at)}" if oldest_at else ""
+                lines.append((f"{signs.counted(count, most=reviewing.MOST)} {what}{oldest}",))
+        return format_html_join(mark_safe("<br>"), "{}", lines) or format_html("{}", columns.NOTHING)
 
     @admin.display(description="name", ordering="name")
     def named(self, webhook: Webhook) -> SafeString:

@@ -67,6 +67,7 @@ class Glance:
     :param hour: what was attempted in the last hour.
     :param oldest_due_at: since when the oldest of what is due has been, whatever it waits for.
     :param waits_for_receiver: whether that is its own receiver, which has as much under way as it may.
+    :param oldest_held_at: since when the oldest of what is held would have been due.
     :param drain: how long what is due takes at the present pace, or longer where `due` is counted no further;
         None where nothing is due, or nothing ended lately.
     :param moving: whether anything is under way, or ended lately.
@@ -84,6 +85,7 @@ class Glance:
     minutes: Sequence[Minute]
     oldest_due_at: datetime | None
     waits_for_receiver: bool
+    oldest_held_at: datetime | None
     drain: timedelta | None
     moving: bool
     disabled: Disabled
@@ -108,6 +110,7 @@ def glance(*, now: datetime) -> Glance:
         minutes=_minutes(period, report.buckets),
         oldest_due_at=oldest,
         waits_for_receiver=_is_before(oldest, measures.oldest_due_at),
+        oldest_held_at=measuring.oldest_held_at(now=now),
         drain=measures.due * within / ended if measures.due and ended else None,
         moving=bool(ended or measures.in_flight),
         disabled=_disabled(now),

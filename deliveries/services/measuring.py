@@ -157,6 +157,13 @@ def oldest_due_at(*, now: datetime) -> datetime | None:
     return _oldest(_reachable(now), _due(now))
 
 
+def oldest_held_at(*, now: datetime) -> datetime | None:
+    """Return since when the oldest of what is held would have been due; None where nothing is yet."""
+    return _oldest(
+        Webhook.objects.all(), Delivery.objects.filter(status=Delivery.Status.HELD, due_at__lte=now)
+    )
+
+
 def note_minute(*, now: datetime) -> None:
     """Measure the queue and write that down for charts, once a minute, whoever else does it."""
     measures = measure(now=now)

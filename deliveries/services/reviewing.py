@@ -16,7 +16,7 @@ from deliveries.services import measuring
 from deliveries.services.statistics import NOTHING, Figures, Period, all_sums, sums_of
 
 DAY, CELL, HOUR = timedelta(days=1), timedelta(minutes=15), timedelta(hours=1)
-# What is due of one webhook is counted so far.
+# What is due of one webhook, and what is held, is counted so far.
 MOST = 1000
 
 
@@ -50,6 +50,8 @@ class Review:
     :param strip: the last 24 hours.
     :param hour: what was attempted in the last hour.
     :param due: how many wait to be sent; counted up to `MOST`.
+    :param held: how many are kept back; counted up to `MOST`.
+    :param oldest_held_at: since when the oldest of those would have been due; None where none is yet.
     :param last_error: why it gave up last, as far as that is kept.
     """
 
@@ -59,6 +61,8 @@ class Review:
     hour: Figures
     due: int
     oldest_due_at: datetime | None
+    held: int
+    oldest_held_at: datetime | None
     last_error: str
 
     @property
@@ -96,6 +100,8 @@ def review(webhooks: Sequence[Webhook], *, now: datetime) -> dict[UUID, Review]:
             hour=hours.get(webhook.pk, NOTHING),
             due=waiting["due"],
             oldest_due_at=waiting["oldest_due_at"],
+            held=waiting["held"],
+            oldest_held_at=waiting["oldest_held_at"],
             last_error=waiting["last_error"] or "",
         )
     return found
@@ -154,12 +160,16 @@ def _minutes(ids: Sequence[UUID], period: Period) -> Any:
 
 def _queue(ids: Sequence[UUID], now: datetime) -> dict[UUID, Mapping[str, Any]]:
     due = Delivery.objects.filter(status=Delivery.Status.PENDING, due_at__lte=now)
+    held = Delivery.objects.filter(status=Delivery.Status.HELD, webhook=OuterRef("pk")).order_by("due_at")
     groups = FailureGroup.objects.filter(webhook=OuterRef("pk")).order_by("-last_seen_at")
     webhooks = measuring.with_oldest(Webhook.objects.filter(pk__in=ids), due).annotate(
         due=number_up_to(due.filter(webhook=OuterRef("pk")).order_by("due_at"), MOST),
+        held=number_up_to(held, MOST),
+        oldest_held_at=Subquery(held.filter(due_at__lte=now).values("due_at")[:1]),
         last_error=Subquery(groups.values("reason")[:1]),
     )
-    return {row["pk"]: row for row in webhooks.values("pk", "due", "oldest_due_at", "last_error")}
+    shown = ("due", "oldest_due_at", "held", "oldest_held_at", "last_error")
+    return {row["pk"]: row for row in webhooks.values("pk", *shown)}
 
 
 def _pauses(webhooks: Sequence[Webhook], now: datetime) -> dict[UUID, Pause]:

@@ -106,18 +106,26 @@ class TestOverview:
             "Failures waiting 0 The inbox is empty 1 snoozed 2 of resolved groups or deleted webhooks" in text
         )
 
+    def test_says_since_when_the_oldest_is_held_back(self, console: Client) -> None:
+        builders.a_delivery(status="held", due_at=clock.now() - 3 * HOUR)
+        builders.a_delivery(status="held", due_at=clock.now() - 2 * HOUR)
+
+        assert "Held back 2 the oldest was due 3 h ago" in text_of(console)
+
     def test_says_where_it_counted_no_further(self, console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(measuring, "MOST", 2)
         now = clock.now()
         webhook = builders.a_webhook()
         builders.a_backlog(webhook, 3, due_at=now - HOUR)
         builders.a_backlog(webhook, 3, due_at=now + HOUR)
+        builders.a_backlog(webhook, 3, status="held")
         builders.a_minute_of_traffic(webhook, minute=TrafficMinute.of(now), succeeded=1)
 
         text = text_of(console)
 
         assert "Oldest due 60 min ago 2+ due, gone in more than" in text
         assert "Retrying later 2+" in text
+        assert "Held back 2+" in text
 
     def test_says_which_webhooks_disabled_themselves_and_since_when(self, console: Client) -> None:
         builders.a_webhook(name="Well")

@@ -379,7 +379,7 @@ class TestList:
 
         assert "CRM example.com ✓ Active" in text
         assert "50 %, p95" in text
-        assert "1, oldest 5 min ago" in text
+        assert "1 due, oldest 5 min ago" in text
         assert "Connection timeout" in text
 
     def test_says_that_more_is_due_than_was_counted(
@@ -389,7 +389,24 @@ class TestList:
         for _ in range(2):
             builders.a_delivery(webhook, due_at=clock.now() - timedelta(minutes=5))
 
-        assert "1+, oldest 5 min ago" in text_of(console, LIST)
+        assert "1+ due, oldest 5 min ago" in text_of(console, LIST)
+
+    def test_says_what_is_held_back(
+        self, console: Client, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reviewing, "MOST", 3)
+        now = clock.now()
+        builders.a_backlog(webhook, 3, status="held", due_at=now - timedelta(minutes=5))
+
+        assert "3+ held, oldest 5 min ago" in text_of(console, LIST)
+        page = text_of(console, page_of(webhook))
+        assert "Held back 3+ the oldest was due 5 min ago" in page
+
+    def test_counts_so_far(self, console: Client, webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reviewing, "MOST", 3)
+        builders.a_backlog(webhook, 4, due_at=clock.now())
+
+        assert "Due 3+ oldest" in text_of(console, page_of(webhook))
 
     def test_can_be_of_those_in_trouble(self, console: Client, webhook: Webhook) -> None:
         builders.a_webhook(name="Well")

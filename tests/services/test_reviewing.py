@@ -145,12 +145,34 @@ class TestQueue:
 
         assert (found.due, found.oldest_due_at) == (2, now - HOUR)
 
+    def test_is_apart_from_what_is_held(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_delivery(webhook, status="held", due_at=now - HOUR)
+        builders.a_delivery(webhook, status="held", due_at=now + HOUR)
+        builders.a_delivery(status="held", due_at=now - 2 * HOUR)
+
+        found = review(webhook, now=now)
+
+        assert (found.held, found.oldest_held_at) == (2, now - HOUR)
+        assert (found.due, found.oldest_due_at) == (0, None)
+
+    def test_is_held_and_not_yet_due(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.a_delivery(webhook, status="held", due_at=now + HOUR)
+
+        found = review(webhook, now=now)
+
+        assert (found.held, found.oldest_held_at) == (1, None)
+
     def test_is_counted_so_far(self, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(reviewing, "MOST", 2)
         webhook = builders.a_webhook()
         builders.a_backlog(webhook, 5, due_at=now)
+        builders.a_backlog(webhook, 5, due_at=now, status="held")
 
-        assert review(webhook, now=now).due == 2
+        found = review(webhook, now=now)
+
+        assert (found.due, found.held) == (2, 2)
 
     def test_names_the_last_error(self, now: datetime) -> None:
         webhook = builders.a_webhook()

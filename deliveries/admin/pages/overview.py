@@ -15,6 +15,7 @@ def _page(request: HttpRequest) -> HttpResponse:
     if not request.user.has_perm("deliveries.view_delivery"):
         return admin.site.index(request)
     glance = glancing.glance(now=clock.now())
+    held = glance.measures.held.values()
     return show(
         request,
         "overview.html",
@@ -22,7 +23,8 @@ def _page(request: HttpRequest) -> HttpResponse:
         glance=glance,
         measures=glance.measures,
         most=measuring.MOST,
-        held=sum(glance.measures.held.values()),
+        held=sum(held),
+        held_further=max(held) >= measuring.MOST,
         success=glance.hour.success_ratio,
         p95_ms=glance.hour.percentile_ms(0.95),
         charts=charts.charts(glance.minutes),
