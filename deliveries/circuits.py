@@ -23,7 +23,7 @@ _STRETCH = timedelta(seconds=10)
 _DOUBLINGS = 7
 
 # Answers that say "not now" without having looked at what was sent.
-_BUSY = frozenset({408, 425, 429})
+BUSY = frozenset({408, 425, 429})
 # Ours, not the receiver's: they say nothing about it.
 _OURS = frozenset(
     {
@@ -39,7 +39,7 @@ _OURS = frozenset(
 def is_unavailable(reason: Reason | None, http_status: int | None) -> bool:
     """Tell whether an attempt failed because the receiver could take nothing at all at that moment."""
     if reason is Reason.HTTP_STATUS and http_status is not None:
-        return http_status in _BUSY or http_status >= 500
+        return http_status in BUSY or http_status >= 500
     return reason is not None and reason not in _OURS
 
 

@@ -5,11 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.utils.text import capfirst
+
+from deliveries import circuits
 from deliveries.admin import signs
 from deliveries.services.glancing import Minute
 
 # The drawing, in its own units; a page makes it as wide as there is room.
 WIDTH, HEIGHT = 600, 130
+# What failed, as `circuits.is_unavailable` tells it: where the receiver could take nothing, and the rest.
+UNAVAILABLE = f"no answer, or HTTP 5xx, {', '.join(map(str, sorted(circuits.BUSY)))}"
+REFUSED = "refused, or not sent"
 # The steps an axis may end at, times a power of ten.
 _STEPS = (1, 2, 5, 10)
 
@@ -74,11 +80,11 @@ def _attempts(minutes: Sequence[Minute]) -> Chart:
         end=minutes[-1].start,
         keys=[
             ("succeeded", "succeeded"),
-            ("refused", "refused"),
-            ("unavailable", "no answer, or overloaded"),
+            ("refused", REFUSED),
+            ("unavailable", UNAVAILABLE),
         ],
         bars=_stacked(stacks, kinds, top),
-        head=("Succeeded", "Refused", "No answer, or overloaded"),
+        head=("Succeeded", capfirst(REFUSED), capfirst(UNAVAILABLE)),
         rows=_rows(minutes, [[f"{count:,}" for count in stack] for stack in stacks]),
     )
 

@@ -1,5 +1,6 @@
 """The first page of the console."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,10 +10,11 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from deliveries import clock
+from deliveries import circuits, clock
 from deliveries.admin import charts
 from deliveries.admin.signs import lasting
 from deliveries.models import TrafficMinute, WebhookHealth
+from deliveries.reasons import Reason
 from deliveries.services import measuring, webhooks
 from deliveries.services.glancing import Minute
 from tests import builders
@@ -20,6 +22,7 @@ from tests.admin.pages import read
 
 OVERVIEW = reverse("admin:index")
 HOUR = timedelta(hours=1)
+HTTP = Reason.HTTP_STATUS
 
 
 def text_of(client: Client) -> str:
@@ -211,6 +214,17 @@ class TestCharts:
             ("unavailable", 0.0, 13.0),
         ]
         assert attempts.rows[0] == (builders.NOW + timedelta(minutes=59), ["6", "3", "1"])
+
+    def test_call_each_part_by_what_is_counted_in_it(self) -> None:
+        attempts = charts.charts(minutes())[0]
+
+        names = dict(attempts.keys)
+        assert names["unavailable"] == "no answer, or HTTP 5xx, 408, 425, 429"
+        assert attempts.head == ("Succeeded", "Refused, or not sent", "No answer, or HTTP 5xx, 408, 425, 429")
+        named = [int(status) for status in re.findall(r"\d{3}", names["unavailable"])]
+        counted = [status for status in range(300, 500) if circuits.is_unavailable(HTTP, status)]
+        assert named == counted
+        assert circuits.is_unavailable(HTTP, 500)
 
     def test_leave_a_gap_where_nothing_is_known(self) -> None:
         latency = charts.charts(minutes(p50_ms=100, p95_ms=200))[1]
