@@ -349,6 +349,21 @@ class TestInbox:
         assert (inbox.open, inbox.snoozed, inbox.settled) == (2, 2, 3)
         assert (later.open, later.snoozed, later.settled) == (4, 0, 3)
 
+    @pytest.mark.postgresql
+    def test_is_counted_by_an_index(self) -> None:
+        builders.a_failure_group()
+        with CaptureQueriesContext(connection) as queries:
+            measuring.inbox(1, now=builders.NOW)
+
+        with connection.cursor() as cursor:
+            # So few rows are quicker read one and all; with millions it is the index.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("SET LOCAL enable_bitmapscan = off")
+            for sql in [query["sql"] for query in queries]:
+                cursor.execute(f"EXPLAIN {sql}")
+                plan = "\n".join(row[0] for row in cursor.fetchall())
+                assert "using failures_of_group" in plan, plan
+
     def test_counts_so_far(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(measuring, "MOST", 2)
         webhook = builders.a_webhook()
