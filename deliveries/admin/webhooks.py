@@ -215,8 +215,13 @@ class WebhookAdmin(Pausable[Webhook]):
     @admin.display
     def state(self, webhook: Any) -> SafeString:
         """How it is, and why."""
-        why = format_html("<br>{}", columns.short(webhook.review.why)) if webhook.review.why else ""
-        return format_html("{}{}", strips.badge(webhook.review), why)
+        review = webhook.review
+        if not review.brief:
+            return strips.badge(review)
+        brief = columns.short(review.brief)
+        if review.brief != review.why:
+            brief = format_html('<span title="{}">{}</span>', review.why, brief)
+        return format_html("{}<br>{}", strips.badge(review), brief)
 
     @admin.display(description="24 hours")
     def day(self, webhook: Any) -> SafeString:
@@ -253,7 +258,7 @@ class WebhookAdmin(Pausable[Webhook]):
 
     @admin.display(description="last error")
     def last_error(self, webhook: Any) -> str:
-        """Why it gave up last."""
+        """Why an attempt failed last."""
         return columns.short(webhook.review.last_error)
 
     @admin.display(description="secret set", boolean=True)

@@ -18,6 +18,16 @@ LEEWAY = timedelta(days=1)
 LONGEST = timedelta(seconds=125)
 
 
+class _LastError(models.Subquery):
+    """The error of the one that began last of some attempts that failed."""
+
+    template = (
+        "(SELECT error FROM (%(subquery)s) AS latest"
+        " WHERE reason_code <> '' ORDER BY started_at DESC LIMIT 1)"
+    )
+    output_field = models.CharField()
+
+
 class AttemptQuerySet(models.QuerySet["Attempt"]):
     """Attempts."""
 
@@ -28,6 +38,13 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         if delivery.finished_at:
             lately = lately.filter(pk__lt=first_id_at(delivery.finished_at + LEEWAY))
         return lately if lately.count() == delivery.attempts_made else its
+
+    def last_error(self, *, among: int) -> models.Subquery:
+        """Return the error of the last that failed, as an expression for a query of something else.
+
+        :param among: so many are looked at, the first in the order of these, however long ago one failed.
+        """
+        return _LastError(self.values("started_at", "reason_code", "error")[:among])
 
     def ended_since(self, moment: datetime) -> Self:
         """Keep those that ended after a moment, which are looked for among those that began about then."""

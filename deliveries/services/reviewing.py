@@ -10,11 +10,15 @@ from uuid import UUID
 
 from django.db.models import F, OuterRef, Subquery, Sum
 
-from deliveries.models import Delivery, FailureGroup, Pause, TrafficMinute, Webhook, WebhookHealth
+from deliveries import circuits as policy
+from deliveries.identifiers import first_id_at
+from deliveries.models import Attempt, Delivery, FailureGroup, Pause, TrafficMinute, Webhook, WebhookHealth
 from deliveries.models.webhook import number_up_to
 from deliveries.services import measuring
 from deliveries.services.statistics import NOTHING, Figures, Period, all_sums, sums_of
 
+# The last error is looked for among so many of a webhook's attempts, queued since.
+_LATEST, _LATELY = 20, timedelta(days=7)
 DAY, CELL, HOUR = timedelta(days=1), timedelta(minutes=15), timedelta(hours=1)
 # What is due of one webhook, and what is held, is counted so far.
 MOST = 1000
@@ -46,16 +50,18 @@ class Cell:
 class Review:
     """How a webhook does.
 
-    :param why: why it is like that, or since when; empty where it is active.
+    :param brief: why it is like that, in few words; empty where it is active.
+    :param why: the same, and since when.
     :param strip: the last 24 hours.
     :param hour: what was attempted in the last hour.
     :param due: how many wait to be sent; counted up to `MOST`.
     :param held: how many are kept back; counted up to `MOST`.
     :param oldest_held_at: since when the oldest of those would have been due; None where none is yet.
-    :param last_error: why it gave up last, as far as that is kept.
+    :param last_error: why an attempt failed last, or else why it gave up last, as far as that is kept.
     """
 
     state: State
+    brief: str
     why: str
     strip: Sequence[Cell]
     hour: Figures
@@ -91,10 +97,12 @@ def review(webhooks: Sequence[Webhook], *, now: datetime) -> dict[UUID, Review]:
     queue, pauses = _queue(ids, now), _pauses(webhooks, now)
     found = {}
     for webhook in webhooks:
-        state, why = _state(webhook, pauses.get(webhook.pk))
         waiting = queue[webhook.pk]
+        last_error = waiting["last_error"] or waiting["gave_up"] or ""
+        state, brief, why = _state(webhook, pauses.get(webhook.pk), last_error)
         found[webhook.pk] = Review(
             state=state,
+            brief=brief,
             why=why,
             strip=strips[webhook.pk],
             hour=hours.get(webhook.pk, NOTHING),
@@ -102,27 +110,40 @@ def review(webhooks: Sequence[Webhook], *, now: datetime) -> dict[UUID, Review]:
             oldest_due_at=waiting["oldest_due_at"],
             held=waiting["held"],
             oldest_held_at=waiting["oldest_held_at"],
-            last_error=waiting["last_error"] or "",
+            last_error=last_error,
         )
     return found
 
 
-def _state(webhook: Webhook, pause: Pause | None) -> tuple[State, str]:
+def _state(webhook: Webhook, pause: Pause | None, last_error: str) -> tuple[State, str, str]:
     health = webhook.health
     if webhook.deleted_at:
-        return State.DELETED, f"At {_at(webhook.deleted_at)}."
+        return _alike(State.DELETED, f"At {_at(webhook.deleted_at)}.")
     if not webhook.enabled:
-        return State.DISABLED, webhook.disabled_reason
+        return _alike(State.DISABLED, webhook.disabled_reason)
     if pause:
-        return State.PAUSED, f"Until {_at(pause.until)}, by {pause.by}: {pause.why}"
+        return _alike(State.PAUSED, f"Until {_at(pause.until)}, by {pause.by}: {pause.why}")
     if health.circuit != WebhookHealth.Circuit.CLOSED:
         since = f"Since {_at(health.circuit_since)}" if health.circuit_since else ""
-        return State(health.circuit), f"{since}; next step at {_at(health.next_step_at)}."
+        brief = _out_of_order(health, last_error)
+        return State(health.circuit), brief, f"{brief}. {since}; next step at {_at(health.next_step_at)}."
     if health.failing_since:
-        return State.FAILING, (
-            f"{health.consecutive_failures:,} failures in a row, since {_at(health.failing_since)}."
-        )
-    return State.ACTIVE, ""
+        brief = f"{health.consecutive_failures:,} failures in a row"
+        return State.FAILING, brief, f"{brief}, since {_at(health.failing_since)}."
+    return _alike(State.ACTIVE, "")
+
+
+def _alike(state: State, why: str) -> tuple[State, str, str]:
+    return state, why, why
+
+
+def _out_of_order(health: WebhookHealth, last_error: str) -> str:
+    if health.circuit == WebhookHealth.Circuit.RECOVERING:
+        return "What was held is let go"
+    in_a_row = health.unavailable_in_a_row
+    # Else most of the last minutes failed.
+    many = f"{in_a_row:,} in a row" if in_a_row >= policy.IN_A_ROW else "Too many failed"
+    return f"{many}: {last_error}" if last_error else many
 
 
 def _at(moment: datetime | None) -> str:
@@ -161,14 +182,17 @@ def _minutes(ids: Sequence[UUID], period: Period) -> Any:
 def _queue(ids: Sequence[UUID], now: datetime) -> dict[UUID, Mapping[str, Any]]:
     due = Delivery.objects.filter(status=Delivery.Status.PENDING, due_at__lte=now)
     held = Delivery.objects.filter(status=Delivery.Status.HELD, webhook=OuterRef("pk")).order_by("due_at")
+    attempts = Attempt.objects.filter(webhook=OuterRef("pk"), pk__gte=first_id_at(now - _LATELY))
+    attempts = attempts.order_by("-created_at", "-pk")
     groups = FailureGroup.objects.filter(webhook=OuterRef("pk")).order_by("-last_seen_at")
     webhooks = measuring.with_oldest(Webhook.objects.filter(pk__in=ids), due).annotate(
         due=number_up_to(due.filter(webhook=OuterRef("pk")).order_by("due_at"), MOST),
         held=number_up_to(held, MOST),
         oldest_held_at=Subquery(held.filter(due_at__lte=now).values("due_at")[:1]),
-        last_error=Subquery(groups.values("reason")[:1]),
+        last_error=attempts.last_error(among=_LATEST),
+        gave_up=Subquery(groups.values("reason")[:1]),
     )
-    shown = ("due", "oldest_due_at", "held", "oldest_held_at", "last_error")
+    shown = ("due", "oldest_due_at", "held", "oldest_held_at", "last_error", "gave_up")
     return {row["pk"]: row for row in webhooks.values("pk", *shown)}
 
 

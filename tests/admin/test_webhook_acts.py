@@ -391,6 +391,15 @@ class TestList:
 
         assert "1+ due, oldest 5 min ago" in text_of(console, LIST)
 
+    def test_says_in_few_words_why_one_is_out_of_order(self, console: Client, webhook: Webhook) -> None:
+        now = clock.now()
+        builders.an_attempt(builders.a_delivery(webhook), http_status=503, created_at=now)
+        WebhookHealth.objects.filter(pk=webhook.pk).update(
+            circuit="open", circuit_since=now, next_step_at=now, unavailable_in_a_row=12
+        )
+
+        assert "Out of order 12 in a row: HTTP 503" in text_of(console, LIST)
+
     def test_says_what_is_held_back(
         self, console: Client, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -1,5 +1,6 @@
 """How webhooks do, some at once."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from deliveries.models import TrafficMinute, Webhook, WebhookHealth
+from deliveries.models import Attempt, TrafficMinute, Webhook, WebhookHealth
 from deliveries.services import reviewing
 from deliveries.services.reviewing import Review, State
 from tests import builders
@@ -49,7 +50,10 @@ class TestState:
         health(webhook, circuit="open", circuit_since=now, next_step_at=now + HOUR)
         found = review(webhook, now=now)
         assert found.state == State.OPEN
-        assert "next step at 2026-03-15 11:00:00 UTC" in found.why
+        assert found.brief == "Too many failed"
+        assert found.why == (
+            "Too many failed. Since 2026-03-15 10:00:00 UTC; next step at 2026-03-15 11:00:00 UTC."
+        )
 
         builders.a_pause(webhook.account, webhook=webhook, until=now + HOUR)
         found = review(webhook, now=now)
@@ -64,6 +68,18 @@ class TestState:
 
         Webhook.objects.filter(pk=webhook.pk).update(deleted_at=now)
         assert review(webhook, now=now).state == State.DELETED
+
+    def test_is_out_of_order_because_of_the_last_error(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        builders.an_attempt(builders.a_delivery(webhook), http_status=503)
+        health(webhook, circuit="open", circuit_since=now, next_step_at=now, unavailable_in_a_row=12)
+
+        found = review(webhook, now=now)
+        assert (found.state, found.brief) == (State.OPEN, "12 in a row: HTTP 503")
+        assert found.why.startswith("12 in a row: HTTP 503. Since ")
+
+        health(webhook, circuit="recovering", unavailable_in_a_row=0)
+        assert review(webhook, now=now).brief == "What was held is let go"
 
     def test_is_paused_by_what_keeps_back_all_of_it(self, now: datetime) -> None:
         webhook = builders.a_webhook()
@@ -174,10 +190,55 @@ class TestQueue:
 
         assert (found.due, found.held) == (2, 2)
 
-    def test_names_the_last_error(self, now: datetime) -> None:
+    def test_names_the_last_error_before_anything_is_given_up(self, now: datetime) -> None:
+        webhook = builders.a_webhook()
+        for minutes, status in ((3, 200), (2, 500), (1, 503), (0, 200)):
+            at = now - timedelta(minutes=minutes)
+            builders.an_attempt(
+                builders.a_delivery(webhook), http_status=status, created_at=at, started_at=at
+            )
+
+        assert review(webhook, now=now).last_error == "HTTP 503"
+
+    def test_looks_for_the_last_error_only_so_far(
+        self, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reviewing, "_LATEST", 2)
+        webhook = builders.a_webhook()
+        for minutes, status in ((2, 503), (1, 200), (0, 200)):
+            at = now - timedelta(minutes=minutes)
+            builders.an_attempt(
+                builders.a_delivery(webhook), http_status=status, created_at=at, started_at=at
+            )
+
+        assert review(webhook, now=now).last_error == ""
+
+    @pytest.mark.postgresql
+    def test_looks_for_the_last_error_by_an_index(self, now: datetime) -> None:
+        webhooks = [builders.a_webhook() for _ in range(3)]
+        for webhook in webhooks:
+            builders.an_attempt(builders.a_delivery(webhook), http_status=503)
+        with CaptureQueriesContext(connection) as queries:
+            reviewing.review(list(Webhook.objects.select_related("health")), now=now)
+        (asked,) = [query["sql"] for query in queries if "deliveries_attempt" in query["sql"]]
+
+        with connection.cursor() as cursor:
+            # So few rows are quicker read one and all; with millions it is the index.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("SET LOCAL enable_bitmapscan = off")
+            cursor.execute("SET LOCAL enable_sort = off")
+            cursor.execute(f"EXPLAIN {asked}")
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+        assert "Seq Scan on deliveries_attempt" not in plan, plan
+        assert re.search(
+            r"Index Scan Backward using \S*webhook_id_created_at_id\S*|attempts_of_webhook", plan
+        ), plan
+
+    def test_names_why_it_gave_up_where_no_attempt_is_kept(self, now: datetime) -> None:
         webhook = builders.a_webhook()
         for hours, reason in ((2, "HTTP 500"), (1, "HTTP 503")):
             delivery = builders.a_failed_delivery(webhook)
+            Attempt.objects.all().delete()
             builders.a_failure_group(delivery, reason=reason, last_seen_at=now - hours * HOUR)
 
         assert review(webhook, now=now).last_error == "HTTP 503"
