@@ -22,7 +22,7 @@ def find(apps: Any, schema_editor: Any) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("deliveries", "0028_tests_are_audited"),
+        ("deliveries", "0029_audit_of_subject"),
     ]
 
     operations = [
