@@ -5,12 +5,13 @@ from django.contrib import admin
 from deliveries.admin import columns
 from deliveries.admin.audited import Audited
 from deliveries.admin.dated import Dated
+from deliveries.admin.meanwhile import Meanwhile
 from deliveries.admin.pauses import Pausable
 from deliveries.models import Account
 
 
 @admin.register(Account)
-class AccountAdmin(Dated, Audited[Account], Pausable[Account]):
+class AccountAdmin(Dated, Audited[Account], Meanwhile[Account], Pausable[Account]):
     """Tenants. None is deleted here: all that ever happened to it would have to go as well."""
 
     noun = "account"

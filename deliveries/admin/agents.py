@@ -8,11 +8,12 @@ from django.http import HttpRequest
 from deliveries.admin import columns
 from deliveries.admin.audited import Audited
 from deliveries.admin.dated import Dated
+from deliveries.admin.meanwhile import Meanwhile
 from deliveries.models import Agent
 
 
 @admin.register(Agent)
-class AgentAdmin(Dated, Audited[Agent]):
+class AgentAdmin(Dated, Audited[Agent], Meanwhile[Agent]):
     """Agents. None is deleted here, and none moves to another account: its webhooks and events stay."""
 
     noun = "agent"

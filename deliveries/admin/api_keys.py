@@ -12,12 +12,12 @@ from django.utils.safestring import SafeString
 
 from deliveries import clock
 from deliveries.admin import columns, signs
-from deliveries.admin.tables import Table
+from deliveries.admin.meanwhile import Meanwhile, MeanwhileForm
 from deliveries.models import ApiKey, Scope
 from deliveries.services import keys
 
 
-class ApiKeyForm(forms.ModelForm[ApiKey]):
+class ApiKeyForm(MeanwhileForm[ApiKey]):
     """A new key, or the name and the expiry of an old one."""
 
     scopes = forms.MultipleChoiceField(choices=Scope.choices, widget=forms.CheckboxSelectMultiple)
@@ -31,7 +31,7 @@ class ApiKeyForm(forms.ModelForm[ApiKey]):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(Table[ApiKey]):
+class ApiKeyAdmin(Meanwhile[ApiKey]):
     """Keys. None is deleted: a revoked one stays, and says when it was last used."""
 
     form = ApiKeyForm

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from deliveries.admin import bodies, columns
 from deliveries.admin.audited import Audited
 from deliveries.admin.history import History
+from deliveries.admin.meanwhile import Meanwhile
 from deliveries.admin.pauses import Pausable
 from deliveries.admin.typed import TypeFilter
 from deliveries.admin.walking import Window
@@ -26,7 +27,7 @@ SKIPPED = {
 
 
 @admin.register(EventType)
-class EventTypeAdmin(Audited[EventType], Pausable[EventType]):
+class EventTypeAdmin(Audited[EventType], Meanwhile[EventType], Pausable[EventType]):
     """The catalogue."""
 
     noun, known_by = "event_type", "code"

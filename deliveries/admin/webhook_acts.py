@@ -1,6 +1,9 @@
 """What an operator does with a webhook beside changing it: try it, turn it off and on, renew its secret."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+from functools import wraps
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +17,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from deliveries import clock
-from deliveries.admin import signs
-from deliveries.admin.pages.showing import show
+from deliveries.admin import meanwhile, signs
+from deliveries.admin.pages.showing import page_of, show
 from deliveries.models import Pause, Webhook, WebhookHealth
 from deliveries.services import rehearsing, webhooks
 
@@ -42,16 +45,15 @@ def paths() -> list[URLPattern]:
     return [
         path(
             f"<uuid:pk>/{name}/",
-            admin.site.admin_view(require_POST(act)),
+            admin.site.admin_view(require_POST(_of_an_existing_one(act))),
             name=f"deliveries_webhook_{name}",
         )
         for name, act in acts.items()
     ]
 
 
-def test(request: HttpRequest, pk: UUID) -> HttpResponse:
+def test(request: HttpRequest, webhook: Webhook) -> HttpResponse:
     """Send a test event, and say what came of it."""
-    webhook = _changeable(request, pk)
     try:
         outcome = rehearsing.rehearse(webhook, by=str(request.user), now=clock.now())
     except rehearsing.Busy as error:
@@ -64,18 +66,14 @@ def test(request: HttpRequest, pk: UUID) -> HttpResponse:
         else:
             problem = "" if outcome.reason == answer else f" {outcome.reason}."
             messages.error(request, f"The receiver did not take it: {answer} in {took}.{problem}")
-    return _back(pk)
+    return redirect(page_of(webhook))
 
 
-def enable(request: HttpRequest, pk: UUID) -> HttpResponse:
+def enable(request: HttpRequest, webhook: Webhook) -> HttpResponse:
     """Turn it on; what is held for it begins to go."""
-    webhook = _changeable(request, pk)
-    try:
-        webhooks.change(webhook, by=str(request.user), now=clock.now(), enabled=True)
-    except webhooks.WebhookChanged as error:
-        raise PermissionDenied from error
+    webhooks.change(webhook, by=str(request.user), now=clock.now(), enabled=True)
     _say_what_goes(request, webhook)
-    return _back(pk)
+    return redirect(page_of(webhook))
 
 
 def _say_what_goes(request: HttpRequest, webhook: Webhook) -> None:
@@ -98,35 +96,33 @@ def _say_what_goes(request: HttpRequest, webhook: Webhook) -> None:
         messages.success(request, "Enabled: what was held for it begins to go.")
 
 
-def disable(request: HttpRequest, pk: UUID) -> HttpResponse:
+def disable(request: HttpRequest, webhook: Webhook) -> HttpResponse:
     """Turn it off, and say why; what is queued for it is held."""
-    webhook, form = _changeable(request, pk), DisableForm(request.POST)
+    form = DisableForm(request.POST)
     if not form.is_valid():
         messages.error(request, "Nothing was changed: say why, in up to 255 characters.")
-        return _back(pk)
+        return redirect(page_of(webhook))
     reason = form.cleaned_data["why"]
     if webhooks.disable(webhook.pk, reason=reason, by=str(request.user), now=clock.now()):
         messages.success(request, "Disabled: what is queued for it is held, and nothing is lost.")
     else:
         messages.warning(request, "It is disabled already.")
-    return _back(pk)
+    return redirect(page_of(webhook))
 
 
 @never_cache
-def rotate(request: HttpRequest, pk: UUID) -> HttpResponse:
+def rotate(request: HttpRequest, webhook: Webhook) -> HttpResponse:
     """Replace its secret and show the new one at once: a message for the next page would be in a cookie."""
-    webhook, form = _changeable(request, pk), RotateForm(request.POST)
+    form = RotateForm(request.POST)
     if not form.is_valid():
         messages.error(request, "Nothing was changed: choose for how long the present secret goes on.")
-        return _back(pk)
+        return redirect(page_of(webhook))
     overlap = timedelta(hours=form.cleaned_data["overlap"])
     try:
         rotated = webhooks.rotate_secret(webhook, overlap=overlap, by=str(request.user), now=clock.now())
     except webhooks.NotRotatable as error:
         messages.error(request, f"Nothing was changed. {error}")
-        return _back(pk)
-    except webhooks.WebhookChanged as error:
-        raise PermissionDenied from error
+        return redirect(page_of(webhook))
     return show(request, "rotated.html", title="New secret", webhook=webhook, rotated=rotated)
 
 
@@ -135,12 +131,18 @@ def forms_of(webhook: Webhook) -> dict[str, Any]:
     return {"disable_form": DisableForm(auto_id="disable-%s"), "rotate_form": RotateForm(auto_id="rotate-%s")}
 
 
-def _changeable(request: HttpRequest, pk: UUID) -> Webhook:
-    """Return the webhook, if whoever asks may change it; nobody changes a deleted one."""
-    if not request.user.has_perm("deliveries.change_webhook"):
-        raise PermissionDenied
-    return get_object_or_404(Webhook.objects.existing(), pk=pk)
+def _of_an_existing_one(act: Callable[[HttpRequest, Webhook], HttpResponse]) -> Callable[..., HttpResponse]:
+    """Return the view of an act: for those who may change webhooks. Of a deleted one it says so."""
 
+    @wraps(act)
+    def view(request: HttpRequest, pk: UUID) -> HttpResponse:
+        if not request.user.has_perm("deliveries.change_webhook"):
+            raise PermissionDenied
+        webhook = get_object_or_404(Webhook, pk=pk)
+        if webhook.deleted_at is None:
+            with suppress(webhooks.WebhookChanged):  # deleted a moment ago
+                return act(request, webhook)
+        messages.error(request, meanwhile.deleted(webhook))
+        return redirect(page_of(webhook))
 
-def _back(pk: UUID) -> HttpResponse:
-    return redirect("admin:deliveries_webhook_change", pk)
+    return view

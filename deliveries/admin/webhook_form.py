@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple, cast
 from django import forms
 from django.core.exceptions import ValidationError
 
+from deliveries.admin.meanwhile import MeanwhileForm
 from deliveries.models import Webhook
 from deliveries.services import webhooks
 
@@ -77,7 +78,7 @@ def _password(label: str) -> forms.CharField:
     )
 
 
-class WebhookForm(forms.ModelForm[Webhook]):
+class WebhookForm(MeanwhileForm[Webhook]):
     """What a webhook's owner decides, in the words of `services.webhooks.Fields`."""
 
     PLAIN: ClassVar = (
@@ -97,9 +98,11 @@ class WebhookForm(forms.ModelForm[Webhook]):
         "custom_headers": _Inputs("new_headers", "clear_headers", {}),
     }
 
+    # Secrets and headers are not shown, and change with it.
+    watched = ("updated_at",)
+
     events = LinesField(help_text="Event types or patterns, one per line: call.ended, call.*, or * for all.")
-    # A webhook may be disabled by itself while this page is open; saving the page must not undo that.
-    enabled = forms.BooleanField(required=False, initial=True, show_hidden_initial=True)
+    enabled = forms.BooleanField(required=False, initial=True)
     new_secret = _password("Secret")
     clear_secret = forms.BooleanField(label="Remove the secret", required=False)
     new_credential = _password("Authorization credential")

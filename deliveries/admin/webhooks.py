@@ -5,18 +5,29 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import URLPattern
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from deliveries import clock
-from deliveries.admin import columns, exchanges, recovery_builder, signs, strips, tags, webhook_acts
+from deliveries.admin import (
+    columns,
+    exchanges,
+    meanwhile,
+    recovery_builder,
+    signs,
+    strips,
+    tags,
+    webhook_acts,
+)
 from deliveries.admin.attempts import LARGE
 from deliveries.admin.history import History
+from deliveries.admin.pages.showing import page_of
 from deliveries.admin.pauses import Pausable
 from deliveries.admin.tables import Found, YesNoFilter
 from deliveries.admin.webhook_form import WebhookForm
@@ -135,7 +146,8 @@ class WebhookAdmin(Pausable[Webhook]):
         ]
         if obj is not None:
             fieldsets += [("Health", {"fields": (*_HEALTH, *_CIRCUIT)}), ("State", {"fields": _STATE})]
-        return fieldsets
+        may_change = obj is not None and self.has_change_permission(request, obj)
+        return meanwhile.carrying(fieldsets) if may_change else fieldsets
 
     def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
         """Fix the owner of a webhook once it is there."""
@@ -184,15 +196,31 @@ class WebhookAdmin(Pausable[Webhook]):
             obj.pk = made.pk
             obj.refresh_from_db()
             return
+        # The form holds the row: nobody has deleted it or will before all of this is saved.
         if wanted.get("enabled") is False:
             del wanted["enabled"]
             webhooks.disable(obj.pk, reason=DISABLED_BY_OPERATOR, by=str(request.user), now=now)
         if wanted:
-            try:
-                webhooks.change(obj, by=str(request.user), now=now, **wanted)
-            except webhooks.WebhookChanged as error:
-                # Deleted since the page was asked for; a moment later there would not have been one.
-                raise PermissionDenied from error
+            webhooks.change(obj, by=str(request.user), now=now, **wanted)
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Show or save a webhook; of a deleted one there is nothing to save."""
+        gone = self._gone(request, object_id) if request.method == "POST" else None
+        return gone or super().changeform_view(request, object_id, *args, **kwargs)
+
+    def delete_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Ask, and delete one; a deleted one is deleted."""
+        return self._gone(request, object_id) or super().delete_view(request, object_id, *args, **kwargs)
+
+    def _gone(self, request: HttpRequest, object_id: str | None) -> HttpResponse | None:
+        """Return the answer to whoever may change webhooks, and asks that of a deleted one."""
+        row = self.get_object(request, unquote(object_id)) if object_id else None
+        if row is None or row.deleted_at is None or not self.has_change_permission(request):
+            return None
+        messages.error(request, meanwhile.deleted(row))
+        return redirect(page_of(row))
 
     def delete_model(self, request: HttpRequest, obj: Webhook) -> None:
         """Have the service delete one, unless that has been done."""

@@ -227,9 +227,12 @@ class TestEveryAct:
 
     @pytest.mark.parametrize("name", ["test", "enable", "disable", "rotate"])
     def test_leaves_deleted_ones_alone(self, console: Client, webhook: Webhook, name: str) -> None:
-        Webhook.objects.update(enabled=False, deleted_at=clock.now())
+        now = clock.now()
+        webhooks.delete(webhook, by="grace", now=now)
 
-        assert act(console, webhook, name, overlap="24").status_code == 404
+        page = act(console, webhook, name, overlap="24")
+
+        assert said(page) == [f"Nothing was done: grace deleted this webhook at {signs.utc(now)}."]
 
     @pytest.mark.parametrize(("name", "does"), [("enable", "change"), ("rotate", "rotate_secret")])
     def test_is_refused_where_it_was_deleted_in_that_moment(
@@ -240,7 +243,8 @@ class TestEveryAct:
 
         monkeypatch.setattr(webhooks, does, deleted)
 
-        assert act(console, webhook, name, overlap="24").status_code == 403
+        (sentence,) = said(act(console, webhook, name, overlap="24"))
+        assert sentence.startswith("Nothing was done: ")
 
     @pytest.mark.parametrize("name", ["test", "enable", "disable", "rotate"])
     def test_is_done_by_pressing_a_button(self, console: Client, webhook: Webhook, name: str) -> None:

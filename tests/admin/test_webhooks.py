@@ -1,16 +1,17 @@
 """Webhooks in the console."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
+from deliveries.admin import signs
 from deliveries.models import Account, Delivery, Webhook, WebhookHealth
 from deliveries.services import webhooks
 from tests import builders
-from tests.admin.pages import read
+from tests.admin.pages import read, said
 
 LIST = reverse("admin:deliveries_webhook_changelist")
 ADD = reverse("admin:deliveries_webhook_add")
@@ -30,9 +31,10 @@ UNTOUCHED = {
     "max_retries": "3",
     "max_in_flight": "10",
     "enabled": "on",
-    "initial-enabled": "True",
     "authorization_scheme": "none",
 }
+
+REMOVE = ("clear_secret", "clear_credential", "clear_headers")
 
 
 def page_of(webhook: Webhook) -> str:
@@ -43,10 +45,20 @@ def delete_page_of(webhook: Webhook) -> str:
     return reverse("admin:deliveries_webhook_delete", args=[webhook.pk])
 
 
-def save(console: Client, webhook: Webhook, **changes: str) -> Any:
-    """Change some inputs of a webhook's page and press the button; an empty `enabled` unticks the box."""
-    inputs = {**UNTOUCHED, "initial-enabled": str(webhook.enabled), **changes}
-    return console.post(page_of(webhook), {name: text for name, text in inputs.items() if text})
+def inputs(page: Any) -> dict[str, str]:
+    """Return what the form of a page sends if nobody touches it."""
+    form = page.context["adminform"].form
+    values = {name: form[name].field.prepare_value(form[name].value()) for name in [*UNTOUCHED, "shown"]}
+    return {name: "on" if value is True else str(value) for name, value in values.items() if value}
+
+
+def save(console: Client, webhook: Webhook, *, page: Any = None, **changes: str) -> Any:
+    """Change some inputs of a webhook's page and press the button; an empty `enabled` unticks the box.
+
+    The page is loaded now, unless it is one that was loaded before.
+    """
+    sent = {**inputs(page or console.get(page_of(webhook))), **changes}
+    return console.post(page_of(webhook), {name: text for name, text in sent.items() if text})
 
 
 def add(console: Client, account: Account, **changes: str) -> Any:
@@ -170,7 +182,7 @@ class TestWebhook:
         assert webhook.reveal_headers() == {"X-Other": "1"}
 
     def test_forgets_what_is_to_be_removed(self, console: Client, webhook: Webhook) -> None:
-        save(console, webhook, clear_secret="on", clear_credential="on", clear_headers="on")
+        save(console, webhook, authorization_scheme="none", **dict.fromkeys(REMOVE, "on"))
 
         webhook.refresh_from_db()
         assert webhook.secret is None
@@ -221,9 +233,8 @@ class TestWebhook:
     def test_lets_it_go_on_when_it_is_enabled(self, console: Client, webhook: Webhook, now: datetime) -> None:
         delivery = builders.a_delivery(webhook)
         webhooks.disable(webhook.pk, reason="The receiver answered 410 Gone.", by="a test", now=now)
-        webhook.refresh_from_db()
 
-        save(console, webhook)
+        save(console, webhook, enabled="on")
 
         webhook.refresh_from_db()
         delivery.refresh_from_db()
@@ -233,13 +244,101 @@ class TestWebhook:
     def test_stays_disabled_when_that_happened_behind_an_open_page(
         self, console: Client, webhook: Webhook, now: datetime
     ) -> None:
+        opened = console.get(page_of(webhook))
         webhooks.disable(webhook.pk, reason="The receiver answered 410 Gone.", by="a test", now=now)
 
-        save(console, webhook, name="Renamed")
+        refused = save(console, webhook, page=opened, name="Renamed")
+        save(console, webhook, page=refused)
 
+        assert errors(refused)["enabled"] == ["Changed meanwhile; it was: yes."]
         webhook.refresh_from_db()
         assert (webhook.name, webhook.enabled) == ("Renamed", False)
         assert webhook.disabled_reason == "The receiver answered 410 Gone."
+
+
+class TestTwoAtOnce:
+    """Somebody has a page open while somebody else changes the webhook."""
+
+    MOVED = "https://moved.example.com/"
+
+    @pytest.fixture
+    def opened(self, console: Client, webhook: Webhook) -> Any:
+        return console.get(page_of(webhook))
+
+    @pytest.fixture
+    def moved(self, opened: Any, webhook: Webhook) -> datetime:
+        at = webhook.updated_at + timedelta(minutes=1)
+        webhooks.change(webhook, by="grace", now=at, url=self.MOVED)
+        return at
+
+    def test_does_not_undo_the_change_of_the_other(
+        self, console: Client, webhook: Webhook, opened: Any, moved: datetime
+    ) -> None:
+        refused = save(console, webhook, page=opened, timeout="25")
+
+        webhook.refresh_from_db()
+        assert (webhook.url, webhook.timeout) == (self.MOVED, 30)
+        assert errors(refused) == {
+            "__all__": [
+                f"Nothing was saved: grace changed this at {signs.utc(moved)}, after the page was loaded "
+                "(webhook.changed: url). What you typed is still here. Look at what differs, and save again."
+            ],
+            "url": [f"Changed meanwhile; it was: {builders.URL}."],
+        }
+
+    def test_loses_nothing_of_either_when_it_is_saved_again(
+        self, console: Client, webhook: Webhook, opened: Any, moved: datetime
+    ) -> None:
+        refused = save(console, webhook, page=opened, timeout="25")
+
+        saved = save(console, webhook, page=refused)
+
+        assert saved.status_code == 302
+        webhook.refresh_from_db()
+        assert (webhook.url, webhook.timeout) == (self.MOVED, 25)
+
+    def test_shows_both_where_both_changed_the_same(
+        self, console: Client, webhook: Webhook, opened: Any, moved: datetime
+    ) -> None:
+        mine = "https://mine.example.com/"
+
+        refused = save(console, webhook, page=opened, url=mine)
+
+        assert errors(refused)["url"] == [
+            f"Changed meanwhile; saved is: {self.MOVED}. What you typed is kept."
+        ]
+        assert inputs(refused)["url"] == mine
+        save(console, webhook, page=refused)
+        webhook.refresh_from_db()
+        assert webhook.url == mine
+
+    def test_counts_a_secret_which_no_page_shows(
+        self, console: Client, webhook: Webhook, opened: Any
+    ) -> None:
+        later = webhook.updated_at + timedelta(minutes=1)
+        webhooks.rotate_secret(webhook, overlap=timedelta(0), by="grace", now=later)
+
+        refused = save(console, webhook, page=opened, clear_secret="on")
+
+        assert "webhook.secret_rotated" in errors(refused)["__all__"][0]
+        webhook.refresh_from_db()
+        assert webhook.secret is not None
+
+    def test_says_who_deleted_it(self, console: Client, webhook: Webhook, opened: Any, now: datetime) -> None:
+        webhooks.delete(webhook, by="grace", now=now)
+
+        page = console.post(page_of(webhook), inputs(opened), follow=True)
+
+        assert said(page) == [f"Nothing was done: grace deleted this webhook at {signs.utc(now)}."]
+        assert page.redirect_chain == [(page_of(webhook), 302)]
+
+    @pytest.mark.parametrize("written", ["nonsense", "[]", "{}"])
+    def test_refuses_a_page_that_does_not_say_what_it_showed(
+        self, console: Client, webhook: Webhook, opened: Any, written: str
+    ) -> None:
+        assert "__all__" in errors(save(console, webhook, page=opened, shown=written, timeout="25"))
+        webhook.refresh_from_db()
+        assert webhook.timeout == 30
 
 
 class TestCircuit:
@@ -360,8 +459,17 @@ class TestDeleting:
         assert page.status_code == 200
         assert 'name="_save"' not in page.content.decode()
         assert "new_secret" not in page.content.decode()
-        assert save(console, webhook, name="Renamed").status_code == 403
-        assert console.post(delete_page_of(webhook), {"post": "yes"}).status_code == 403
+        told = [f"Nothing was done: a test deleted this webhook at {signs.utc(now)}."]
+        assert said(console.post(page_of(webhook), UNTOUCHED, follow=True)) == told
+        assert said(console.post(delete_page_of(webhook), {"post": "yes"}, follow=True)) == told
+        assert Webhook.objects.get().name == webhook.name
+
+    def test_leaves_a_viewer_with_what_a_login_reaches(
+        self, viewer: Client, webhook: Webhook, now: datetime
+    ) -> None:
+        webhooks.delete(webhook, by="a test", now=now)
+
+        assert viewer.post(page_of(webhook), UNTOUCHED).status_code == 403
 
     def test_can_be_filtered_by(self, console: Client, webhook: Webhook, now: datetime) -> None:
         gone = builders.a_webhook()

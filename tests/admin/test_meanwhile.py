@@ -1,0 +1,82 @@
+"""Two people have the page of the same row open, and both save it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from deliveries import clock
+from deliveries.models import Account, ApiKey, EventType
+from tests import builders
+from tests.admin.conftest import MAKERS
+
+
+def page_of(row: Any) -> str:
+    return reverse(f"admin:deliveries_{row._meta.model_name}_change", args=[row.pk])
+
+
+def shown(page: Any) -> str:
+    """Return what a page carries of what it shows."""
+    written: str = page.context["adminform"].form["shown"].value()
+    return written
+
+
+def errors(page: Any) -> dict[str, list[str]]:
+    assert page.status_code == 200
+    found: dict[str, list[str]] = page.context["adminform"].form.errors
+    return found
+
+
+class TestSaving:
+    @pytest.mark.parametrize(
+        ("kind", "field"),
+        [("account", "name"), ("agent", "name"), ("apikey", "name"), ("eventtype", "label")],
+    )
+    def test_does_not_undo_the_change_of_the_other(self, console: Client, kind: str, field: str) -> None:
+        row = MAKERS[kind]()
+        opened = console.get(page_of(row))
+        before = getattr(row, field)
+        console.post(page_of(row), {field: "Theirs", "shown": shown(opened)})
+
+        refused = console.post(page_of(row), {field: before, "shown": shown(opened)})
+
+        row.refresh_from_db()
+        assert getattr(row, field) == "Theirs"
+        assert errors(refused)[field] == [f"Changed meanwhile; it was: {before}."]
+        assert "Nothing was saved: operator changed this at " in errors(refused)["__all__"][0]
+        assert refused.context["adminform"].form[field].value() == "Theirs"
+
+    def test_keeps_what_the_other_ticked(self, console: Client, account: Account) -> None:
+        opened = console.get(page_of(account))
+        Account.objects.update(open_event_types=True)
+
+        refused = console.post(page_of(account), {"name": "Mine", "shown": shown(opened)})
+        form = refused.context["adminform"].form
+        assert (form["name"].value(), form["open_event_types"].value()) == ("Mine", True)
+        again = {"name": "Mine", "open_event_types": "on", "shown": shown(refused)}
+        assert console.post(page_of(account), again).status_code == 302
+
+        account.refresh_from_db()
+        assert (account.name, account.open_event_types) == ("Mine", True)
+
+    def test_keeps_the_end_that_the_other_set(self, console: Client, account: Account) -> None:
+        builders.a_key(account)
+        key, end = ApiKey.objects.get(), (clock.now() + timedelta(days=1)).replace(microsecond=0)
+        opened = console.get(page_of(key))
+        ApiKey.objects.update(expires_at=end)
+
+        refused = console.post(page_of(key), {"name": "Mine", "shown": shown(opened)})
+
+        assert errors(refused)["expires_at"] == ["Changed meanwhile; it was: nothing."]
+        data = refused.context["adminform"].form.data
+        assert (data["expires_at_0"], data["expires_at_1"]) == (f"{end:%Y-%m-%d}", f"{end:%H:%M:%S}")
+        assert ApiKey.objects.get().expires_at == end
+
+    def test_saves_what_nobody_else_touched(self, console: Client) -> None:
+        row = EventType.objects.create(code="call.rung", label="Rung")
+        opened = console.get(page_of(row))
+
+        assert console.post(page_of(row), {"label": "Ringing", "shown": shown(opened)}).status_code == 302
+        assert EventType.objects.get(pk=row.pk).label == "Ringing"
