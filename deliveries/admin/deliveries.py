@@ -171,7 +171,9 @@ class DeliveryAdmin(Redelivering[Delivery]):
         try:
             redelivery.redeliver(delivery, by=str(request.user), now=clock.now(), why=why_form.given(request))
         except redelivery.NotRedeliverable as error:
-            messages.warning(request, str(error))
+            delivery.refresh_from_db()
+            queued = delivery.status == Delivery.Status.PENDING
+            messages.warning(request, "It is queued already." if queued else str(error))
         else:
             redelivering.note(request, [delivery])
             _report(request, delivery)

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST
 from deliveries import clock
 from deliveries.admin import columns, signs
 from deliveries.admin.history import History
+from deliveries.admin.once import OnceField
 from deliveries.admin.pages.showing import page_of
 from deliveries.admin.tables import Row, Table, YesNoFilter, few
 from deliveries.models import Pause, Webhook
@@ -27,6 +28,7 @@ PERMISSION = "deliveries.manage_pause"
 # More would keep the page waiting for too long.
 MOST_AT_ONCE = 100
 LASTING = {"1": timedelta(hours=1), "4": timedelta(hours=4), "24": timedelta(days=1)}
+CHOICES = [("1", "1 hour"), ("4", "4 hours"), ("24", "1 day"), ("", "until this moment:")]
 
 
 class Pausable(Table[Row]):
@@ -42,12 +44,13 @@ class PauseForm(forms.ModelForm[Pause]):
 
     lasts = forms.ChoiceField(
         label="For",
-        choices=[("1", "1 hour"), ("4", "4 hours"), ("24", "1 day"), ("", "until this moment:")],
+        choices=CHOICES,
         widget=forms.RadioSelect,
         required=False,
         initial="1",
     )
     until = forms.SplitDateTimeField(label="Until (UTC)", widget=AdminSplitDateTime, required=False)
+    once = OnceField()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -62,11 +65,10 @@ class PauseForm(forms.ModelForm[Pause]):
         given, now = self.cleaned_data, clock.now()
         webhook: Webhook | None = given.get("webhook")
         given["account"] = given.get("account") or (webhook and webhook.account)
-        until: datetime | None = given.get("until")
-        given["until"] = now + LASTING[given["lasts"]] if given.get("lasts") else until
+        given["until"] = self._until(now=now)
         if given["account"] is None:
             self.add_error("account", "Choose an account or a webhook.")
-        if given["until"] is None:
+        if given["until"] is None and "until" not in self.errors:
             self.add_error("until", "Choose for how long.")
         if self.errors:
             return
@@ -75,6 +77,14 @@ class PauseForm(forms.ModelForm[Pause]):
         except pausing.InvalidPause as error:
             for name, problems in error.problems.items():
                 self.add_error({"webhook_id": "webhook"}.get(name, name), problems)
+
+    def _until(self, *, now: datetime) -> datetime | None:
+        """Return when it is to end. A moment that was typed counts, also beside the first choice."""
+        lasts: str = self.cleaned_data.get("lasts", "")
+        until: datetime | None = self.cleaned_data.get("until")
+        if until and lasts not in ("", self.fields["lasts"].initial):
+            self.add_error("until", f"Choose {dict(CHOICES)[lasts]}, or type a moment; not both.")
+        return until or (now + LASTING[lasts] if lasts else None)
 
     def wanted(self) -> dict[str, Any]:
         """Return the parts in the words of the service."""
@@ -142,7 +152,7 @@ class PauseAdmin(Pausable[Pause], History[Pause]):
 
     def get_fields(self, request: HttpRequest, obj: Pause | None = None) -> Any:
         """Ask for what a pause is made of, or show it."""
-        return self.fields if obj else ("account", "webhook", "event_type", "lasts", "until", "why")
+        return self.fields if obj else ("account", "webhook", "event_type", "lasts", "until", "why", "once")
 
     def get_form(
         self, request: HttpRequest, obj: Pause | None = None, change: bool = False, **kwargs: Any
@@ -154,7 +164,8 @@ class PauseAdmin(Pausable[Pause], History[Pause]):
 
     def save_model(self, request: HttpRequest, obj: Pause, form: PauseForm, change: bool) -> None:
         """Have the service make it."""
-        obj.pk = pausing.pause(**form.wanted(), by=str(request.user), now=clock.now()).pk
+        pk = form.cleaned_data["once"]
+        obj.pk = pausing.pause(**form.wanted(), by=str(request.user), now=clock.now(), pk=pk).pk
         obj.refresh_from_db()
 
     def page_context(self, request: HttpRequest, row: Pause) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
 
+from deliveries.identifiers import new_id
 from deliveries.models import Account, AuditEntry, Delivery, Pause, Webhook, WebhookHealth
 from deliveries.models.event import TYPE_FORM
 from deliveries.services import auditing, circuits, guarding, holding, matching
@@ -14,6 +16,8 @@ from deliveries.services import auditing, circuits, guarding, holding, matching
 # Who forgets a pause is reminded by what arrives after it.
 LONGEST = timedelta(days=30)
 MAX_WHY = 500
+# What is asked for twice within so long, and is the same, is one pause.
+SAME = timedelta(minutes=1)
 # From how many queues a paused event type is taken at once, and of how much at the head of each.
 QUEUES = 5
 AHEAD = 1000
@@ -42,6 +46,7 @@ def pause(
     now: datetime,
     webhook_id: UUID | None = None,
     event_type: str = "",
+    pk: UUID | None = None,
 ) -> Pause:
     """Keep back what goes to a webhook, what is of an event type, or with neither all of an account.
 
@@ -49,19 +54,25 @@ def pause(
     what waits is held at once, and the rest of a long queue by and by, which changes what is shown.
 
     :param until: when it ends by itself; `LONGEST` from now at most.
+    :param pk: the id it is to have. Who asks for the same with the same id again gets the pause there is.
     :raises InvalidPause: when a part breaks a rule.
     """
     check(account=account, webhook_id=webhook_id, event_type=event_type, until=until, why=why, now=now)
+    parts = {
+        "account_id": account.pk,
+        "webhook_id": webhook_id,
+        "event_type": event_type,
+        "why": why,
+        "by": by[: auditing.MAX_BY],
+    }
     with transaction.atomic():
-        made = Pause.objects.create(
-            account=account,
-            webhook_id=webhook_id,
-            event_type=event_type,
-            why=why,
-            by=by[: auditing.MAX_BY],
-            created_at=now,
-            until=until,
+        made, is_new = Pause.objects.get_or_create(
+            pk=pk or new_id(), defaults={**parts, "created_at": now, "until": until}
         )
+        if not is_new:
+            if _is_the_same(made, parts, until=until):
+                return made
+            made = Pause.objects.create(**parts, created_at=now, until=until)
         matching.changed(account.pk)
         _note(AuditEntry.Action.PAUSE_CREATED, made, by=by, now=now, why=why)
         _hold(made, now=now)
@@ -99,6 +110,12 @@ def check(
         problems["why"] = [f"The reason takes at most {MAX_WHY} characters."]
     if problems:
         raise InvalidPause(problems)
+
+
+def _is_the_same(made: Pause, parts: Mapping[str, Any], *, until: datetime) -> bool:
+    """Tell whether a pause is what is asked for, and still holds that back."""
+    alike = all(getattr(made, name) == value for name, value in parts.items())
+    return alike and made.ended_at is None and abs(made.until - until) < SAME
 
 
 def resume(pause: Pause, *, by: str, now: datetime) -> Pause:

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Count, Max, OuterRef, Q
 
-from deliveries.identifiers import first_id_at
+from deliveries.identifiers import first_id_at, new_id
 from deliveries.models import Account, AuditEntry, Delivery, Failure, Recovery
 from deliveries.models.failure import FailureQuerySet
 from deliveries.services import auditing, guarding, redelivery
@@ -133,22 +133,41 @@ def preview(*, account: Account, selection: Selection) -> Preview:
     )
 
 
+def made_before(pk: UUID | None, *, account: Account, selection: Selection) -> Recovery | None:
+    """Return the recovery with this id, if it is of that account and selects that."""
+    made = Recovery.objects.filter(pk=pk, account=account).first() if pk else None
+    return made if made and Selection.of(made) == selection else None
+
+
 def create(
-    *, account: Account, selection: Selection, by: str, now: datetime, rate: int = DEFAULT_RATE, why: str = ""
+    *,
+    account: Account,
+    selection: Selection,
+    by: str,
+    now: datetime,
+    rate: int = DEFAULT_RATE,
+    why: str = "",
+    pk: UUID | None = None,
 ) -> Recovery:
     """Make a recovery of what is selected now and return it; one that has nothing to send is completed.
 
     :param rate: how many deliveries may leave in a second.
+    :param pk: the id it is to have. Who selects the same with the same id again gets the recovery there is.
     :raises TooMany: when `MAX_UNFINISHED` of the account's are unfinished.
     """
     with transaction.atomic():
-        _make_room(account)
+        # Until the transaction ends, nobody else makes one. Not so strictly that nobody could publish.
+        Account.objects.select_for_update(no_key=True).get(pk=account.pk)
+        if made := made_before(pk, account=account, selection=selection):
+            return made
+        _look_for_room(account)
         sendable = selection.failures(account).of_enabled_webhooks(account)
         count, sample = sendable.count(), _sample(sendable)
         # The clock of the worker that recorded it may be ahead of ours.
         newest = sendable.aggregate(newest=Max("updated_at"))["newest"]
         disabled = account.webhooks.existing().filter(enabled=False).values_list("pk", flat=True)
         recovery = Recovery.objects.create(
+            pk=pk if pk and not Recovery.objects.filter(pk=pk).exists() else new_id(),
             account=account,
             by=by[: auditing.MAX_BY],
             why=why,
@@ -316,13 +335,11 @@ def _ahead(recovery: Recovery) -> FailureQuerySet:
     return failures.filter(behind, created_at__gte=recovery.passed_created_at)
 
 
-def _make_room(account: Account) -> None:
-    """Make sure that the account may have one more; until the transaction ends, nobody else does.
+def _look_for_room(account: Account) -> None:
+    """Make sure that the account may have one more.
 
     :raises TooMany: when it may not.
     """
-    # Not so strictly that it keeps anybody from publishing.
-    Account.objects.select_for_update(no_key=True).get(pk=account.pk)
     if Recovery.objects.filter(account=account, status__in=Recovery.UNFINISHED).count() >= MAX_UNFINISHED:
         raise TooMany(
             f"The account has {MAX_UNFINISHED} unfinished recoveries. "

@@ -60,6 +60,44 @@ class TestPause:
         assert (pause.account, pause.event_type) == (account, "call.ended")
         assert pause.until == until.replace(microsecond=0)
 
+    def test_is_made_until_the_moment_that_was_typed(self, console: Client) -> None:
+        # Where no script runs, and with one, nothing but the moment was touched.
+        account, until = builders.an_account(), clock.now() + timedelta(days=2)
+        moment = {"until_0": f"{until:%Y-%m-%d}", "until_1": f"{until:%H:%M:%S}"}
+
+        console.post(ADD, {"account": str(account.pk), "lasts": "1", **moment, "why": WHY})
+
+        assert Pause.objects.get().until == until.replace(microsecond=0)
+
+    def test_is_not_made_for_a_while_and_until_a_moment(self, console: Client) -> None:
+        account, until = builders.an_account(), clock.now() + timedelta(days=2)
+        moment = {"until_0": f"{until:%Y-%m-%d}", "until_1": f"{until:%H:%M:%S}"}
+
+        page = console.post(ADD, {"account": str(account.pk), "lasts": "24", **moment, "why": WHY})
+
+        form = page.context["adminform"].form
+        assert form.errors == {"until": ["Choose 1 day, or type a moment; not both."]}
+        assert form["until"].value() == [moment["until_0"], moment["until_1"]]
+        assert not Pause.objects.exists()
+
+    def test_is_one_however_often_the_button_is_pressed(self, console: Client) -> None:
+        webhook = builders.a_webhook()
+        once = console.get(ADD).context["adminform"].form["once"].value()
+        sent = {"webhook": str(webhook.pk), "lasts": "1", "why": WHY, "once": once}
+
+        first, second = console.post(ADD, sent), console.post(ADD, sent)
+
+        assert Pause.objects.count() == AuditEntry.objects.filter(action="pause.created").count() == 1
+        its_page = reverse("admin:deliveries_webhook_change", args=[webhook.pk])
+        assert first.headers["Location"] == second.headers["Location"] == its_page
+        assert len(set(said(console.get(its_page)))) == 1
+
+    def test_takes_no_id_that_somebody_made_up(self, console: Client) -> None:
+        sent = {"account": str(builders.an_account().pk), "lasts": "1", "why": WHY, "once": str(new_id())}
+
+        assert console.post(ADD, sent).status_code == 400
+        assert not Pause.objects.exists()
+
     @pytest.mark.parametrize(
         ("changes", "field"),
         [

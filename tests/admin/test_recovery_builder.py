@@ -108,6 +108,28 @@ class TestLink:
         assert NEW not in viewer.get(FAILURES).content.decode()
 
 
+class TestPressedTwice:
+    def test_makes_one_recovery_and_shows_it_both_times(self, console: Client, webhook: Webhook) -> None:
+        page = console.get(NEW, {"webhook_id": str(webhook.pk)})
+        sent = {**page.context["carried"], "account": str(webhook.account_id)}
+        once = page.context["order"]["once"].value()
+
+        first, second = order(console, **sent, once=once), order(console, **sent, once=once)
+
+        recovery = Recovery.objects.get()
+        its_page = reverse("admin:deliveries_recovery_change", args=[recovery.pk])
+        assert first.redirect_chain == second.redirect_chain == [(its_page, 302)]
+        assert said(first) == said(second) == ["Sending 1 again, at most 50 a second."]
+        assert AuditEntry.objects.filter(action="recovery.created").count() == 1
+        assert once in page.content.decode()
+
+    def test_takes_no_id_that_somebody_made_up(self, console: Client, webhook: Webhook) -> None:
+        asked = {"webhook_id": str(webhook.pk), "once": "01998ad5-0000-7000-8000-000000000000"}
+
+        assert order(console, **asked).status_code == 400
+        assert not Recovery.objects.exists()
+
+
 class TestDryRun:
     def test_says_how_many_and_sends_nothing(self, console: Client, webhook: Webhook) -> None:
         builders.a_failed_delivery(webhook)

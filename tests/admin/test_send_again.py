@@ -145,6 +145,15 @@ class TestSendAgain:
 
         assert said(page) == ["Queued 1 delivery."]
 
+    def test_says_so_when_it_is_pressed_twice(self, console: Client) -> None:
+        delivery = builders.a_failed_delivery()
+
+        console.post(button(delivery))
+        second = console.post(button(delivery), follow=True)
+
+        assert said(second)[-1] == "It is queued already."
+        assert AuditEntry.objects.filter(action="deliveries.redelivered").count() == 1
+
 
 class TestButton:
     def test_queues_the_delivery(self, console: Client) -> None:

@@ -85,6 +85,28 @@ def choose(visit: Visit, field: str, text: str) -> None:
     visit.page.locator(".select2-results__option", has_text=text).first.click()
 
 
+class TestPressingTwice:
+    def test_sends_a_form_once_and_the_way_back_leads_to_a_button_that_works(
+        self, operator: User, visit: Visit, server: LiveServer
+    ) -> None:
+        webhook = builders.a_webhook()
+        log_in(visit)
+        visit.open(f"{server.url}{reverse('admin:deliveries_pause_add')}?webhook={webhook.pk}")
+        visit.page.locator("#id_why").fill("The receiver is being moved.")
+        sent: list[str] = []
+        visit.page.on("request", lambda request: sent.append(request.method))
+        button = visit.page.locator("[name=_save]")
+
+        with visit.page.expect_navigation():
+            # As a hand does it: the second is there before the page is gone.
+            button.evaluate("button => { button.click(); setTimeout(() => button.click(), 20); }")
+
+        expect(visit.page.locator(".messagelist .success")).to_have_count(1)
+        assert (sent.count("POST"), Pause.objects.count()) == (1, 1)
+        visit.page.go_back()
+        expect(button).to_be_enabled()
+
+
 class TestEveryPage:
     def test_is_drawn_without_a_complaint(self, paths: list[str], visit: Visit, server: LiveServer) -> None:
         log_in(visit)

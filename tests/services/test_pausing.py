@@ -61,6 +61,29 @@ class TestPause:
     def test_may_last_for_thirty_days(self, account: Account, now: datetime) -> None:
         assert pause(account, until=now + timedelta(days=30)).in_force(now + timedelta(days=29))
 
+    def test_is_one_where_it_is_asked_for_twice(self, account: Account, now: datetime) -> None:
+        pk, moment = new_id(), timedelta(milliseconds=20)
+
+        made = pause(account, pk=pk)
+        again = pause(account, pk=pk, now=now + moment)
+
+        assert again == made == Pause.objects.get(pk=pk)
+        assert AuditEntry.objects.count() == 1
+
+    @pytest.mark.parametrize(
+        "changes", [{"event_type": "call.ended"}, {"why": "Another."}, {"until": builders.NOW + 2 * HOUR}]
+    )
+    def test_is_another_where_that_is_asked_for(self, account: Account, changes: dict[str, Any]) -> None:
+        pk = new_id()
+
+        assert pause(account, pk=pk) != pause(account, pk=pk, **changes)
+
+    def test_is_another_where_the_first_has_ended(self, account: Account, now: datetime) -> None:
+        pk = new_id()
+        pausing.resume(pause(account, pk=pk), by="ada", now=now)
+
+        assert pause(account, pk=pk).in_force(now)
+
     def test_may_overlap_another(self, account: Account) -> None:
         pause(account)
         pause(account)

@@ -13,7 +13,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from deliveries.identifiers import new_id_at
+from deliveries.identifiers import new_id, new_id_at
 from deliveries.models import Account, AuditEntry, Delivery, Event, Failure, Recovery, Webhook
 from deliveries.services import recovering, redelivery, webhooks
 from deliveries.services.recovering import AHEAD, Selection
@@ -54,6 +54,33 @@ def run(recovery: Recovery, *, at: datetime = LATER) -> Recovery:
 def queued() -> list[Delivery]:
     """Return the deliveries that are in the queue, in the order they are due."""
     return list(Delivery.objects.filter(status=Delivery.Status.PENDING).order_by("due_at"))
+
+
+class TestAskedForTwice:
+    def test_is_one_also_where_there_is_room_for_no_more(
+        self, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(recovering, "MAX_UNFINISHED", 1)
+        some_failures(builders.a_webhook(account), 1)
+        pk = new_id()
+
+        assert create(account, pk=pk) == create(account, pk=pk) == Recovery.objects.get(pk=pk)
+        assert AuditEntry.objects.filter(action="recovery.created").count() == 1
+
+    def test_is_another_where_that_selects_something_else(self, account: Account) -> None:
+        pk = new_id()
+
+        other = create(account, pk=pk, selection=Selection(event_type="message.sent"))
+
+        assert other.pk == pk
+        assert create(account, pk=pk) != other
+
+    def test_is_another_where_the_id_is_of_another_account(self, account: Account) -> None:
+        pk = new_id()
+
+        other = create(builders.an_account(), pk=pk)
+
+        assert create(account, pk=pk) != other
 
 
 class TestPreview:

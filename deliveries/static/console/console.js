@@ -106,6 +106,30 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => (button.textContent = said), 2000);
 });
 
+// --- Pressing twice ---------------------------------------------------------------------------------------
+
+const PRESSED = "button:not([type=button], [type=reset]), input[type=submit]";
+const pressed = new Set();
+
+document.addEventListener("submit", (event) => {
+  if (event.target.method !== "post") return;
+  // Only after the form is sent: a button that is disabled is not sent with it.
+  setTimeout(() => {
+    if (event.defaultPrevented) return;
+    for (const button of event.target.elements) {
+      if (!button.matches(PRESSED) || button.disabled) continue;
+      button.disabled = true;
+      pressed.add(button);
+    }
+  });
+});
+
+// The way back may lead to the page as it was left.
+addEventListener("pageshow", () => {
+  for (const button of pressed) button.disabled = false;
+  pressed.clear();
+});
+
 // --- Pages that keep up -----------------------------------------------------------------------------------
 
 function keepUp(part) {
