@@ -60,6 +60,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "deliveries.admin.unavailable.UnavailableMiddleware",
+    "deliveries.admin.ended.EndedSessionMiddleware",
     "deliveries.admin.logins.LoginLimitMiddleware",
     "axes.middleware.AxesMiddleware",
 ]

@@ -15,9 +15,9 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from deliveries import clock
-from deliveries.admin import signs
+from deliveries.admin import once, signs
 from deliveries.admin.pages.showing import show
-from deliveries.models import Account, Webhook
+from deliveries.models import Account, Recovery, Webhook
 from deliveries.reasons import Reason
 from deliveries.services import recovering
 from deliveries.services.recovering import Selection
@@ -71,6 +71,7 @@ class OrderForm(forms.Form):
     )
     why = forms.CharField(label="Why", max_length=500, help_text="For whoever reads the audit.")
     count = forms.IntegerField(widget=forms.HiddenInput)
+    once = once.OnceField()
     typed = forms.CharField(label="Type the number to confirm it", required=False)
 
     def __init__(self, *args: Any, count: int, **kwargs: Any) -> None:
@@ -98,6 +99,12 @@ def link(**parts: Any) -> str:
     return f"{reverse('admin:deliveries_recovery_new')}?{urlencode(_carried(parts))}"
 
 
+def link_again(request: HttpRequest) -> str:
+    """Return the way to this page with the filter that its form was sent with."""
+    form = SelectionForm(request.POST)
+    return link(**form.cleaned_data) if form.is_valid() else reverse("admin:deliveries_recovery_changelist")
+
+
 def build(request: HttpRequest) -> HttpResponse:
     """Show what would be sent again; on POST, have it sent."""
     if not request.user.has_perm(PERMISSION):
@@ -108,6 +115,9 @@ def build(request: HttpRequest) -> HttpResponse:
     account = _account(asked.cleaned_data["account"], selection)
     if account is None:
         return _show(request, selection, accounts=_accounts(selection), asked=given)
+    pk = once.read(request.POST.get("once", ""))
+    if made := recovering.made_before(pk, account=account, selection=selection):
+        return _made(request, made)  # the button was pressed twice
     preview = recovering.preview(account=account, selection=selection)
     order = OrderForm(request.POST if request.method == "POST" else None, count=preview.count)
     if request.method == "POST" and order.is_valid() and preview.count:
@@ -119,13 +129,18 @@ def build(request: HttpRequest) -> HttpResponse:
                 now=now,
                 rate=order.cleaned_data["rate"],
                 why=order.cleaned_data["why"],
+                pk=pk,
             )
         except recovering.TooMany as error:
             order.add_error(None, str(error))
         else:
-            messages.success(request, f"Sending {recovery.total:,} again, at most {recovery.rate} a second.")
-            return redirect("admin:deliveries_recovery_change", recovery.pk)
+            return _made(request, recovery)
     return _show(request, selection, account=account, preview=preview, order=order)
+
+
+def _made(request: HttpRequest, recovery: Recovery) -> HttpResponse:
+    messages.success(request, f"Sending {recovery.total:,} again, at most {recovery.rate} a second.")
+    return redirect("admin:deliveries_recovery_change", recovery.pk)
 
 
 def _asked(given: Mapping[str, Any]) -> SelectionForm:
