@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import DisallowedHost
-from django.http import HttpRequest, HttpResponseBase
+from django.core.exceptions import BadRequest, DisallowedHost
+from django.http import HttpRequest, HttpResponseBadRequest, HttpResponseBase
+from django.template.loader import render_to_string
 from django.views import defaults
 from rest_framework.exceptions import APIException, NotFound, ParseError
 from rest_framework.renderers import JSONRenderer
@@ -32,9 +33,11 @@ _HANDLERS: list[tuple[re.Pattern[str], Handler]] = [
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """Answer 400, as a rule to a wrong Host header."""
+    """Answer 400, as a rule to a wrong Host header. What a page refuses in a sentence of ours says that."""
     if (handler := _handler(request)) is None:
-        return defaults.bad_request(request, exception)
+        if not isinstance(exception, BadRequest) or not _is_of_console(request):
+            return defaults.bad_request(request, exception)
+        return HttpResponseBadRequest(render_to_string("400.html", {"says": str(exception)}, request))
     wrong_host = isinstance(exception, DisallowedHost)
     words = "The Host header names no host of this service." if wrong_host else "The request cannot be read."
     return _answer(request, handler, ParseError(words))
@@ -43,7 +46,9 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Answer 404 to a path no contract has."""
     if (handler := _handler(request)) is None:
-        return defaults.page_not_found(request, exception)
+        if not _is_of_console(request):
+            return defaults.page_not_found(request, exception)
+        return defaults.page_not_found(request, exception, "console/not_found.html")
     return _answer(request, handler, NotFound())
 
 
@@ -52,6 +57,11 @@ def internal_error(request: HttpRequest) -> HttpResponseBase:
     if (handler := _handler(request)) is None:
         return defaults.server_error(request)
     return _answer(request, handler, InternalError())
+
+
+def _is_of_console(request: HttpRequest) -> bool:
+    """Tell whether pages of the console are shown there: elsewhere none may load its style."""
+    return request.path_info.startswith("/admin/")
 
 
 def _handler(request: HttpRequest) -> Handler | None:
