@@ -103,6 +103,12 @@ class WebhookForm(MeanwhileForm[Webhook]):
 
     events = LinesField(help_text="Event types or patterns, one per line: call.ended, call.*, or * for all.")
     enabled = forms.BooleanField(required=False, initial=True)
+    why = forms.CharField(
+        label="Why it is disabled",
+        required=False,
+        max_length=255,
+        widget=forms.TextInput(attrs={"class": "vTextField", "placeholder": "optional"}),
+    )
     new_secret = _password("Secret")
     clear_secret = forms.BooleanField(label="Remove the secret", required=False)
     new_credential = _password("Authorization credential")
@@ -118,6 +124,9 @@ class WebhookForm(MeanwhileForm[Webhook]):
         """Have the service look at the fields, and put what it finds where it was typed."""
         super().clean()
         self._check_agent()
+        disabling = "enabled" in self.changed_data and not self.cleaned_data.get("enabled")
+        if self.cleaned_data.get("why") and not disabling and not self.errors:
+            self.add_error("why", "This is kept only where the webhook is disabled.")
         for inputs in self.WRITE_ONLY.values():
             if self.cleaned_data.get(inputs.entered) and self.cleaned_data.get(inputs.cleared):
                 self.add_error(inputs.cleared, "Enter something new or remove what is set, not both.")

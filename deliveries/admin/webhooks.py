@@ -49,6 +49,7 @@ LISTED, CHANGES = 20, 10
 # Before some are deleted, so many deliveries that wait for them are counted.
 COUNTED = 10_000
 
+# What a new one is made of, and what is shown of an old one.
 _CHOSEN = ("account", "agent", "name", "url", "http_method", "events", "enabled")
 _LIMITS = ("timeout", "max_retries", "max_in_flight")
 _NEW_SECRETS = ("new_secret", "authorization_scheme", "new_credential", "new_headers")
@@ -133,20 +134,20 @@ class WebhookAdmin(Pausable[Webhook]):
     def get_fieldsets(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
         """Ask for what a new webhook is made of; show what there is of an old one, and what may change."""
         secrets: tuple[str | tuple[str, ...], ...]
+        may_change = obj is not None and self.has_change_permission(request, obj)
         if obj is None:
             secrets = _NEW_SECRETS
-        elif self.has_change_permission(request, obj):
+        elif may_change:
             secrets = (*_SHOWN_SECRETS, *_CHANGED_SECRETS)
         else:
             secrets = (*_SHOWN_SECRETS, "authorization_scheme")
         fieldsets = [
-            (None, {"fields": _CHOSEN}),
+            (None, {"fields": (*_CHOSEN, "why") if may_change else _CHOSEN}),
             ("Limits", {"fields": _LIMITS}),
             ("Signing and authorization", {"fields": secrets}),
         ]
         if obj is not None:
             fieldsets += [("Health", {"fields": (*_HEALTH, *_CIRCUIT)}), ("State", {"fields": _STATE})]
-        may_change = obj is not None and self.has_change_permission(request, obj)
         return meanwhile.carrying(fieldsets) if may_change else fieldsets
 
     def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
@@ -199,7 +200,8 @@ class WebhookAdmin(Pausable[Webhook]):
         # The form holds the row: nobody has deleted it or will before all of this is saved.
         if wanted.get("enabled") is False:
             del wanted["enabled"]
-            webhooks.disable(obj.pk, reason=DISABLED_BY_OPERATOR, by=str(request.user), now=now)
+            reason = form.cleaned_data["why"] or DISABLED_BY_OPERATOR
+            webhooks.disable(obj.pk, reason=reason, by=str(request.user), now=now)
         if wanted:
             webhooks.change(obj, by=str(request.user), now=now, **wanted)
 

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from deliveries.admin import signs
-from deliveries.models import Account, Delivery, Webhook, WebhookHealth
+from deliveries.models import Account, AuditEntry, Delivery, Webhook, WebhookHealth
 from deliveries.services import webhooks
 from tests import builders
 from tests.admin.pages import read, said
@@ -229,6 +229,20 @@ class TestWebhook:
         delivery.refresh_from_db()
         assert (webhook.enabled, webhook.disabled_reason) == (False, "Disabled by an operator.")
         assert delivery.status == "held"
+
+    def test_is_disabled_for_the_reason_that_is_given(self, console: Client, webhook: Webhook) -> None:
+        why = "The receiver is being moved."
+
+        save(console, webhook, enabled="", why=why)
+
+        webhook.refresh_from_db()
+        assert (webhook.enabled, webhook.disabled_reason) == (False, why)
+        assert AuditEntry.objects.get(action="webhook.disabled").why == why
+
+    def test_takes_no_reason_that_would_be_lost(self, console: Client, webhook: Webhook) -> None:
+        page = save(console, webhook, why="The receiver is being moved.")
+
+        assert errors(page) == {"why": ["This is kept only where the webhook is disabled."]}
 
     def test_lets_it_go_on_when_it_is_enabled(self, console: Client, webhook: Webhook, now: datetime) -> None:
         delivery = builders.a_delivery(webhook)
