@@ -6,6 +6,8 @@ changed it: a row need not have a version of its own.
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
@@ -70,13 +72,15 @@ class MeanwhileForm(forms.ModelForm[Row]):
         return json.dumps(values, cls=DjangoJSONEncoder, sort_keys=True)
 
     def _columns(self) -> Iterable[str]:
-        ours = {field.name for field in self._meta.model._meta.concrete_fields}
-        return [name for name in self.fields if name in ours]
+        # What is not to be typed into, as the hash of a password, is in no page.
+        model = self._meta.model._meta
+        ours = {field.name for field in (*model.concrete_fields, *model.many_to_many)}
+        return [name for name, field in self.fields.items() if name in ours and not field.disabled]
 
     def _refuse(self, row: Model, shown: Mapping[str, Any]) -> None:
         """Say who changed what, and have the form show that beside what was typed."""
         differing = {
-            name: (_field(row, name).to_python(shown.get(name)), _value(row, name))
+            name: (_as_typed(_field(row, name).to_python(shown.get(name))), _as_typed(_value(row, name)))
             for name in self._columns()
             if shown.get(name) != json.loads(json.dumps(_value(row, name), cls=DjangoJSONEncoder))
         }
@@ -90,19 +94,21 @@ class MeanwhileForm(forms.ModelForm[Row]):
         self.data = data.copy()
         self._put("shown", self._written(row))
         for name, (before, now) in differing.items():
+            say = partial(_in_words, self.fields[name])
             if name in typed:
-                self.add_error(
-                    name, f"Changed meanwhile; saved is: {_in_words(now)}. What you typed is kept."
-                )
+                self.add_error(name, f"Changed meanwhile; saved is: {say(now)}. What you typed is kept.")
             else:
                 self._fill_in(name, now)
-                self.add_error(name, f"Changed meanwhile; it was: {_in_words(before)}.")
+                self.add_error(name, f"Changed meanwhile; it was: {say(before)}.")
         self.add_error(None, _changed(row))
 
     def _fill_in(self, name: str, value: Any) -> None:
         """Have an input show another value than the one that was sent."""
         field: Any = self.fields[name]
-        if isinstance(field.widget, forms.MultiWidget):
+        if isinstance(field, forms.ModelMultipleChoiceField):
+            data: Any = self.data
+            data.setlist(self.add_prefix(name), [str(pk) for pk in value])
+        elif isinstance(field.widget, forms.MultiWidget):
             for number, part in enumerate(field.widget.decompress(value) or []):
                 self._put(f"{name}_{number}", part)
         else:
@@ -168,20 +174,31 @@ def _read(written: str) -> Mapping[str, Any]:
     """
     try:
         shown = json.loads(written)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValidationError("The page does not say what it showed. Load it again.") from error
     return shown if isinstance(shown, dict) else {}
 
 
 def _value(row: Model, name: str) -> Any:
-    return _field(row, name).value_from_object(row)
+    value = _field(row, name).value_from_object(row)
+    if _field(row, name).many_to_many:
+        return sorted(each.pk for each in value)
+    return value
+
+
+def _as_typed(value: Any) -> Any:
+    """Return a value as an input takes it: moments to the second."""
+    return value.replace(microsecond=0) if isinstance(value, datetime) else value
 
 
 def _field(row: Model, name: str) -> Any:
     return row._meta.get_field(name)
 
 
-def _in_words(value: Any) -> str:
+def _in_words(field: Any, value: Any) -> str:
+    if isinstance(field, forms.ModelMultipleChoiceField):
+        rows: Any = field.queryset
+        value = list(rows.filter(pk__in=value or []))
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str("" if value is None else value)

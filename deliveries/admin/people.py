@@ -5,12 +5,14 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from deliveries.admin.audited import Audited
+from deliveries.admin.meanwhile import Meanwhile, MeanwhileForm
 
 # What only a superuser hands out; everybody else puts people into groups.
 POWERS = ("is_superuser", "user_permissions")
@@ -18,10 +20,15 @@ POWERS = ("is_superuser", "user_permissions")
 admin.site.unregister([User, Group])
 
 
+class PersonForm(MeanwhileForm[User], UserChangeForm[User]):
+    """Somebody, and what they may."""
+
+
 @admin.register(User)
-class PersonAdmin(UserAdmin[User], Audited[User]):
+class PersonAdmin(Meanwhile[User], UserAdmin[User], Audited[User]):
     """Who may log in, and with which groups. Who leaves is made inactive: history mentions them."""
 
+    form = PersonForm
     noun, known_by = "person", "username"
     told = ("username", "is_active", "is_staff", "groups", *POWERS)
     search_fields = ("username",)
@@ -63,7 +70,7 @@ class PersonAdmin(UserAdmin[User], Audited[User]):
 
 
 @admin.register(Group)
-class PeopleGroupAdmin(GroupAdmin, Audited[Group]):
+class PeopleGroupAdmin(Meanwhile[Group], GroupAdmin, Audited[Group]):
     """Viewer, Operator and Admin, and whatever others a superuser makes."""
 
     noun = "group"

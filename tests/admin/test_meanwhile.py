@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
 
@@ -73,6 +74,53 @@ class TestSaving:
         data = refused.context["adminform"].form.data
         assert (data["expires_at_0"], data["expires_at_1"]) == (f"{end:%Y-%m-%d}", f"{end:%H:%M:%S}")
         assert ApiKey.objects.get().expires_at == end
+
+    def test_takes_no_moment_for_typed_that_an_input_cut(self, console: Client, account: Account) -> None:
+        builders.a_key(account)
+        early, late = (clock.now() + timedelta(days=days, microseconds=7) for days in (1, 2))
+        ApiKey.objects.update(expires_at=early)
+        key = ApiKey.objects.get()
+        opened = console.get(page_of(key))
+        ApiKey.objects.update(expires_at=late)
+
+        sent = {"expires_at_0": f"{early:%Y-%m-%d}", "expires_at_1": f"{early:%H:%M:%S}"}
+        refused = console.post(page_of(key), {**sent, "name": "Mine", "shown": shown(opened)})
+
+        assert "it was" in errors(refused)["expires_at"][0]
+        assert refused.context["adminform"].form.data["expires_at_0"] == f"{late:%Y-%m-%d}"
+
+    def test_gives_nobody_back_the_group_that_was_taken_from_them(self, console: Client) -> None:
+        viewers, operators = (Group.objects.get_or_create(name=name)[0] for name in ("Viewer", "Operator"))
+        grace = User.objects.create(username="grace", password="canary-hash", is_staff=True)
+        grace.groups.set([viewers, operators])
+        its_page = reverse("admin:auth_user_change", args=[grace.pk])
+        opened = console.get(its_page)
+        grace.groups.set([viewers])
+        joined = grace.date_joined
+        sent = {"username": "grace", "is_staff": "on", "is_active": "on", "shown": shown(opened)}
+        sent |= {"date_joined_0": f"{joined:%Y-%m-%d}", "date_joined_1": f"{joined:%H:%M:%S}"}
+
+        both = [str(viewers.pk), str(operators.pk)]
+        refused = console.post(its_page, {**sent, "groups": both})
+
+        assert errors(refused)["groups"] == ["Changed meanwhile; it was: Operator, Viewer."]
+        assert refused.context["adminform"].form["groups"].value() == [str(viewers.pk)]
+        assert list(grace.groups.all()) == [viewers]
+        assert "canary-hash" not in shown(opened)
+
+    def test_gives_no_group_back_what_was_taken_from_it(self, console: Client) -> None:
+        power = Permission.objects.get(codename="view_bodies")
+        group = Group.objects.create(name="Night shift")
+        group.permissions.set([power])
+        its_page = reverse("admin:auth_group_change", args=[group.pk])
+        opened = console.get(its_page)
+        group.permissions.clear()
+
+        sent = {"name": "Night shift", "permissions": [str(power.pk)], "shown": shown(opened)}
+        refused = console.post(its_page, sent)
+
+        assert "permissions" in errors(refused)
+        assert not group.permissions.exists()
 
     def test_saves_what_nobody_else_touched(self, console: Client) -> None:
         row = EventType.objects.create(code="call.rung", label="Rung")
