@@ -64,7 +64,7 @@ LOOKED_AT = {
     ("0027_failures_in_groups", RunPython),
     ("0028_tests_are_audited", AlterField),
     # The few webhooks that disabled themselves, which nobody writes to.
-    ("0031_disabled_themselves", RunPython),
+    ("0030_disabled_themselves", RunPython),
 }
 
 
@@ -188,7 +188,7 @@ def test_webhooks_that_disabled_themselves_before_it_are_found(now: datetime) ->
     ):
         webhooks.disable(webhook.pk, reason=reason, by="somebody", now=now)
 
-    import_module("deliveries.migrations.0031_disabled_themselves").find(apps, None)
+    import_module("deliveries.migrations.0030_disabled_themselves").find(apps, None)
 
     found = Webhook.objects.exclude(disabled_itself_at=None).order_by("pk")
     assert list(found.values_list("name", "disabled_itself_at")) == [("gone", now), ("dead", now)]
