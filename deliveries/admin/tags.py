@@ -15,6 +15,7 @@ from django.utils.text import capfirst
 from deliveries.admin import signs, subjects
 from deliveries.admin.signs import Sign
 from deliveries.admin.tables import YesNoFilter
+from deliveries.printing import printable
 
 _BETWEEN_BACKTICKS = re.compile("`([^`]+)`")
 
@@ -26,6 +27,8 @@ register.filter("lasting", signs.lasting)
 register.filter("relative", signs.relative)
 register.filter("utc", signs.utc)
 register.filter("verdict", signs.verdict)
+# A backslash and letters are no markup, so what is escaped stays so.
+register.filter("printable", printable, is_safe=True)
 
 
 register.simple_tag(subjects.audit_link)

@@ -40,6 +40,7 @@ from deliveries.models import (
     WebhookHealth,
     WebhookRevision,
 )
+from deliveries.printing import printable
 from deliveries.secrets import Undecryptable
 from deliveries.services import glancing, holding, reviewing, webhooks
 
@@ -248,10 +249,11 @@ class WebhookAdmin(Pausable[Webhook]):
         review = webhook.review
         if not review.brief:
             return strips.badge(review)
-        brief = columns.short(review.brief)
-        if review.brief != review.why:
-            brief = format_html('<span title="{}">{}</span>', review.why, brief)
-        return format_html("{}<br>{}", strips.badge(review), brief)
+        brief, why = printable(review.brief), printable(review.why)
+        shown = columns.short(brief)
+        if brief != why:
+            shown = format_html('<span title="{}">{}</span>', why, shown)
+        return format_html("{}<br>{}", strips.badge(review), shown)
 
     @admin.display(description="24 hours")
     def day(self, webhook: Any) -> SafeString:
@@ -279,7 +281,7 @@ class WebhookAdmin(Pausable[Webhook]):
     def named(self, webhook: Webhook) -> SafeString:
         """What it is called, and where it goes."""
         host = columns.short(urlsplit(webhook.url).netloc)
-        return format_html('{}\n<span class="host">{}</span>', columns.short(webhook.name), host)
+        return format_html('<bdi>{}</bdi>\n<span class="host">{}</span>', columns.short(webhook.name), host)
 
     @admin.display(description="last success")
     def last_success(self, webhook: Webhook) -> str:

@@ -4,8 +4,8 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
-from deliveries.management.printing import printable
 from deliveries.models import Account
+from deliveries.printing import printable
 
 
 def find(text: str) -> Account | None:

@@ -2,8 +2,8 @@
 
 from django.db import Error, OperationalError
 
-from deliveries.management.printing import printable
 from deliveries.models.databases import is_away
+from deliveries.printing import printable
 from webhooks_project.redaction import redact
 
 # PostgreSQL's codes for a table and a column that are not there, and how SQLite begins to say the same.

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.db.models.sql.compiler import SQLCompiler
 
 from deliveries.identifiers import new_id
+from deliveries.printing import printable
 
 
 class Account(models.Model):
@@ -33,7 +34,7 @@ class Account(models.Model):
     )
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.pk})"
+        return f"{printable(self.name)} ({self.pk})"
 
 
 class Scope(models.TextChoices):
@@ -107,7 +108,7 @@ class ApiKey(models.Model):
     objects = ApiKeyQuerySet.as_manager()
 
     def __str__(self) -> str:
-        return f"{self.name} (whk_{self.prefix}_...)"
+        return f"{printable(self.name)} (whk_{self.prefix}_...)"
 
     def usable(self, now: datetime) -> bool:
         """Whether it is neither revoked nor expired."""

@@ -4,6 +4,7 @@ from django.db import models
 
 from deliveries.identifiers import new_id
 from deliveries.models.account import Account
+from deliveries.printing import printable
 
 
 class Agent(models.Model):
@@ -18,4 +19,4 @@ class Agent(models.Model):
         indexes = [models.Index(fields=["account", "created_at", "id"], name="agents_of_account")]
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.pk})"
+        return f"{printable(self.name)} ({self.pk})"

@@ -6,6 +6,7 @@ from django.db import models
 
 from deliveries.identifiers import new_id
 from deliveries.models.account import Account
+from deliveries.printing import printable
 
 
 class AuditEntry(models.Model):
@@ -76,4 +77,4 @@ class AuditEntry(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} by {self.by}"
+        return f"{self.action} by {printable(self.by)}"

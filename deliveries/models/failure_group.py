@@ -14,6 +14,7 @@ from deliveries.identifiers import new_id
 from deliveries.models.account import Account
 from deliveries.models.failure import Failure
 from deliveries.models.webhook import Webhook, number_up_to
+from deliveries.printing import printable
 from deliveries.reasons import Reason
 
 
@@ -168,7 +169,7 @@ class FailureGroup(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.webhook.name}: {self.reason}"
+        return f"{printable(self.webhook.name)}: {printable(self.reason)}"
 
     def state_at(self, now: datetime) -> "FailureGroup.State":
         """Return its state: one that was snoozed until a moment that is past is open."""

@@ -14,6 +14,7 @@ from deliveries.identifiers import new_id
 from deliveries.models.account import Account
 from deliveries.models.agent import Agent
 from deliveries.models.fields import Sealed, SealedField
+from deliveries.printing import printable
 
 
 class WebhookQuerySet(models.QuerySet["Webhook"]):
@@ -111,7 +112,7 @@ class Webhook(models.Model):
         indexes = [models.Index(fields=["account", "created_at", "id"], name="webhooks_of_account")]
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.pk})"
+        return f"{printable(self.name)} ({self.pk})"
 
     def wants(self, event_type: str) -> bool:
         """Tell whether an event of this type matches: exactly, by `*`, or by a pattern such as `call.*`."""

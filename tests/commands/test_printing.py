@@ -7,10 +7,10 @@ import pytest
 from django.core.management import CommandError
 from django.utils import timezone
 
-from deliveries.management.printing import printable
 from deliveries.management.try_it import story
 from deliveries.management.verifying.outcome import count
 from deliveries.models import Webhook, WebhookHealth
+from deliveries.printing import printable
 from tests import builders
 from tests.commands.conftest import Run
 

@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deliveries import clock
 from deliveries.management import accounts, arguments
-from deliveries.management.printing import printable
 from deliveries.models import Scope
+from deliveries.printing import printable
 from deliveries.services import keys, opening
 
 _BY = "manage.py create_api_key"

@@ -8,11 +8,11 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from deliveries import clock
-from deliveries.management.printing import printable
 from deliveries.management.try_it import arguments, environment, papers, stopping
 from deliveries.management.try_it.environment import Place
 from deliveries.management.try_it.lock import alone_in
 from deliveries.management.try_it.obstacles import Obstacle
+from deliveries.printing import printable
 from deliveries.services import demonstration
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from deliveries import clock
-from deliveries.management.printing import printable
+from deliveries.printing import printable
 from deliveries.services import diagnosing
 from deliveries.services.diagnosing import Finding, Verdict
 

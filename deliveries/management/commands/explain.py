@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deliveries import clock
-from deliveries.management.printing import printable
+from deliveries.printing import printable
 from deliveries.services import explaining
 from deliveries.services.explaining import Answer
 

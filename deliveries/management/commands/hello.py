@@ -6,10 +6,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from deliveries.management.printing import printable
 from deliveries.management.try_it import arguments, papers, stopping, words
 from deliveries.management.try_it.client import Refused
 from deliveries.management.try_it.story import Story
+from deliveries.printing import printable
 
 
 class Command(BaseCommand):

@@ -8,9 +8,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deliveries import clock
 from deliveries.management import accounts, arguments
-from deliveries.management.printing import printable
 from deliveries.models import Account, EventType, Pause, Webhook
 from deliveries.models.event import TYPE_FORM
+from deliveries.printing import printable
 from deliveries.services import pausing
 
 

@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
 from deliveries import clock
-from deliveries.management.printing import printable
 from deliveries.models import Chore
+from deliveries.printing import printable
 from deliveries.services import measuring, overview
 from deliveries.services.overview import Backlog, PauseInForce, QueueStatus, ShutCircuit
 

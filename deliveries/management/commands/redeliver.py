@@ -10,10 +10,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deliveries import clock
 from deliveries.management import arguments
-from deliveries.management.printing import printable
 from deliveries.management.progress import Progress
 from deliveries.models import Account, Delivery, EventType, Webhook
 from deliveries.models.event import TYPE_FORM
+from deliveries.printing import printable
 from deliveries.services import redelivery
 
 

@@ -7,8 +7,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from deliveries import clock
 from deliveries.management import arguments
-from deliveries.management.printing import printable
 from deliveries.models import Pause
+from deliveries.printing import printable
 from deliveries.services import pausing
 
 

@@ -16,8 +16,8 @@ from django.db import InterfaceError, OperationalError, connection
 
 from deliveries import clock
 from deliveries.management import arguments, outages
-from deliveries.management.printing import printable
 from deliveries.models import Webhook
+from deliveries.printing import printable
 from deliveries.reasons import describe
 from deliveries.services.tailing import News, Tail, Told
 

@@ -19,7 +19,6 @@ from django.db import Error as DatabaseError
 
 from deliveries import clock, signing
 from deliveries.management import arguments
-from deliveries.management.printing import printable
 from deliveries.management.progress import Progress
 from deliveries.management.try_it import arguments as try_it
 from deliveries.management.try_it import environment, papers, words
@@ -36,6 +35,7 @@ from deliveries.management.verifying.trial import (
 )
 from deliveries.models import Worker
 from deliveries.models.databases import keep_time
+from deliveries.printing import printable
 from deliveries.services.webhooks import InvalidWebhook
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from deliveries.management.printing import printable
 from deliveries.management.try_it import banner
 from deliveries.management.try_it.client import Client, Refused
 from deliveries.management.try_it.papers import Running
+from deliveries.printing import printable
 
 EVENT = "call.ended"
 # The flaky receiver takes an event at the third attempt, about ten seconds after the first.

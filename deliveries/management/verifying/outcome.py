@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from deliveries.management.printing import printable
 from deliveries.management.verifying.receiving import Arrival
+from deliveries.printing import printable
 
 
 @dataclass(frozen=True, kw_only=True)
