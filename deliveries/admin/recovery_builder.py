@@ -116,7 +116,7 @@ def build(request: HttpRequest) -> HttpResponse:
     if account is None:
         return _show(request, selection, accounts=_accounts(selection), asked=given)
     pk = once.read(request.POST.get("once", ""))
-    if made := recovering.made_before(pk, account=account, selection=selection):
+    if made := recovering.already_made(pk, account=account, selection=selection):
         return _made(request, made)  # the button was pressed twice
     preview = recovering.preview(account=account, selection=selection)
     order = OrderForm(request.POST if request.method == "POST" else None, count=preview.count)

@@ -133,7 +133,7 @@ def preview(*, account: Account, selection: Selection) -> Preview:
     )
 
 
-def made_before(pk: UUID | None, *, account: Account, selection: Selection) -> Recovery | None:
+def already_made(pk: UUID | None, *, account: Account, selection: Selection) -> Recovery | None:
     """Return the recovery with this id, if it is of that account and selects that."""
     made = Recovery.objects.filter(pk=pk, account=account).first() if pk else None
     return made if made and Selection.of(made) == selection else None
@@ -158,7 +158,7 @@ def create(
     with transaction.atomic():
         # Until the transaction ends, nobody else makes one. Not so strictly that nobody could publish.
         Account.objects.select_for_update(no_key=True).get(pk=account.pk)
-        if made := made_before(pk, account=account, selection=selection):
+        if made := already_made(pk, account=account, selection=selection):
             return made
         _look_for_room(account)
         sendable = selection.failures(account).of_enabled_webhooks(account)
