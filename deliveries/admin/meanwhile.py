@@ -201,5 +201,7 @@ def _in_words(field: Any, value: Any) -> str:
         value = list(rows.filter(pk__in=value or []))
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return signs.utc(value)
     text = ", ".join(map(str, value)) if isinstance(value, list) else str("" if value is None else value)
     return (text if len(text) <= MOST else f"{text[:MOST]}…") or "nothing"
