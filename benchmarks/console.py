@@ -19,7 +19,9 @@ _ID_AT = "SELECT bench.first_id(now() - interval '{}')"
 class Places:
     """What there is to look at: ids of rows in a history."""
 
+    account: str
     busy: str
+    person: str
     quiet: str
     attempt: str
     delivery: str
@@ -52,7 +54,11 @@ def places(installation: Installation) -> Places:
     )
     (recovery,) = one("SELECT id FROM deliveries_recovery ORDER BY id DESC LIMIT 1")
     (url,) = one(f"SELECT url FROM deliveries_webhook WHERE id = '{installation.busy}'")
+    (account,) = one(f"SELECT account_id FROM deliveries_webhook WHERE id = '{installation.busy}'")
+    (person,) = one("SELECT by FROM deliveries_auditentry LIMIT 1")
     return Places(
+        account=account,
+        person=person,
         busy=installation.busy,
         quiet=installation.quiet,
         attempt=attempt,
@@ -115,10 +121,15 @@ def _attempts(of: Places) -> Iterator[Page]:
     yield from _in_all_times("attempts of the busiest webhook, a rare reason", path, busy | rare)
     yield from _in_all_times("attempts of a quiet webhook", path, quiet)
     yield from _in_all_times("attempts of a quiet webhook that failed", path, quiet | failed)
+    yield "attempts, HTTP 500", path, {"http_status": "500"}
+    yield "attempts, a status that is rare", path, {"http_status": "418"}
+    yield "attempts of an account", path, {"account": of.account}
+    yield "attempts of the busiest webhook by its URL", path, {"webhook__id__exact": of.url}
     yield "attempts of a delivery", path, {"delivery__id__exact": of.delivery}
     yield "attempts, searched by id", path, {"q": of.attempt}
     yield "attempts, searched by a delivery's id", path, {"q": of.delivery}
     yield "an attempt", f"{path}{of.attempt}/change/", {}
+    yield "an attempt as a command", f"{path}{of.attempt}/curl/", {}
 
 
 def _deliveries(of: Places) -> Iterator[Page]:
@@ -139,6 +150,7 @@ def _deliveries(of: Places) -> Iterator[Page]:
     yield from _in_all_times("deliveries to a quiet webhook", path, quiet)
     yield "deliveries to a quiet webhook, failed, all", path, quiet | {"status__exact": "failed", **ALL}
     yield "deliveries to a quiet webhook, succeeded, all", path, quiet | {"status__exact": "succeeded", **ALL}
+    yield from _in_all_times("deliveries of an account", path, {"account__id__exact": of.account})
     yield "deliveries of an event", path, {"event__id__exact": of.event}
     yield "deliveries, searched by id", path, {"q": of.delivery}
     yield "deliveries, searched by an event's id", path, {"q": of.event}
@@ -173,6 +185,10 @@ def _failures(of: Places) -> Iterator[Page]:
     yield "failures of the busiest webhook", path, {"webhook_id__exact": of.busy}
     yield "failures of a quiet webhook", path, quiet
     yield "failures of a quiet webhook, inactive", path, quiet | inactive
+    yield "failures, HTTP 500", path, {"http_status": "500"}
+    yield "failures, 5xx", path, {"http_status": "5xx"}
+    yield "failures, a status that is rare", path, {"http_status": "418"}
+    yield "failures of an account", path, {"account__id__exact": of.account}
     yield "failures of a group", path, group | inactive
     yield "failures of a recovery", path, {"recovery__id__exact": of.recovery}
     yield "failures, searched by id", path, {"q": of.failure}
@@ -207,6 +223,9 @@ def _others(of: Places) -> Iterator[Page]:
     yield "system", "system/", {}
     yield "the audit", "deliveries/auditentry/", {}
     yield "the audit, an action, all", "deliveries/auditentry/", {"action__exact": "webhook.deleted", **ALL}
+    yield "the audit, a person, all", "deliveries/auditentry/", {"by": of.person, **ALL}
+    yield "the audit, a kind", "deliveries/auditentry/", {"kind": "webhook"}
+    yield "the audit, of the busiest webhook", "deliveries/auditentry/", {"subject_id__exact": of.busy, **ALL}
     yield "minutes of traffic", "deliveries/trafficminute/", {}
     yield "webhook health", "deliveries/webhookhealth/", {}
     yield "webhook health, circuit open", "deliveries/webhookhealth/", {"circuit__exact": "open"}
