@@ -15,7 +15,7 @@ from deliveries.identifiers import new_id
 from deliveries.models import AuditEntry, Pause
 from tests import builders
 from tests.admin.conftest import MAKERS
-from tests.admin.pages import said
+from tests.admin.pages import read, said
 
 PAUSES = reverse("admin:deliveries_pause_changelist")
 ADD = reverse("admin:deliveries_pause_add")
@@ -151,7 +151,7 @@ class TestPageOfWebhook:
 
         text = page.content.decode()
         assert text.count("Paused until") == 1
-        assert "by ada: The receiver is being moved." in text
+        assert "by ada: The receiver is being moved." in read(page)
         assert reverse("admin:deliveries_pause_change", args=[pause.pk]) in text
         assert f"{ADD}?webhook={webhook.pk}" in text.replace("&amp;", "&")
 

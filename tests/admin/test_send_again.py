@@ -223,7 +223,9 @@ class TestButton:
             assert 'name="why"' not in viewer.get(page).content.decode()
 
     def test_says_why_it_did_not(self, console: Client) -> None:
-        page = console.post(button(builders.a_delivery()), follow=True)
+        delivery = builders.a_failed_delivery(builders.a_webhook(enabled=False))
+
+        page = console.post(button(delivery), follow=True)
 
         assert said(page) == ["Only a failed delivery to an enabled webhook can be sent again."]
 

@@ -210,7 +210,7 @@ class TestActions:
             expect(said).to_have_text(sentence)
         visit.open(f"{console}/webhook/")
         act(visit, "Delete selected webhooks")
-        visit.press("Yes, I’m sure")
+        visit.press("Delete them")
         expect(said).to_have_text("Successfully deleted 1 webhook.")
 
         assert visit.complaints == []
