@@ -151,7 +151,7 @@ class TestPageOfWebhook:
 
         text = page.content.decode()
         assert text.count("Paused until") == 1
-        assert "by ada: The receiver is being moved." in read(page)
+        assert "by ada : The receiver is being moved." in read(page)
         assert reverse("admin:deliveries_pause_change", args=[pause.pk]) in text
         assert f"{ADD}?webhook={webhook.pk}" in text.replace("&amp;", "&")
 
