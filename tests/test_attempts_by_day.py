@@ -35,15 +35,16 @@ def migrate(to: list[tuple[str, str]]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def migrated_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def migrated_back() -> Iterator[None]:
     """Begin with one table, and leave the database as everybody else wants it.
 
     All is of one webhook that was there: later columns of webhooks are gone then, and none can be made.
     """
     webhook = builders.a_webhook()
-    monkeypatch.setattr(builders, "a_webhook", lambda: webhook)
     migrate(BEFORE)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builders, "a_webhook", lambda: webhook)
+        yield
     migrate(MigrationExecutor(connection).loader.graph.leaf_nodes())
 
 

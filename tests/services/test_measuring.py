@@ -351,11 +351,15 @@ class TestInbox:
 
     @pytest.mark.postgresql
     def test_is_counted_by_an_index(self) -> None:
-        builders.a_failure_group()
+        for _ in range(20):
+            webhook = builders.a_webhook()
+            failed = [builders.a_failed_delivery(webhook) for _ in range(15)]
+            builders.a_failure_group(failed[0])
         with CaptureQueriesContext(connection) as queries:
             measuring.inbox(1, now=builders.NOW)
 
         with connection.cursor() as cursor:
+            cursor.execute("ANALYZE deliveries_failure, deliveries_failuregroup")
             # So few rows are quicker read one and all; with millions it is the index.
             cursor.execute("SET LOCAL enable_seqscan = off")
             cursor.execute("SET LOCAL enable_bitmapscan = off")
