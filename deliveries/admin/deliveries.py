@@ -14,12 +14,13 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from deliveries import clock
-from deliveries.admin import bodies, columns, exchanges, redelivering, signs, why_form
+from deliveries.admin import bodies, columns, exchanges, redelivering, why_form
 from deliveries.admin.owners import AccountFilter, WebhookFilter
 from deliveries.admin.pages.showing import show
 from deliveries.admin.redelivering import Redelivering
 from deliveries.admin.walking import Window
 from deliveries.models import Attempt, Delivery
+from deliveries.printing import utc
 from deliveries.services import cancelling, explaining, redelivery
 
 # So many attempts stand on the page of a delivery.
@@ -203,5 +204,5 @@ def _report(request: HttpRequest, delivery: Delivery) -> None:
         messages.success(request, "Queued.")
         return
     what = "the webhook" if last.webhook_id else last.event_type or "the account"
-    until = signs.utc(last.until)
+    until = utc(last.until)
     messages.warning(request, f"Held: {last.by} paused {what} until {until}. {last.why}")

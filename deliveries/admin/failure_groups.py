@@ -19,8 +19,9 @@ from django.views.decorators.http import require_POST
 
 from deliveries import clock
 from deliveries.admin import columns, recovery_builder, redelivering, signs, why_form
-from deliveries.admin.tables import NUL, ReadOnly, Table, few
+from deliveries.admin.tables import NUL, ReadOnly, Table, chosen_one_by_one, few
 from deliveries.models import Failure, FailureGroup
+from deliveries.printing import utc
 from deliveries.services import grouping
 
 PERMISSION = "deliveries.manage_failuregroup"
@@ -62,7 +63,7 @@ class StateFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """Keep what is chosen; of rows that were chosen one by one, all that are still there."""
-        if request.method == "POST" and request.POST.get("select_across") != "1":
+        if chosen_one_by_one(request):
             return queryset
         now, chosen = clock.now(), self.value() or FailureGroup.State.OPEN
         if chosen == FailureGroup.State.OPEN:
@@ -231,7 +232,7 @@ def badge(group: FailureGroup) -> SafeString:
     state = group.state_at(clock.now())
     shown = signs.badge(SIGNS[state], state.label)
     if state == FailureGroup.State.SNOOZED and group.snoozed_until:
-        return format_html("{} until {}", shown, signs.utc(group.snoozed_until))
+        return format_html("{} until {}", shown, utc(group.snoozed_until))
     return shown
 
 

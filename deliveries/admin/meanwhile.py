@@ -16,9 +16,9 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model
 from django.http import HttpRequest
 
-from deliveries.admin import signs
 from deliveries.admin.tables import Row, Table
 from deliveries.models import Account, AuditEntry
+from deliveries.printing import utc
 
 # So much of a value is repeated beside the input that somebody else changed as well.
 MOST = 200
@@ -140,7 +140,7 @@ def deleted(row: Model) -> str:
     """Say that a row is deleted, when and by whom."""
     last, noun = _last(row), row._meta.verbose_name
     if last and last.action.endswith(".deleted"):
-        return f"Nothing was done: {last.by} deleted this {noun} at {signs.utc(last.created_at)}."
+        return f"Nothing was done: {last.by} deleted this {noun} at {utc(last.created_at)}."
     return f"Nothing was done: this {noun} has been deleted."
 
 
@@ -150,7 +150,7 @@ def _changed(row: Model) -> str:
     if last:
         what = ", ".join(last.details.get("fields", [])) or last.why
         sentence = (
-            f"Nothing was saved: {last.by} changed this at {signs.utc(last.created_at)}, after the page was "
+            f"Nothing was saved: {last.by} changed this at {utc(last.created_at)}, after the page was "
             f"loaded ({last.action}{': ' if what else ''}{what})."
         )
     return f"{sentence} What you typed is still here. Look at what differs, and save again."
@@ -202,6 +202,6 @@ def _in_words(field: Any, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return signs.utc(value)
+        return utc(value)
     text = ", ".join(map(str, value)) if isinstance(value, list) else str("" if value is None else value)
     return (text if len(text) <= MOST else f"{text[:MOST]}…") or "nothing"

@@ -16,12 +16,13 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
 
 from deliveries import clock
-from deliveries.admin import columns, signs
+from deliveries.admin import columns
 from deliveries.admin.history import History
 from deliveries.admin.once import OnceField
 from deliveries.admin.pages.showing import page_of
 from deliveries.admin.tables import Row, Table, YesNoFilter, few
 from deliveries.models import Pause, Webhook
+from deliveries.printing import utc
 from deliveries.services import pausing
 
 PERMISSION = "deliveries.manage_pause"
@@ -194,7 +195,7 @@ class PauseAdmin(Pausable[Pause], History[Pause]):
         self, request: HttpRequest, obj: Pause, post_url_continue: str | None = None
     ) -> HttpResponse:
         """Say until when, and go to what is paused."""
-        messages.success(request, f"Paused until {signs.utc(obj.until)}.")
+        messages.success(request, f"Paused until {utc(obj.until)}.")
         return redirect(_home(obj))
 
     @admin.action(description="Resume", permissions=["manage"])

@@ -15,9 +15,10 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from deliveries import clock
-from deliveries.admin import once, signs
+from deliveries.admin import once
 from deliveries.admin.pages.showing import show
 from deliveries.models import Account, Recovery, Webhook
+from deliveries.printing import utc
 from deliveries.reasons import Reason
 from deliveries.services import recovering
 from deliveries.services.recovering import Selection
@@ -188,7 +189,7 @@ def words(selection: Selection) -> Iterator[tuple[str, str]]:
         ("Sent from", selection.made_from),
         ("Sent before", selection.made_before),
     )
-    yield from ((name, signs.utc(moment)) for name, moment in moments if moment)
+    yield from ((name, utc(moment)) for name, moment in moments if moment)
 
 
 def _show(request: HttpRequest, selection: Selection, **context: Any) -> HttpResponse:

@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 
 from deliveries import clock
 from deliveries.models import Delivery, Failure, Recovery, WebhookHealth
+from deliveries.printing import utc
 from deliveries.services import diagnosing, inspecting
 
 NOTHING = "-"
@@ -87,11 +88,6 @@ def moment(at: datetime | None) -> SafeString:
     return format_html(
         '<time datetime="{}">{} <span class="utc">{}</span></time>', at.isoformat(), relative(at), utc(at)
     )
-
-
-def utc(at: datetime) -> str:
-    """Return a moment in UTC, to the second."""
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def counted(number: int, *, most: int) -> str:

@@ -188,6 +188,11 @@ class Table(admin.ModelAdmin[Row]):
         return super().response_action(request, queryset, *args, **kwargs)
 
 
+def chosen_one_by_one(request: HttpRequest) -> bool:
+    """Tell whether an act is on rows that were ticked, and not on all that match the list's filter."""
+    return request.method == "POST" and request.POST.get("select_across") != "1"
+
+
 def few(request: HttpRequest, chosen: QuerySet[Row], *, most: int) -> list[Row]:
     """Return the rows chosen from a list; none, and a sentence why, where a page cannot wait for so many."""
     rows = list(chosen[: most + 1])

@@ -15,7 +15,7 @@ from django.utils.text import capfirst
 from deliveries.admin import signs, subjects
 from deliveries.admin.signs import Sign
 from deliveries.admin.tables import YesNoFilter
-from deliveries.printing import printable
+from deliveries.printing import printable, utc
 
 _BETWEEN_BACKTICKS = re.compile("`([^`]+)`")
 
@@ -25,7 +25,7 @@ register.filter("moment", signs.moment)
 register.filter("state", signs.state)
 register.filter("lasting", signs.lasting)
 register.filter("relative", signs.relative)
-register.filter("utc", signs.utc)
+register.filter("utc", utc)
 register.filter("verdict", signs.verdict)
 # A backslash and letters are no markup, so what is escaped stays so.
 register.filter("printable", printable, is_safe=True)

@@ -17,9 +17,9 @@ from django.http import HttpRequest
 from django.utils.dateparse import parse_datetime
 
 from deliveries import clock
-from deliveries.admin import signs
-from deliveries.admin.tables import Found
+from deliveries.admin.tables import Found, chosen_one_by_one
 from deliveries.identifiers import moment_of
+from deliveries.printing import utc
 
 OLDER, NEWER = "before", "after"
 NOWHERE = "No page of this list begins there."
@@ -205,7 +205,7 @@ class Window(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep what is of that time. What somebody has chosen stays chosen while time passes."""
-        if request.method == "POST" and request.POST.get("select_across") != "1":
+        if chosen_one_by_one(request):
             return queryset
         rows: QuerySet[Any] = self.within(queryset, self.start, self.end)
         return rows
@@ -214,8 +214,8 @@ class Window(admin.SimpleListFilter):
     def words(self) -> str:
         """Which time it is, in words; empty where it is all."""
         if self.end is not None or (self.start and self.value() not in (None, *self.PRESETS)):
-            start = f"from {signs.utc(self.start)}" if self.start else ""
-            end = f"to {signs.utc(self.end)}" if self.end else ""
+            start = f"from {utc(self.start)}" if self.start else ""
+            end = f"to {utc(self.end)}" if self.end else ""
             return f"{start} {end}".strip()
         chosen = self.value() or self.default
         return f"in the {self.PRESETS[chosen][0].lower()}" if chosen in self.PRESETS else ""

@@ -17,9 +17,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from deliveries import clock
-from deliveries.admin import meanwhile, signs
+from deliveries.admin import meanwhile
 from deliveries.admin.pages.showing import page_of, show
 from deliveries.models import Pause, Webhook, WebhookHealth
+from deliveries.printing import utc
 from deliveries.services import rehearsing, webhooks
 
 
@@ -86,7 +87,7 @@ def _say_what_goes(request: HttpRequest, webhook: Webhook) -> None:
     if pause:
         goes = "not all of it goes" if pause.event_type else "nothing goes yet"
         what = "the webhook" if pause.webhook_id else pause.event_type or "the account"
-        until = signs.utc(pause.until)
+        until = utc(pause.until)
         messages.warning(request, f"Enabled, but {goes}: {pause.by} paused {what} until {until}. {pause.why}")
     elif webhook.health.circuit in (WebhookHealth.Circuit.OPEN, WebhookHealth.Circuit.PROBING):
         messages.success(

@@ -12,6 +12,7 @@ from django.utils.text import Truncator
 
 from deliveries.identifiers import FAILURE_ID_LENGTH, UUID_FORM
 from deliveries.models import Attempt, Delivery, Event, Failure, Pause, Webhook, WebhookHealth, Worker
+from deliveries.printing import utc
 from deliveries.reasons import Reason, describe
 from deliveries.services import identifying, skipping
 
@@ -294,7 +295,7 @@ def _paused(pause: Pause) -> str:
 
 
 def _at(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "a moment nobody knows"
+    return utc(moment) if moment else "a moment nobody knows"
 
 
 def _words(wait: timedelta) -> str:

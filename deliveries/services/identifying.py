@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import Model
 
 from deliveries.models import Account, Agent, ApiKey, AuditEntry, FailureGroup, Pause, Recovery, Worker
+from deliveries.printing import utc
 from deliveries.services import pausing
 
 # What the console shows an id of, and what is read beside it.
@@ -52,15 +53,11 @@ def _told(row: Any, now: datetime) -> str:
             queued = f"{row.queued:,} of {row.total:,} queued"
             return f"a recovery of {row.account.name}: {row.status}, {queued}."
         case AuditEntry():
-            return f"an audit entry: {row.action} by {row.by}, at {_at(row.created_at)}."
+            return f"an audit entry: {row.action} by {row.by}, at {utc(row.created_at)}."
         case Agent():
             return f"an agent: {row.name} of {row.account.name}."
         case ApiKey():
             return f"an API key of {row.account.name}: {row}."
         case Worker():
-            return f"a worker: {row}, last seen at {_at(row.seen_at)}."
+            return f"a worker: {row}, last seen at {utc(row.seen_at)}."
     return f"an account: {row.name}."
-
-
-def _at(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -11,6 +11,7 @@ from django.db.models import OuterRef, Subquery
 from deliveries.identifiers import new_id
 from deliveries.models import Account, AuditEntry, Delivery, Pause, Webhook, WebhookHealth
 from deliveries.models.event import TYPE_FORM
+from deliveries.printing import utc
 from deliveries.services import auditing, circuits, guarding, holding, matching
 
 # Who forgets a pause is reminded by what arrives after it.
@@ -221,8 +222,8 @@ def _hold_type(pause: Pause, *, now: datetime) -> int:
 def how_it_ended(pause: Pause) -> str:
     """Say how a pause ended that is over."""
     if pause.ended_at is None:
-        return f"The pause ran out at {pause.until:%Y-%m-%d %H:%M:%S} UTC."
-    return f"The pause was ended at {pause.ended_at:%Y-%m-%d %H:%M:%S} UTC by {pause.ended_by}."
+        return f"The pause ran out at {utc(pause.until)}."
+    return f"The pause was ended at {utc(pause.ended_at)} by {pause.ended_by}."
 
 
 def _note(action: AuditEntry.Action, pause: Pause, *, by: str, now: datetime, why: str = "") -> None:
@@ -276,4 +277,4 @@ def _keeps_back(pause: Pause, over: Pause, covered: Collection[Webhook]) -> bool
 def in_words(pause: Pause) -> str:
     """Say who paused what, until when and why."""
     what = f"webhook {pause.webhook}" if pause.webhook else pause.event_type or "the account"
-    return f"{pause.by} paused {what} until {pause.until:%Y-%m-%d %H:%M:%S} UTC: {pause.why}"
+    return f"{pause.by} paused {what} until {utc(pause.until)}: {pause.why}"

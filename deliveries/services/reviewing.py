@@ -14,6 +14,7 @@ from deliveries import circuits as policy
 from deliveries.identifiers import first_id_at
 from deliveries.models import Attempt, Delivery, FailureGroup, Pause, TrafficMinute, Webhook, WebhookHealth
 from deliveries.models.webhook import number_up_to
+from deliveries.printing import utc
 from deliveries.services import measuring
 from deliveries.services.statistics import NOTHING, Figures, Period, all_sums, sums_of
 
@@ -147,7 +148,7 @@ def _out_of_order(health: WebhookHealth, last_error: str) -> str:
 
 
 def _at(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "some time"
+    return utc(moment) if moment else "some time"
 
 
 def _strips(ids: Sequence[UUID], now: datetime) -> dict[UUID, list[Cell]]:

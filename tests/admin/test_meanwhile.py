@@ -9,8 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from deliveries import clock
-from deliveries.admin import signs
 from deliveries.models import Account, ApiKey, EventType
+from deliveries.printing import utc
 from tests import builders
 from tests.admin.conftest import MAKERS
 
@@ -87,7 +87,7 @@ class TestSaving:
         sent = {"expires_at_0": f"{early:%Y-%m-%d}", "expires_at_1": f"{early:%H:%M:%S}"}
         refused = console.post(page_of(key), {**sent, "name": "Mine", "shown": shown(opened)})
 
-        assert errors(refused)["expires_at"] == [f"Changed meanwhile; it was: {signs.utc(early)}."]
+        assert errors(refused)["expires_at"] == [f"Changed meanwhile; it was: {utc(early)}."]
         assert refused.context["adminform"].form.data["expires_at_0"] == f"{late:%Y-%m-%d}"
 
     def test_gives_nobody_back_the_group_that_was_taken_from_them(self, console: Client) -> None:

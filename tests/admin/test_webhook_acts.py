@@ -15,6 +15,7 @@ from deliveries import clock
 from deliveries.admin import signs, strips, webhook_acts
 from deliveries.admin import webhooks as admin_of_webhooks
 from deliveries.models import AuditEntry, TrafficMinute, Webhook, WebhookHealth
+from deliveries.printing import utc
 from deliveries.reasons import Reason
 from deliveries.services import egress, rehearsing, reviewing, webhooks
 from deliveries.services.reviewing import Cell
@@ -232,7 +233,7 @@ class TestEveryAct:
 
         page = act(console, webhook, name, overlap="24")
 
-        assert said(page) == [f"Nothing was done: grace deleted this webhook at {signs.utc(now)}."]
+        assert said(page) == [f"Nothing was done: grace deleted this webhook at {utc(now)}."]
 
     @pytest.mark.parametrize(("name", "does"), [("enable", "change"), ("rotate", "rotate_secret")])
     def test_is_refused_where_it_was_deleted_in_that_moment(

@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from deliveries.admin import signs
 from deliveries.models import Account, AuditEntry, Delivery, Webhook, WebhookHealth
+from deliveries.printing import utc
 from deliveries.services import webhooks
 from tests import builders
 from tests.admin.pages import read, said
@@ -294,7 +294,7 @@ class TestTwoAtOnce:
         assert (webhook.url, webhook.timeout) == (self.MOVED, 30)
         assert errors(refused) == {
             "__all__": [
-                f"Nothing was saved: grace changed this at {signs.utc(moved)}, after the page was loaded "
+                f"Nothing was saved: grace changed this at {utc(moved)}, after the page was loaded "
                 "(webhook.changed: url). What you typed is still here. Look at what differs, and save again."
             ],
             "url": [f"Changed meanwhile; it was: {builders.URL}."],
@@ -343,7 +343,7 @@ class TestTwoAtOnce:
 
         page = console.post(page_of(webhook), inputs(opened), follow=True)
 
-        assert said(page) == [f"Nothing was done: grace deleted this webhook at {signs.utc(now)}."]
+        assert said(page) == [f"Nothing was done: grace deleted this webhook at {utc(now)}."]
         assert page.redirect_chain == [(page_of(webhook), 302)]
 
     @pytest.mark.parametrize("written", ["nonsense", "[]", "{}"])
@@ -473,7 +473,7 @@ class TestDeleting:
         assert page.status_code == 200
         assert 'name="_save"' not in page.content.decode()
         assert "new_secret" not in page.content.decode()
-        told = [f"Nothing was done: a test deleted this webhook at {signs.utc(now)}."]
+        told = [f"Nothing was done: a test deleted this webhook at {utc(now)}."]
         assert said(console.post(page_of(webhook), UNTOUCHED, follow=True)) == told
         assert said(console.post(delete_page_of(webhook), {"post": "yes"}, follow=True)) == told
         assert Webhook.objects.get().name == webhook.name

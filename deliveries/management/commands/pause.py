@@ -10,7 +10,7 @@ from deliveries import clock
 from deliveries.management import accounts, arguments
 from deliveries.models import Account, EventType, Pause, Webhook
 from deliveries.models.event import TYPE_FORM
-from deliveries.printing import printable
+from deliveries.printing import printable, utc
 from deliveries.services import pausing
 
 
@@ -72,7 +72,7 @@ class Command(BaseCommand):
                 " ".join(printable(text) for found in error.problems.values() for text in found)
             ) from error
         return (
-            f"Paused until {pause.until:%Y-%m-%d %H:%M:%S} UTC: {_covered(pause)}. "
+            f"Paused until {utc(pause.until)}: {_covered(pause)}. "
             f"To end it before: manage.py resume {pause.pk}"
         )
 

@@ -11,7 +11,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from deliveries import clock
 from deliveries.models import Chore
-from deliveries.printing import printable
+from deliveries.printing import printable, utc
 from deliveries.services import measuring, overview
 from deliveries.services.overview import Backlog, PauseInForce, QueueStatus, ShutCircuit
 
@@ -62,7 +62,7 @@ def _as_text(status: QueueStatus, *, now: datetime) -> str:
         whose = f"by {printable(pause.by)}: {printable(pause.why)}"
         lines += [
             f"  {pause.id}  {_subject(pause)}",
-            f"    until {pause.until:%Y-%m-%d %H:%M:%S} UTC, {whose}",
+            f"    until {utc(pause.until)}, {whose}",
         ]
     return "\n".join(lines)
 

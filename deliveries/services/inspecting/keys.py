@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from deliveries.models import Webhook
+from deliveries.printing import utc
 from deliveries.secrets import Undecryptable
 from deliveries.services.inspecting.findings import Finding, Verdict
 from deliveries.services.inspecting.readings import PREFIX, decoded, key_of, readings
@@ -75,7 +76,7 @@ def _of_webhook(webhook: Webhook) -> Keys:
 def _name(until: datetime | None) -> str:
     if until is None:
         return "The webhook's present secret"
-    return f"A secret of the webhook's that was replaced and signs until {until:%Y-%m-%d %H:%M:%S} UTC"
+    return f"A secret of the webhook's that was replaced and signs until {utc(until)}"
 
 
 def _form(secret: str) -> Finding:
