@@ -60,8 +60,9 @@ class TestSoak:
         }
         allowed = {"files": 2, "sockets": 16, "threads": 0, "connections": 1}
         if not scene.size.long:
-            # gunicorn starts a thread, and the thread a connection, when it first needs one.
-            allowed |= {"threads": 16, "connections": 17}
+            # gunicorn starts a thread, and the thread a connection, when it first needs one; each of the two
+            # workers opens its authorities and the two wake-ups of libcurl with its first delivery.
+            allowed |= {"threads": 16, "connections": 17, "files": 8}
         flat = all(grown[name] <= allowed[name] for name in grown)
         said: dict[str, Any] = {f"{name}_grown_by": number for name, number in grown.items()}
         scene.figure(

@@ -39,7 +39,8 @@ def of(pid: int) -> Footprint | None:
     process = _PROC / str(pid)
     try:
         status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-        links = [_link(path) for path in (process / "fd").iterdir()]
+        # One that closed while the list was read is no file any more.
+        links = [link for path in (process / "fd").iterdir() if (link := _link(path))]
         peers = _peers(process)
     except (FileNotFoundError, ProcessLookupError):
         return None
