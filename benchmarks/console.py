@@ -203,6 +203,7 @@ def _others(of: Places) -> Iterator[Page]:
     yield "the largest group", f"deliveries/failuregroup/{of.group}/change/", {}
     yield "webhooks", "deliveries/webhook/", {}
     yield "webhooks, disabled", "deliveries/webhook/", {"enabled__exact": "0"}
+    yield "webhooks, in trouble", "deliveries/webhook/", {"trouble": "yes"}
     yield "webhooks, circuit open", "deliveries/webhook/", {"health__circuit__exact": "open"}
     yield "webhooks, searched by a part of a name", "deliveries/webhook/", {"q": "ake"}
     yield "the busiest webhook", f"deliveries/webhook/{of.busy}/change/", {}

@@ -204,6 +204,15 @@ class _Past:
             f" bench.webhooks AS made WHERE made.kind = '{self.kind}' AND made.place < {minutely}",
             webhook_id="made.id", event_type="type.code", minute=minute,
         )  # fmt: skip
+        # What the recorder has counted in the days before, one minute after the other.
+        before = """(SELECT DISTINCT extract(epoch FROM created_at)::integer / 60, webhook_id
+                       FROM deliveries_attempt
+                      WHERE id < bench.first_id(now() - interval '1 day')
+                      ORDER BY 1) AS past (minute, webhook_id)"""
+        copy(
+            "traffic", "deliveries_trafficminute", before,
+            webhook_id="past.webhook_id", event_type="'call.ended'", minute="past.minute",
+        )  # fmt: skip
         acts = f"generate_series(1, {AUDITED}) AS n"
         at = f"{self.moment} - ({AUDITED} - n) * interval '2 minutes'"
         copy("audit", "deliveries_auditentry", acts, id=f"bench.id({at}, 4, n)", created_at=at)

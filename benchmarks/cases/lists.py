@@ -150,9 +150,9 @@ CONSOLE_CASE = Case(
     says=f"""\
 {FEWER_REQUESTS} requests for each page, by turns with each number of attempts, which are those of 30 days
 and 320 to 3,000 webhooks: a quarter is the busiest one's, and a quiet one has ninety of ten million. A tenth
-failed, a few of them for a rare reason. With ten million there are a thousand groups of failures, and 860,000
-minutes of traffic in the last day. A list shows 24 hours, or all where it is of failures, unless it says
-otherwise. Only `make bench-long` does this.""",
+failed, a few of them for a rare reason. With ten million there are a thousand groups of failures, 860,000
+minutes of traffic in the last day, and seven million in the days before. A list shows 24 hours, or all where
+it is of failures, unless it says otherwise. Only `make bench-long` does this.""",
     seconds=900,
     when="asked",
     columns=(

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import groupby
 
 from django.conf import settings
 from django.template.loader import render_to_string
@@ -25,6 +26,8 @@ SIGNS = {
 }
 # What the circuit's states are called where nobody need know of circuits.
 WORDS = {State.OPEN: "Out of order", State.PROBING: "Being tried"}
+# A cell of the strip, in its units: how wide with the gap behind it, and how high.
+_CELL, _GAP, _HEIGHT = 3, 0.6, 20
 # The line of retries, in its own units.
 WIDTH = 600
 _MARGIN = 12
@@ -37,9 +40,10 @@ def badge(review: Review) -> SafeString:
 
 @dataclass(frozen=True)
 class Mark:
-    """A cell as it is drawn: where, how high the part is that failed, and in words."""
+    """Cells in a row that look alike, as they are drawn: where, and how high the part is that failed."""
 
     x: int
+    width: float
     kind: str
     failed: int
 
@@ -49,17 +53,23 @@ def strip(cells: Sequence[Cell], *, says: str) -> SafeString:
 
     :param says: what it shows, for who does not see it.
     """
-    marks = [
-        Mark(number * 3, _kind(cell), math.ceil(20 * cell.failed / max(cell.succeeded + cell.failed, 1)))
-        for number, cell in enumerate(cells)
-        if cell.succeeded + cell.failed
-    ]
-    context = {"marks": marks, "width": len(cells) * 3, "says": says}
+    marks = []
+    for (kind, failed), alike in groupby(enumerate(cells), key=lambda numbered: _looks(numbered[1])):
+        first, *others = (number for number, _ in alike)
+        if kind:
+            width = round((len(others) + 1) * _CELL - _GAP, 1)
+            marks.append(Mark(x=first * _CELL, width=width, kind=kind, failed=failed))
+    context = {"marks": marks, "width": len(cells) * _CELL, "says": says}
     return render_to_string("console/strip.html", context)
 
 
-def _kind(cell: Cell) -> str:
-    return "succeeded" if not cell.failed else "unavailable" if not cell.succeeded else "refused"
+def _looks(cell: Cell) -> tuple[str, int]:
+    """Return the kind of a cell, and how high the part of it is that failed."""
+    attempts = cell.succeeded + cell.failed
+    if not attempts:
+        return "", 0
+    kind = "succeeded" if not cell.failed else "unavailable" if not cell.succeeded else "refused"
+    return kind, math.ceil(_HEIGHT * cell.failed / attempts)
 
 
 def in_words(review: Review) -> str:

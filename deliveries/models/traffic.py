@@ -78,6 +78,8 @@ class TrafficMinute(models.Model):
         ]
         indexes = [
             models.Index(fields=["account", "minute"], name="traffic_of_account"),
+            # Serves what looks at the last minutes of some webhooks: their circuits, and the console.
+            models.Index(fields=["webhook", "minute"], name="traffic_of_webhook"),
             # Serves retention.
             models.Index(fields=["minute"], name="traffic_by_age"),
         ]

@@ -65,9 +65,8 @@ class Glance:
     """The service at one moment, and the hour before.
 
     :param hour: what was attempted in the last hour.
-    :param oldest_due_at: since when the oldest of what is due has been, whatever it waits for.
-    :param waits_for_receiver: whether that is its own receiver, which has as much under way as it may.
-    :param oldest_held_at: since when the oldest of what is held would have been due.
+    :param waits_for_receiver: whether the oldest of what is due waits for its own receiver, which has as much
+        under way as it may.
     :param drain: how long what is due takes at the present pace, or longer where `due` is counted no further;
         None where nothing is due, or nothing ended lately.
     :param moving: whether anything is under way, or ended lately.
@@ -83,9 +82,7 @@ class Glance:
     measures: Measures
     hour: Figures
     minutes: Sequence[Minute]
-    oldest_due_at: datetime | None
     waits_for_receiver: bool
-    oldest_held_at: datetime | None
     drain: timedelta | None
     moving: bool
     disabled: Disabled
@@ -102,15 +99,12 @@ def glance(*, now: datetime) -> Glance:
     report = statistics.report(account=None, period=period)
     measures = measuring.measure(now=now)
     troubled = in_trouble(now)
-    oldest = measuring.oldest_due_at(now=now)
     ended, within = _ended_lately(report.buckets, period, now)
     return Glance(
         measures=measures,
         hour=report.totals,
         minutes=_minutes(period, report.buckets),
-        oldest_due_at=oldest,
-        waits_for_receiver=_is_before(oldest, measures.oldest_due_at),
-        oldest_held_at=measuring.oldest_held_at(now=now),
+        waits_for_receiver=measures.oldest_waiting_at != measures.oldest_due_at,
         drain=measures.due * within / ended if measures.due and ended else None,
         moving=bool(ended or measures.in_flight),
         disabled=_disabled(now),
@@ -139,10 +133,6 @@ def disabled_at(health: WebhookHealth) -> datetime | None:
     if not health.webhook.enabled:
         return health.webhook.disabled_itself_at
     return health.failing_since and health.failing_since + settings.WEBHOOKS_DISABLE_AFTER
-
-
-def _is_before(oldest: datetime | None, for_workers: datetime | None) -> bool:
-    return oldest is not None and (for_workers is None or oldest < for_workers)
 
 
 def _disabled(now: datetime) -> Disabled:

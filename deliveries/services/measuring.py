@@ -1,24 +1,11 @@
 """Measuring: how the service is doing at one moment, at a cost that does not grow with the queue."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import (
-    Case,
-    Count,
-    Exists,
-    F,
-    IntegerField,
-    Min,
-    OuterRef,
-    QuerySet,
-    Subquery,
-    Value,
-    When,
-)
-from django.db.models.functions import Least
+from django.db.models import Count, QuerySet
 
 from deliveries.models import (
     Chore,
@@ -34,8 +21,8 @@ from deliveries.models import (
 )
 from deliveries.models.databases import count_of_each
 from deliveries.models.failure_group import FailureGroupQuerySet
-from deliveries.models.webhook import WebhookQuerySet, number_of
-from deliveries.services import dispatching, tending
+from deliveries.services import dispatching, queues
+from deliveries.services.queues import Kept, Queue
 
 # No count goes beyond this: it says "as many, or more".
 MOST = 100_000
@@ -55,10 +42,12 @@ class Measures:
         disabled, paused or behind an open circuit.
     :param oldest_due_at: since when the oldest of those has been due that a worker could take now; None when
         there is none. A webhook with as many under way as it may have waits for its own receiver.
+    :param oldest_waiting_at: since when the oldest of all of those has been due.
     :param in_flight: with a worker.
     :param scheduled: for later: retries.
     :param held: why what is held is: `disabled`, `circuit`, `paused`, or `none`. What is being let go counts
         as `circuit`.
+    :param oldest_held_at: since when the oldest of that would have been due; None where nothing is yet.
     :param stranded: what nobody seems to care for: `held` without a reason, which is the same number; for a
         minute with a `lease` that ran out; or `due` for a minute while nothing of its webhook is under way.
     :param circuits: how many are not closed, by their state.
@@ -73,9 +62,11 @@ class Measures:
     at: datetime
     due: int
     oldest_due_at: datetime | None
+    oldest_waiting_at: datetime | None
     in_flight: int
     scheduled: int
     held: Mapping[str, int]
+    oldest_held_at: datetime | None
     stranded: Mapping[str, int]
     circuits: Mapping[str, int]
     pauses: int
@@ -92,31 +83,40 @@ def measure(*, now: datetime) -> Measures:
 
     :raises django.db.Error: when the database is away.
     """
-    reachable, due = _reachable(now), _due(now)
+    alive = list(Worker.objects.alive(now).order_by("host", "pid", "pk")[:_LISTED])
+    found = queues.queues(now=now)
+    waiting = [queue for queue in found if queue.is_due(now)]
+    for_long = [queue for queue in waiting if queue.is_due(now - _TAKEN_WITHIN)]
+    neglected = [queue for queue in for_long if not queue.under_way]
     pending = Delivery.objects.filter(status=Delivery.Status.PENDING)
-    leased = Delivery.objects.filter(lease_token__isnull=False)
-    held = _held(now)
-    ran_out = leased.filter(due_at__lte=now - _TAKEN_WITHIN)
-    alive = Worker.objects.alive(now)
-    listed = list(alive.order_by("host", "pid", "pk")[:_LISTED])
+    due = pending.filter(due_at__lte=now)
+    ran_out = Delivery.objects.filter(lease_token__isnull=False, due_at__lte=now - _TAKEN_WITHIN)
+    held = _held(found)
     return Measures(
         at=now,
-        due=_count_of(reachable, due),
-        oldest_due_at=_oldest(_with_room(reachable, listed, now), due),
+        due=_count_of(waiting, due),
+        oldest_due_at=_oldest(queue.pending_since for queue in waiting if _has_room(queue, alive)),
+        oldest_waiting_at=_oldest(queue.pending_since for queue in waiting),
         in_flight=_count(Delivery.objects.under_way(now), in_order_of=("webhook", "due_at")),
-        scheduled=_count_of(Webhook.objects.all(), pending.filter(lease_token=None, due_at__gt=now)),
+        scheduled=_count_of(
+            [queue for queue in found if queue.pending_since],
+            pending.filter(lease_token=None, due_at__gt=now),
+        ),
         held=held,
+        oldest_held_at=_oldest(
+            queue.held_since for queue in found if queue.held_since and queue.held_since <= now
+        ),
         stranded={
-            "held": held["none"],
-            "lease": _count_of(reachable, ran_out),
-            "due": _count_of(_neglected(reachable, due, now), due),
+            "held": held[Kept.NONE],
+            "lease": _count_of(for_long, ran_out),
+            "due": _count_of(neglected, due),
         },
         circuits=_circuits(),
         pauses=Pause.objects.in_force(now).count(),
         failures=_count(Failure.objects.inactive(), in_order_of=("account", "created_at")),
         killed=_count(Failure.objects.that_killed(), in_order_of=("account", "created_at")),
         chores=Chore.objects.last_done(),
-        alive=listed,
+        alive=alive,
         silent=Worker.objects.silent(now).count(),
     )
 
@@ -152,18 +152,6 @@ def _count_of_groups(groups: FailureGroupQuerySet) -> int:
     return count_of_each(groups, Failure.objects.inactive(), by=its, order="delivery", most=MOST)
 
 
-def oldest_due_at(*, now: datetime) -> datetime | None:
-    """Return since when the oldest of what is due has been, whatever it waits for: its own receiver, too."""
-    return _oldest(_reachable(now), _due(now))
-
-
-def oldest_held_at(*, now: datetime) -> datetime | None:
-    """Return since when the oldest of what is held would have been due; None where nothing is yet."""
-    return _oldest(
-        Webhook.objects.all(), Delivery.objects.filter(status=Delivery.Status.HELD, due_at__lte=now)
-    )
-
-
 def note_minute(*, now: datetime) -> None:
     """Measure the queue and write that down for charts, once a minute, whoever else does it."""
     measures = measure(now=now)
@@ -180,80 +168,38 @@ def note_minute(*, now: datetime) -> None:
     )
 
 
-def _reachable(now: datetime) -> WebhookQuerySet:
-    return Webhook.objects.exclude(pk__in=tending.unreachable(now).values("pk"))
-
-
-def _due(now: datetime) -> "QuerySet[Delivery]":
-    return Delivery.objects.filter(status=Delivery.Status.PENDING, due_at__lte=now)
-
-
 def _count(rows: "QuerySet[Any]", *, in_order_of: tuple[str, ...]) -> int:
     """Count rows up to `MOST`, in the order of the index that is to be read and holds no others."""
     return rows.order_by(*in_order_of)[:MOST].count()
 
 
-def _count_of(webhooks: WebhookQuerySet, rows: "QuerySet[Delivery]") -> int:
-    """Count deliveries of these webhooks up to `MOST`."""
+def _count_of(found: Sequence[Queue], rows: "QuerySet[Delivery]") -> int:
+    """Count deliveries in these queues up to `MOST`."""
+    if not found:
+        return 0
+    webhooks = Webhook.objects.filter(pk__among=[queue.webhook_id for queue in found])
     return count_of_each(webhooks, rows, by="webhook", order="due_at", most=MOST)
 
 
-def with_oldest(webhooks: WebhookQuerySet, rows: "QuerySet[Delivery]") -> "QuerySet[Any]":
-    """Add `oldest_due_at` of each webhook's deliveries among these: one look into an index for each."""
-    oldest = rows.filter(webhook=OuterRef("pk")).order_by("due_at").values("due_at")[:1]
-    return webhooks.annotate(oldest_due_at=Subquery(oldest))
+def _oldest(moments: "Iterable[datetime | None]") -> datetime | None:
+    return min((moment for moment in moments if moment), default=None)
 
 
-def _oldest(webhooks: WebhookQuerySet, due: "QuerySet[Delivery]") -> datetime | None:
-    oldest: datetime | None = with_oldest(webhooks, due).aggregate(oldest=Min("oldest_due_at"))["oldest"]
-    return oldest
+def _has_room(queue: Queue, alive: Sequence[Worker]) -> bool:
+    """Tell whether a worker may take one more: else it waits for its receiver, and not for workers.
 
-
-def _with_room(webhooks: WebhookQuerySet, alive: list[Worker], now: datetime) -> WebhookQuerySet:
-    """Keep those of which a worker may take one more: the others wait for receivers, and not for workers.
-
-    Reads what is under way for each, which is never more than its `max_in_flight`.
+    One slow receiver gets no more than its share of each worker, which may be less than it is allowed. With
+    nobody alive all that is due waits for a worker.
     """
-    most: Any = Case(
-        When(health__circuit=WebhookHealth.Circuit.PROBING, then=Value(1)),
-        default=F("max_in_flight"),
-        output_field=IntegerField(),
-    )
-    if alive:
-        # One slow receiver gets no more than its share of each, which may be less than it is allowed. With
-        # nobody alive all that is due waits for a worker.
-        shares = sum(dispatching.share(worker.slots) for worker in alive)
-        most = Least(most, Value(shares))
-    of_webhook = Delivery.objects.under_way(now).filter(webhook=OuterRef("pk"))
-    return webhooks.annotate(under_way=number_of(of_webhook)).filter(under_way__lt=most)
+    shares = sum(dispatching.share(worker.slots) for worker in alive)
+    return queue.under_way < (min(queue.allowed, shares) if alive else queue.allowed)
 
 
-def _neglected(webhooks: WebhookQuerySet, due: "QuerySet[Delivery]", now: datetime) -> WebhookQuerySet:
-    """Keep those of which something should have been taken long ago, and nothing is under way."""
-    under_way = Delivery.objects.under_way(now).filter(webhook=OuterRef("pk"))
-    waiting = due.filter(webhook=OuterRef("pk"), due_at__lte=now - _TAKEN_WITHIN)
-    return webhooks.filter(Exists(waiting)).exclude(Exists(under_way))
-
-
-def _held(now: datetime) -> dict[str, int]:
-    """Count what is held by its reason, which is told of each webhook and not of each delivery: where types
-    of an account's events are paused, all that is held of that account counts as paused."""
-    in_force = Pause.objects.in_force(now)
-    of_webhook = in_force.of_webhook(OuterRef("pk"), account=OuterRef("account"))
-    of_types = in_force.exclude(event_type="").filter(account=OuterRef("account"))
-    moving = WebhookHealth.objects.filter(webhook=OuterRef("pk"), next_step_at__isnull=False)
-    reason = Case(
-        When(enabled=False, then=Value("disabled")),
-        When(Exists(moving), then=Value("circuit")),
-        When(Exists(of_webhook) | Exists(of_types), then=Value("paused")),
-        default=Value("none"),
-    )
-    webhooks = Webhook.objects.annotate(reason=reason)
+def _held(found: Sequence[Queue]) -> dict[str, int]:
+    """Count what is held by its reason."""
     held = Delivery.objects.filter(status=Delivery.Status.HELD)
-    return {
-        reason: _count_of(webhooks.filter(reason=reason), held)
-        for reason in ("disabled", "circuit", "paused", "none")
-    }
+    holding = [queue for queue in found if queue.held_since]
+    return {str(kept): _count_of([queue for queue in holding if queue.kept == kept], held) for kept in Kept}
 
 
 def _circuits() -> dict[str, int]:

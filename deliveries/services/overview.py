@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
+
+from django.db.models import QuerySet
 
 from deliveries.models import Delivery, Pause, Webhook, WebhookHealth
 from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.models.webhook import WebhookQuerySet
-from deliveries.services import measuring, tending
+from deliveries.services import measuring, queues, tending
 
 # So many webhooks are named in each list.
 LISTED = 20
@@ -114,7 +117,9 @@ def queue_status(*, now: datetime) -> QueueStatus:
 
 def _backlogs(webhooks: WebhookQuerySet, deliveries: DeliveryQuerySet) -> list[Backlog]:
     """Return what there is of these deliveries, by webhook, the longest wait first."""
-    some = measuring.with_oldest(webhooks, deliveries).exclude(oldest_due_at=None)
+    some: QuerySet[Any] = webhooks.annotate(oldest_due_at=queues.first_due_at(deliveries)).exclude(
+        oldest_due_at=None
+    )
     return [
         Backlog(
             webhook_id=webhook.pk,

@@ -8,14 +8,15 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, OuterRef, Subquery, Sum
+from django.db.models import F, OuterRef, Subquery
 
 from deliveries import circuits as policy
 from deliveries.identifiers import first_id_at
 from deliveries.models import Attempt, Delivery, FailureGroup, Pause, TrafficMinute, Webhook, WebhookHealth
+from deliveries.models.databases import sums_by
 from deliveries.models.webhook import number_up_to
 from deliveries.printing import utc
-from deliveries.services import measuring
+from deliveries.services import queues
 from deliveries.services.statistics import NOTHING, Figures, Period, all_sums, sums_of
 
 # The last error is looked for among so many of a webhook's attempts, queued since.
@@ -153,14 +154,9 @@ def _at(moment: datetime | None) -> str:
 
 def _strips(ids: Sequence[UUID], now: datetime) -> dict[UUID, list[Cell]]:
     period = Period.until(now, window=DAY, bucket=CELL)
-    slot = F("minute") / (CELL // timedelta(minutes=1))
+    minutes = _minutes(ids, period).annotate(slot=F("minute") / (CELL // timedelta(minutes=1)))
     counted: dict[UUID, dict[int, tuple[int, int]]] = defaultdict(dict)
-    for pk, number, succeeded, failed in (
-        _minutes(ids, period)
-        .values("webhook", slot=slot)
-        .annotate(good=Sum("succeeded"), bad=Sum("failed"))
-        .values_list("webhook", "slot", "good", "bad")
-    ):
+    for pk, number, succeeded, failed in sums_by(minutes, ("webhook", "slot"), ("succeeded", "failed")):
         counted[pk][number] = succeeded, failed
     slots = {start: int(start.timestamp() // CELL.total_seconds()) for start in period.starts}
     return {
@@ -186,10 +182,11 @@ def _queue(ids: Sequence[UUID], now: datetime) -> dict[UUID, Mapping[str, Any]]:
     attempts = Attempt.objects.filter(webhook=OuterRef("pk"), pk__gte=first_id_at(now - _LATELY))
     attempts = attempts.order_by("-created_at", "-pk")
     groups = FailureGroup.objects.filter(webhook=OuterRef("pk")).order_by("-last_seen_at")
-    webhooks = measuring.with_oldest(Webhook.objects.filter(pk__in=ids), due).annotate(
+    webhooks = Webhook.objects.filter(pk__in=ids).annotate(
+        oldest_due_at=queues.first_due_at(due),
         due=number_up_to(due.filter(webhook=OuterRef("pk")).order_by("due_at"), MOST),
         held=number_up_to(held, MOST),
-        oldest_held_at=Subquery(held.filter(due_at__lte=now).values("due_at")[:1]),
+        oldest_held_at=queues.first_due_at(held.filter(due_at__lte=now)),
         last_error=attempts.last_error(among=_LATEST),
         gave_up=Subquery(groups.values("reason")[:1]),
     )

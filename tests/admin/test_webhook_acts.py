@@ -446,6 +446,19 @@ class TestStrip:
         ]
         assert 'aria-label="What it says"' in drawn
 
+    def test_draws_quarters_that_look_alike_at_once(self) -> None:
+        start = builders.NOW
+        drawn = strips.strip(
+            [Cell(start, 4, 0), Cell(start, 9, 0), Cell(start, 0, 0), Cell(start, 1, 1), Cell(start, 2, 2)],
+            says="",
+        )
+
+        assert re.findall(r'class="(\w+)" x="(\d+)" width="([\d.]+)" height="(\d+)"', drawn) == [
+            ("succeeded", "0", "5.4", "20"),
+            ("refused", "9", "5.4", "20"),
+            ("unavailable", "9", "5.4", "10"),
+        ]
+
     def test_shows_one_failure_among_many(self) -> None:
         drawn = strips.strip([Cell(builders.NOW, 999, 1)], says="")
 

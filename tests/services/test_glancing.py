@@ -62,7 +62,7 @@ class TestOldestDue:
 
         glance = glancing.glance(now=now)
 
-        assert (glance.oldest_due_at, glance.waits_for_receiver) == (now - 3 * MINUTE, True)
+        assert (glance.measures.oldest_waiting_at, glance.waits_for_receiver) == (now - 3 * MINUTE, True)
         assert glance.measures.oldest_due_at is None
         assert (glance.drain, glance.moving) == (None, True)
 
@@ -71,14 +71,14 @@ class TestOldestDue:
 
         glance = glancing.glance(now=now)
 
-        assert (glance.oldest_due_at, glance.waits_for_receiver) == (now - MINUTE, False)
+        assert (glance.measures.oldest_waiting_at, glance.waits_for_receiver) == (now - MINUTE, False)
 
     def test_is_not_there_where_nothing_is_due(self, now: datetime) -> None:
         builders.a_delivery(due_at=now + MINUTE)
 
         glance = glancing.glance(now=now)
 
-        assert (glance.oldest_due_at, glance.waits_for_receiver) == (None, False)
+        assert (glance.measures.oldest_waiting_at, glance.waits_for_receiver) == (None, False)
 
 
 class TestDrain:

@@ -214,6 +214,38 @@ class TestQueue:
         assert review(webhook, now=now).last_error == ""
 
     @pytest.mark.postgresql
+    def test_reads_the_day_of_each_webhook_and_no_other(self, now: datetime) -> None:
+        webhooks = [builders.a_webhook() for _ in range(30)]
+        for webhook in webhooks:
+            traffic(webhook, now, succeeded=1)
+        columns = ", ".join(
+            column
+            for field in TrafficMinute._meta.concrete_fields
+            if (column := str(field.column)) not in ("id", "minute")
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO deliveries_trafficminute (minute, {columns})"
+                f" SELECT minute - ago, {columns}"
+                " FROM deliveries_trafficminute, generate_series(1, 2000) AS ago ORDER BY ago"
+            )
+            cursor.execute("ANALYZE deliveries_trafficminute")
+        with CaptureQueriesContext(connection) as queries:
+            reviewing.review(list(Webhook.objects.select_related("health")[:3]), now=now)
+        (asked,) = [query["sql"] for query in queries if '"slot"' in query["sql"]]
+
+        with connection.cursor() as cursor:
+            # So few rows are quicker read one and all; with millions it is the index.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute(f"EXPLAIN {asked}")
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+        # That it is to be fewer by far is why it sorts none of them.
+        expected = [int(number) for number in re.findall(r" rows=(\d+)", plan)]
+        assert plan.startswith("HashAggregate"), plan
+        assert expected[0] * 5 < expected[1], plan
+        assert re.search(r"traffic_of_webhook.*\n +Index Cond: .*webhook_id = .*minute >= ", plan), plan
+
+    @pytest.mark.postgresql
     def test_looks_for_the_last_error_by_an_index(self, now: datetime) -> None:
         webhooks = [builders.a_webhook() for _ in range(3)]
         for webhook in webhooks:

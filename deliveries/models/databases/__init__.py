@@ -17,6 +17,7 @@ from deliveries.models.databases.partitions import (
 )
 from deliveries.models.databases.publications import store
 from deliveries.models.databases.sizes import TableSize, attempts_since, database_size, server, table_sizes
+from deliveries.models.databases.sums import sums_by
 from deliveries.models.databases.times import ask_the_time, keep_time
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "rewrite",
     "server",
     "store",
+    "sums_by",
     "table_sizes",
     "took_too_long",
     "unhurried",
