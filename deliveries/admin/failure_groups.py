@@ -1,13 +1,11 @@
 """The inbox: failures by webhook and reason, for whoever deals with them."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -19,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from deliveries import clock
 from deliveries.admin import columns, recovery_builder, redelivering, signs, why_form
-from deliveries.admin.tables import NUL, ReadOnly, Table, chosen_one_by_one, few
+from deliveries.admin.tables import NUL, ChosenFilter, ReadOnly, Table, few
 from deliveries.models import Failure, FailureGroup
 from deliveries.printing import utc
 from deliveries.services import grouping
@@ -39,40 +37,23 @@ SIGNS = {
 }
 
 
-class StateFilter(admin.SimpleListFilter):
+class StateFilter(ChosenFilter):
     """Those that want somebody, unless others are asked for."""
 
     title = "state"
     parameter_name = "state"
-    ALL = "all"
+    usual = FailureGroup.State.OPEN
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the choices."""
         return [*FailureGroup.State.choices, (self.ALL, "All")]
 
-    def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        """Yield the choices with their links; one is always chosen."""
-        chosen = self.value() or FailureGroup.State.OPEN
-        for word, label in self.lookup_choices:
-            link = {self.parameter_name: None if word == FailureGroup.State.OPEN else word}
-            yield {
-                "selected": word == chosen,
-                "query_string": changelist.get_query_string(link),
-                "display": label,
-            }
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Keep what is chosen; of rows that were chosen one by one, all that are still there."""
-        if chosen_one_by_one(request):
-            return queryset
-        now, chosen = clock.now(), self.value() or FailureGroup.State.OPEN
+    def keep(self, queryset: Any, chosen: str) -> Any:
+        """Keep those in a state."""
+        now = clock.now()
         if chosen == FailureGroup.State.OPEN:
             return queryset.open(now)
-        if chosen == FailureGroup.State.SNOOZED:
-            return queryset.snoozed(now)
-        if chosen == FailureGroup.State.RESOLVED:
-            return queryset.resolved()
-        return queryset if chosen == self.ALL else queryset.none()
+        return queryset.snoozed(now) if chosen == FailureGroup.State.SNOOZED else queryset.resolved()
 
 
 @admin.register(FailureGroup)

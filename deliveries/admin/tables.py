@@ -57,6 +57,35 @@ class YesNoFilter(admin.SimpleListFilter, Generic[Row]):
         return kept if self.value() == "yes" else queryset.exclude(pk__in=kept.values("pk"))
 
 
+class ChosenFilter(admin.SimpleListFilter):
+    """A filter one of whose choices always holds: the usual one, unless another is asked for."""
+
+    parameter_name: str
+    usual: str
+    ALL: ClassVar = "all"
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        """Yield the choices with their links."""
+        for word, label in self.lookup_choices:
+            link = {self.parameter_name: None if word == self.usual else word}
+            yield {
+                "selected": word == (self.value() or self.usual),
+                "query_string": changelist.get_query_string(link),
+                "display": label,
+            }
+
+    def keep(self, queryset: QuerySet[Any], chosen: str) -> QuerySet[Any]:
+        """Keep what is chosen, which is not all."""
+        raise NotImplementedError
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep what is chosen; of rows that were chosen one by one, all that are still there."""
+        chosen = self.value() or self.usual
+        if chosen == self.ALL or chosen_one_by_one(request):
+            return queryset
+        return self.keep(queryset, chosen) if chosen in dict(self.lookup_choices) else queryset.none()
+
+
 class Table(admin.ModelAdmin[Row]):
     """The search compares `search_fields` exactly, which their indexes answer."""
 

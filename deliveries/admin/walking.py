@@ -22,6 +22,8 @@ from deliveries.identifiers import moment_of
 from deliveries.printing import utc
 
 OLDER, NEWER = "before", "after"
+# No further are the moments of a row and of its id from each other: they may be of two clocks.
+_APART = timedelta(hours=1)
 NOWHERE = "No page of this list begins there."
 
 
@@ -46,7 +48,8 @@ class Walk(Found):
             if name in self.filter_params:
                 self.begin[name] = self.filter_params.pop(name)[-1]
                 self.params.pop(name, None)
-        return super().get_queryset(request, *args, **kwargs)
+        rows = super().get_queryset(request, *args, **kwargs)
+        return rows if chosen_one_by_one(request) else self._in_stretch(rows)
 
     def get_results(self, request: HttpRequest) -> None:
         """Read the page."""
@@ -128,15 +131,30 @@ class Walk(Found):
         """Whether anything but time is asked for."""
         return bool(self.query or self._chosen_by)
 
+    def _in_stretch(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep to the stretch of time by the column as well: an index by what rows are chosen by has their
+        keys only behind it, and is read from its beginning for them."""
+        window = next((each for each in self.filter_specs if isinstance(each, Window)), None)
+        if window is None or not self._column:
+            return rows
+        if window.start:
+            rows = rows.filter(**{f"{self._column}__gte": window.start - _APART})
+        return rows.filter(**{f"{self._column}__lt": window.end + _APART}) if window.end else rows
+
+    @property
+    def _column(self) -> str:
+        """The column before the key in an index by what rows are chosen by; empty where there is none."""
+        along: Mapping[str, str] = self.model_admin.along
+        chosen = next(iter(self._chosen_by)) if len(self._chosen_by) == 1 else ""
+        return along.get(chosen, "")
+
     @property
     def _along(self) -> str:
         """The column before the key in the order of the rows; empty where there is none.
 
         What is so little that all of it was counted is sorted by its keys.
         """
-        along: Mapping[str, str] = self.model_admin.along
-        chosen = next(iter(self._chosen_by)) if len(self._chosen_by) == 1 else ""
-        return along.get(chosen, "") if self.truncated else ""
+        return self._column if self.truncated else ""
 
     def _linked(self, rows: Sequence[Any], *, newer: bool, older: bool) -> Sequence[Any]:
         """Set the links of a page to the pages beside it, and return its rows."""

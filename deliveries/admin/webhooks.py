@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -29,7 +30,7 @@ from deliveries.admin.attempts import LARGE
 from deliveries.admin.history import History
 from deliveries.admin.pages.showing import page_of
 from deliveries.admin.pauses import Pausable
-from deliveries.admin.tables import Found, YesNoFilter
+from deliveries.admin.tables import ChosenFilter, Found, YesNoFilter
 from deliveries.admin.webhook_form import WebhookForm
 from deliveries.models import (
     Attempt,
@@ -66,15 +67,25 @@ _CIRCUIT = ("circuit", "circuit_since", "next_step_at", "openings", "unavailable
 _STATE = ("id", "disabled_reason", "created_at", "updated_at", "deleted_at")
 
 
-class DeletedFilter(YesNoFilter[Webhook]):
-    """Deleted webhooks, or those that are not."""
+class DeletedFilter(ChosenFilter):
+    """Webhooks that are not deleted, unless others are asked for, or one is searched for."""
 
-    title = "deleted"
+    title = "deletion"
     parameter_name = "deleted"
+    usual = "no"
 
-    def keep(self, queryset: QuerySet[Webhook]) -> QuerySet[Webhook]:
-        """Keep the deleted."""
-        return queryset.filter(deleted_at__isnull=False)
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, *args, **kwargs)
+        if request.GET.get(SEARCH_VAR):
+            self.usual = self.ALL
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices."""
+        return [("no", "Not deleted"), ("yes", "Deleted"), (self.ALL, "All")]
+
+    def keep(self, queryset: QuerySet[Webhook], chosen: str) -> QuerySet[Webhook]:
+        """Keep those."""
+        return queryset.filter(deleted_at__isnull=chosen == "no")
 
 
 class TroubleFilter(YesNoFilter[Webhook]):

@@ -149,6 +149,22 @@ class TestPlans:
             # With what hangs on each row of the page.
             assert pages < 3 * FEW, plan
 
+    def test_of_deliveries_to_a_webhook_leave_out_what_is_older_than_is_asked_for(
+        self, console: Client, rare: Delivery
+    ) -> None:
+        """They do not begin with the first that has ever gone to it."""
+        webhook = Webhook.objects.get(pk=rare.webhook_id)
+        delivery = builders.a_failed_delivery(webhook, created_at=clock.now())
+
+        with CaptureQueriesContext(connection) as queries:
+            page = console.get(DELIVERIES, {"webhook__id__exact": str(webhook.pk), "since": "7d"})
+
+        assert list(page.context["cl"].result_list) == [delivery]
+        (of_count, _), *_ = plans(queries, "deliveries_delivery")
+        conditions = re.findall(r"Index Cond: .*webhook_id = .*", of_count)
+        assert conditions
+        assert all("created_at >= " in each for each in conditions), of_count
+
     @pytest.mark.parametrize("status", ["failed", "cancelled", "held"])
     def test_of_deliveries_to_a_quiet_webhook_read_its_index(
         self, console: Client, rare: Delivery, status: str

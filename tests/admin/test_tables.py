@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
+from deliveries import clock
 from deliveries.admin import columns
 from deliveries.models import Failure, Webhook
 from tests import builders
@@ -187,7 +188,7 @@ class TestFilters:
         ("name", "headings"),
         [
             ("pause", ["In force now?"]),
-            ("webhook", ["Last attempts all failed?", "Deleted?", "Enabled?", "By circuit"]),
+            ("webhook", ["Last attempts all failed?", "By deletion", "Enabled?", "By circuit"]),
             (
                 "attempt",
                 [
@@ -217,7 +218,7 @@ class TestFilters:
 
 class TestLinks:
     def test_lead_from_a_row_to_its_deliveries_and_attempts(self, console: Client) -> None:
-        delivery = builders.a_failed_delivery()
+        delivery = builders.a_failed_delivery(created_at=clock.now())
         builders.a_failed_delivery()
         deliveries, attempts = list_of("delivery"), list_of("attempt")
         links: list[tuple[Any, str, Any]] = [

@@ -485,13 +485,29 @@ class TestDeleting:
 
         assert viewer.post(page_of(webhook), UNTOUCHED).status_code == 403
 
-    def test_can_be_filtered_by(self, console: Client, webhook: Webhook, now: datetime) -> None:
-        gone = builders.a_webhook()
-        webhooks.delete(gone, by="a test", now=now)
+    @pytest.mark.parametrize(
+        ("asked", "names", "chosen"),
+        [
+            ({}, {"Here"}, "Not deleted"),
+            ({"deleted": "no", "q": "e"}, {"Here"}, "Not deleted"),
+            ({"deleted": "yes"}, {"Gone"}, "Deleted"),
+            ({"deleted": "all"}, {"Here", "Gone"}, "All"),
+            # Who looks for one by its name or its id is not told that there is none.
+            ({"q": "e"}, {"Here", "Gone"}, "All"),
+            ({"deleted": "what?"}, set(), None),
+        ],
+    )
+    def test_are_listed_where_they_are_asked_for(
+        self, console: Client, asked: dict[str, str], names: set[str], chosen: str | None, now: datetime
+    ) -> None:
+        builders.a_webhook(name="Here")
+        webhooks.delete(builders.a_webhook(name="Gone"), by="a test", now=now)
 
-        assert list(console.get(LIST, {"deleted": "yes"}).context["cl"].result_list) == [gone]
-        assert list(console.get(LIST, {"deleted": "no"}).context["cl"].result_list) == [webhook]
-        assert set(console.get(LIST).context["cl"].result_list) == {webhook, gone}
+        listed = console.get(LIST, asked).context["cl"]
+
+        assert {webhook.name for webhook in listed.result_list} == names
+        (choices,) = [spec.choices(listed) for spec in listed.filter_specs if spec.title == "deletion"]
+        assert [choice["display"] for choice in choices if choice["selected"]] == [chosen] * bool(chosen)
 
 
 class TestSecrets:

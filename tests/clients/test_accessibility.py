@@ -9,6 +9,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from deliveries import clock
 from deliveries.models import Webhook
+from deliveries.services import glancing
 from tests.clients import axe, busy
 from tests.clients.browser import Visit, visiting
 from tests.clients.operating import log_in
@@ -72,6 +73,28 @@ class TestEveryPage:
 
             assert {name: violations for name, violations in found.items() if violations} == {}
             assert visit.complaints == []
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_is_the_same_where_it_cannot_be_shown(
+        self,
+        operator: User,
+        server: LiveServer,
+        scheme: Literal["light", "dark"],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def break_down(**arguments: object) -> None:
+            raise ZeroDivisionError("a bug")
+
+        with visiting(color_scheme=scheme, width=PHONE) as visit:
+            visit.open(f"{server.url}/admin/")
+            log_in(visit)
+            assert visit.open(f"{server.url}/admin/nothing/") == 404
+            not_found = axe.violations(visit.page) + misfits(visit)
+            monkeypatch.setattr(glancing, "glance", break_down)
+            assert visit.open(f"{server.url}/admin/") == 500
+            broken = axe.violations(visit.page) + misfits(visit)
+
+            assert (not_found, broken) == ([], [])
 
     def test_fits_the_window_of_a_phone(self, operator: User, server: LiveServer) -> None:
         pages = busy.fill(clock.now())
