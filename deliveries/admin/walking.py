@@ -5,6 +5,7 @@ page has a number: the next one begins where the last ended, by the key that the
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -137,9 +138,14 @@ class Walk(Found):
         window = next((each for each in self.filter_specs if isinstance(each, Window)), None)
         if window is None or not self._column:
             return rows
-        if window.start:
-            rows = rows.filter(**{f"{self._column}__gte": window.start - _APART})
-        return rows.filter(**{f"{self._column}__lt": window.end + _APART}) if window.end else rows
+        # Where the calendar ends there is nothing to leave out.
+        with suppress(OverflowError):
+            if window.start:
+                rows = rows.filter(**{f"{self._column}__gte": window.start - _APART})
+        with suppress(OverflowError):
+            if window.end:
+                rows = rows.filter(**{f"{self._column}__lt": window.end + _APART})
+        return rows
 
     @property
     def _column(self) -> str:

@@ -186,6 +186,15 @@ class TestWindow:
     def test_that_no_calendar_has_is_a_mistake(self, console: Client, account: Any, link: str) -> None:
         assert console.get(EVENTS + link).status_code == 400
 
+    @pytest.mark.parametrize(
+        "link", ["since=0001-01-01T00:00", "until=9999-12-31T23:59", "since=0001-01-01&until=9999-12-31"]
+    )
+    def test_may_be_as_long_as_the_calendar(self, console: Client, link: str) -> None:
+        delivery = builders.a_delivery()
+        url = f"{reverse('admin:deliveries_delivery_changelist')}?webhook__id__exact={delivery.webhook_id}"
+
+        assert rows(console, f"&{link}", url=url) == [delivery]
+
     @pytest.mark.parametrize("link", ["?since=x", "?since=2026-13-01", "?until=\0", "?until=tomorrow"])
     def test_that_is_none_is_a_mistake(self, console: Client, account: Any, link: str) -> None:
         assert console.get(EVENTS + link).status_code == 400

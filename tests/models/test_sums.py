@@ -20,4 +20,11 @@ def test_are_those_of_each_combination_that_occurs() -> None:
     rows = sums_by(minutes, ("webhook", "slot"), ("succeeded", "failed"))
 
     assert sorted(rows) == sorted([(webhook.pk, 0, 1, 0), (webhook.pk, 1, 6, 11), (other.pk, 1, 8, 0)])
-    assert sums_by(minutes.filter(minute=7), ("webhook",), ("failed",)) == []
+
+
+@pytest.mark.django_db
+def test_are_none_where_there_is_no_row() -> None:
+    minutes = TrafficMinute.objects.all()
+
+    assert sums_by(minutes, ("webhook",), ("failed",)) == []
+    assert sums_by(minutes.filter(webhook__in=[]), ("webhook",), ("failed",)) == []
