@@ -37,7 +37,7 @@ SIGNS = {
 }
 
 
-class StateFilter(ChosenFilter):
+class SettledFilter(ChosenFilter):
     """Those that want somebody, unless others are asked for."""
 
     title = "state"
@@ -70,7 +70,7 @@ class FailureGroupAdmin(ReadOnly, Table[FailureGroup]):
         "last_seen",
         "first_seen",
     )
-    list_filter = (StateFilter,)
+    list_filter = (SettledFilter,)
     list_select_related = ("webhook",)
     search_fields = ("id", "webhook")
     linked_by = ("webhook__id",)

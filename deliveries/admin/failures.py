@@ -13,6 +13,7 @@ from deliveries.admin import columns
 from deliveries.admin.http_statuses import FailedStatusFilter
 from deliveries.admin.owners import AccountFilter, FailedWebhookFilter
 from deliveries.admin.redelivering import Redelivering
+from deliveries.admin.tables import StateFilter
 from deliveries.admin.typed import EventTypeFilter
 from deliveries.admin.walking import Window
 from deliveries.identifiers import first_id_at
@@ -36,7 +37,7 @@ class FailureAdmin(Redelivering[Failure]):
         Window,
         FailedWebhookFilter,
         AccountFilter,
-        "status",
+        ("status", StateFilter),
         "reason_code",
         FailedStatusFilter,
         EventTypeFilter,

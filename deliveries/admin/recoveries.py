@@ -10,16 +10,17 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_http_methods, require_POST
 
 from deliveries import clock
-from deliveries.admin import columns, recovery_builder
+from deliveries.admin import columns, recovery_builder, signs
 from deliveries.admin.history import History
 from deliveries.admin.recovery_builder import PERMISSION
 from deliveries.admin.tables import few
 from deliveries.models import Failure, Recovery
 from deliveries.services import recovering
-from deliveries.services.recovering import Selection
+from deliveries.services.recovering import Progress, Selection
 
 ACTS: dict[str, Callable[..., Recovery]] = {
     "pause": recovering.pause,
@@ -96,6 +97,7 @@ class RecoveryAdmin(History[Recovery]):
             "may_manage": self.has_manage_permission(request),
             "words": list(recovery_builder.words(Selection.of(row))),
             "progress": progress,
+            "state": outcome(row, progress),
             "taken": max(
                 row.queued - progress.delivered - progress.failed - progress.outstanding,
                 0,
@@ -144,6 +146,16 @@ class RecoveryAdmin(History[Recovery]):
             "Cancelled",
             needed="an unfinished recovery can be cancelled",
         )
+
+
+def outcome(recovery: Recovery, progress: Progress) -> SafeString:
+    """Return the state of a recovery with what has become of what it queued."""
+    if recovery.status != Recovery.Status.COMPLETED:
+        return signs.state(recovery.status)
+    word = signs.word(recovery.status)
+    if progress.failed:
+        return signs.badge(signs.Sign.WARNING, f"{word}, {progress.failed:,} failed again")
+    return signs.badge(signs.Sign.WAITING if progress.outstanding else signs.Sign.WELL, word)
 
 
 def _act(

@@ -20,7 +20,11 @@ _UNITS = (
     (timedelta(0), timedelta(seconds=1), "s"),
 )
 # What people call what has another name in the APIs.
-WORDS: dict[str, str] = {Failure.Status.INACTIVE: "Given up"}
+WORDS: dict[str, str] = {
+    Failure.Status.INACTIVE: "Given up",
+    WebhookHealth.Circuit.OPEN: "Out of order",
+    WebhookHealth.Circuit.PROBING: "Being tried",
+}
 
 
 class Sign(Enum):
@@ -44,7 +48,8 @@ SIGNS: dict[str, Sign] = {
     Failure.Status.DELIVERED: Sign.WELL,
     Recovery.Status.RUNNING: Sign.WAITING,
     Recovery.Status.PAUSED: Sign.HELD,
-    Recovery.Status.COMPLETED: Sign.WELL,
+    # All is queued, which says nothing of what arrives.
+    Recovery.Status.COMPLETED: Sign.OFF,
     WebhookHealth.Circuit.CLOSED: Sign.WELL,
     WebhookHealth.Circuit.OPEN: Sign.WRONG,
     WebhookHealth.Circuit.PROBING: Sign.WARNING,
@@ -73,7 +78,12 @@ def badge(sign: Sign, word: str) -> SafeString:
 
 def state(status: str) -> SafeString:
     """Return the badge of a status of a delivery, a failure, a recovery or a circuit."""
-    return badge(SIGNS[status], WORDS.get(status, status.capitalize()))
+    return badge(SIGNS[status], word(status))
+
+
+def word(status: str) -> str:
+    """Return what people call one."""
+    return WORDS.get(status, status.capitalize())
 
 
 def verdict(given: str) -> SafeString:

@@ -24,8 +24,6 @@ SIGNS = {
     State.FAILING: signs.Sign.WRONG,
     State.ACTIVE: signs.Sign.WELL,
 }
-# What the circuit's states are called where nobody need know of circuits.
-WORDS = {State.OPEN: "Out of order", State.PROBING: "Being tried"}
 # A cell of the strip, in its units: how wide with the gap behind it, and how high.
 _CELL, _GAP, _HEIGHT = 3, 0.6, 20
 # The line of retries, in its own units.
@@ -35,7 +33,7 @@ _MARGIN = 12
 
 def badge(review: Review) -> SafeString:
     """Return the state of a webhook."""
-    return signs.badge(SIGNS[review.state], WORDS.get(review.state, review.state.capitalize()))
+    return signs.badge(SIGNS[review.state], signs.word(review.state))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
+from deliveries.admin import signs
+
 Row = TypeVar("Row", bound=Model)
 # PostgreSQL takes it in no text, not even in one to compare with.
 NUL = "\0"
@@ -55,6 +57,16 @@ class YesNoFilter(admin.SimpleListFilter, Generic[Row]):
             return queryset
         kept = self.keep(queryset)
         return kept if self.value() == "yes" else queryset.exclude(pk__in=kept.values("pk"))
+
+
+class StateFilter(admin.ChoicesFieldListFilter):
+    """A filter by a state, called what its badge calls it."""
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        """Yield the choices with their links."""
+        words = {label: signs.word(value) for value, label in self.field.flatchoices}
+        for choice in super().choices(changelist):
+            yield {**choice, "display": words.get(choice["display"], choice["display"])}
 
 
 class ChosenFilter(admin.SimpleListFilter):
@@ -111,8 +123,10 @@ class Table(admin.ModelAdmin[Row]):
         """Yield the parameters of the filters beside the list."""
         filters: Any = self.list_filter
         for each in filters:
-            if isinstance(each, str):
-                yield from (f"{each}__exact", f"{each}__isnull", f"{each}__id__exact")
+            # A name, or a name with its filter.
+            name = each[0] if isinstance(each, tuple) else each
+            if isinstance(name, str):
+                yield from (f"{name}__exact", f"{name}__isnull", f"{name}__id__exact")
             else:
                 yield from getattr(each, "parameters", (each.parameter_name,))
 

@@ -89,6 +89,8 @@ def _say_what_goes(request: HttpRequest, webhook: Webhook) -> None:
         what = "the webhook" if pause.webhook_id else pause.event_type or "the account"
         until = utc(pause.until)
         messages.warning(request, f"Enabled, but {goes}: {pause.by} paused {what} until {until}. {pause.why}")
+    elif not webhook.deliveries.unfinished().exists():
+        messages.success(request, "Enabled: nothing waits for it, and the next event goes to it.")
     elif webhook.health.circuit in (WebhookHealth.Circuit.OPEN, WebhookHealth.Circuit.PROBING):
         messages.success(
             request, "Enabled: one delivery is tried first, and the rest goes once the receiver answers."

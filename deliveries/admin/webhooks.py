@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import QuerySet
@@ -30,7 +31,7 @@ from deliveries.admin.attempts import LARGE
 from deliveries.admin.history import History
 from deliveries.admin.pages.showing import page_of
 from deliveries.admin.pauses import Pausable
-from deliveries.admin.tables import ChosenFilter, Found, YesNoFilter
+from deliveries.admin.tables import ChosenFilter, Found, StateFilter, YesNoFilter
 from deliveries.admin.webhook_form import WebhookForm
 from deliveries.models import (
     Attempt,
@@ -125,7 +126,9 @@ class WebhookAdmin(Pausable[Webhook]):
         "last_error",
         columns.cut("account.name", "account"),
     )
-    list_filter = (TroubleFilter, DeletedFilter, "enabled", "health__circuit")
+    list_filter = (TroubleFilter, DeletedFilter, "enabled", ("health__circuit", StateFilter))
+    show_facets = admin.ShowFacets.NEVER
+    actions = ("delete_selected",)
     empty = "Make one here, or by the logs API: POST /api/v1/agents/{agent}/webhooks."
     list_select_related = ("account", "health")
     search_fields = ("id", "name")
@@ -241,6 +244,12 @@ class WebhookAdmin(Pausable[Webhook]):
         with suppress(webhooks.WebhookChanged):
             webhooks.delete(obj, by=str(request.user), now=clock.now())
 
+    @admin.action(description="Delete selected %(verbose_name_plural)s", permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> HttpResponse | None:
+        """Ask for those only that there are; what is confirmed meanwhile says itself who was first."""
+        asked = queryset if request.POST.get("post") else queryset.filter(deleted_at=None)
+        return delete_selected(self, request, asked)
+
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
         """Have the service delete each."""
         for webhook in queryset:
@@ -345,7 +354,7 @@ class WebhookAdmin(Pausable[Webhook]):
     @admin.display(ordering="health__circuit")
     def circuit(self, webhook: Webhook) -> str:
         """Whether anything goes: not while it is open, one at a time while it is probed."""
-        return webhook.health.get_circuit_display()
+        return signs.word(webhook.health.circuit)
 
     @admin.display
     def circuit_since(self, webhook: Webhook) -> str:
@@ -389,7 +398,7 @@ class WebhookHealthAdmin(History[WebhookHealth]):
     """How webhooks are doing."""
 
     list_display = (columns.cut("webhook.name", "webhook"), "circuit", *_HEALTH)
-    list_filter = ("circuit",)
+    list_filter = (("circuit", StateFilter),)
     list_select_related = ("webhook",)
     search_fields = ("webhook",)
     fields = readonly_fields = ("webhook", *_HEALTH, *_CIRCUIT, "looked_up_to", "attempts_kept")

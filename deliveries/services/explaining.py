@@ -256,7 +256,7 @@ def _of_webhook(webhook: Webhook, *, now: datetime) -> Answer:
 
 
 def _probed(webhook: Webhook) -> str:
-    return f"{webhook.name} was out of order, and one delivery is being tried."
+    return f"{webhook.name} was out of order, and is tried with one delivery at a time."
 
 
 def _there_again(webhook: Webhook) -> str:

@@ -142,6 +142,8 @@ def _alike(state: State, why: str) -> tuple[State, str, str]:
 def _out_of_order(health: WebhookHealth, last_error: str) -> str:
     if health.circuit == WebhookHealth.Circuit.RECOVERING:
         return "What was held is let go"
+    if health.circuit == WebhookHealth.Circuit.PROBING and not health.openings:
+        return "Enabled again, and tried first"
     in_a_row = health.unavailable_in_a_row
     # Else most of the last minutes failed.
     many = f"{in_a_row:,} in a row" if in_a_row >= policy.IN_A_ROW else "Too many failed"

@@ -10,7 +10,6 @@ from django.db import models
 from django.test import Client
 
 from deliveries import clock
-from deliveries.identifiers import new_id
 from deliveries.models import ApiKey, Attempt, Chore, EventType, IdempotencyKey, QueueMinute, Scope
 from tests import builders
 
@@ -62,9 +61,7 @@ def an_idempotency_key() -> IdempotencyKey:
 
 def an_attempt() -> Attempt:
     """Return one whose id is of now, as the list shows what is of the last day."""
-    attempts = builders.a_failed_delivery().attempts.all()
-    attempts.update(id=new_id())
-    return attempts.get()
+    return builders.a_failed_delivery(created_at=clock.now()).attempts.get()
 
 
 # How to make one row of each model of the console, with all that it hangs on.

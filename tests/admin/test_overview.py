@@ -34,7 +34,7 @@ class TestOverview:
         text = text_of(console)
 
         assert "No worker is alive: nothing is sent. Start one" in text
-        assert "Nothing waits" in text
+        assert "Nothing is due" in text
         assert "None: no enabled webhook is failing, and none disabled itself in the last 7 days." in text
         assert "Nobody has done anything yet." in text
 
@@ -96,7 +96,7 @@ class TestOverview:
         text = text_of(console)
 
         assert "Oldest due 3 min ago 3 due, 1 under way; the oldest waits for its own receiver" in text
-        assert "Nothing waits" not in text
+        assert "Nothing is due" not in text
 
     def test_counts_as_waiting_what_the_inbox_has(self, console: Client) -> None:
         resolved, _, snoozed = (builders.a_failed_delivery() for _ in range(3))

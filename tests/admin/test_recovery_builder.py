@@ -18,7 +18,7 @@ from deliveries.identifiers import new_id_at
 from deliveries.models import AuditEntry, Delivery, Failure, Recovery, Webhook
 from deliveries.services import webhooks
 from tests import builders
-from tests.admin.pages import said
+from tests.admin.pages import read, said
 
 NEW = reverse("admin:deliveries_recovery_new")
 FAILURES = reverse("admin:deliveries_failure_changelist")
@@ -391,6 +391,26 @@ class TestPage:
         page = console.get(reverse("admin:deliveries_recovery_change", args=[recovery.pk])).content.decode()
 
         assert "data-done" in page
+
+    @pytest.mark.parametrize(
+        ("became", "badge"),
+        [
+            ("delivered", "✓ Completed"),
+            ("inactive", "! Completed, 1 failed again"),
+            ("pending", "◷ Completed"),
+        ],
+    )
+    def test_is_no_success_where_something_failed_again(
+        self, console: Client, webhook: Webhook, became: str, badge: str
+    ) -> None:
+        recovery = builders.a_recovery(
+            webhook.account, status="completed", finished_at=builders.NOW, total=1, queued=1
+        )
+        Failure.objects.update(recovery=recovery, status=became)
+
+        text = read(console.get(reverse("admin:deliveries_recovery_change", args=[recovery.pk])))
+
+        assert re.search(f"{badge} .*1 of 1 queued", text)
 
     def test_shows_what_became_of_each(self, console: Client, webhook: Webhook) -> None:
         recovery = builders.a_recovery(webhook.account)

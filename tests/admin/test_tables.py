@@ -184,6 +184,18 @@ class TestTitles:
 
 
 class TestFilters:
+    def test_call_states_what_their_badges_call_them(self, console: Client) -> None:
+        builders.a_failed_delivery()
+
+        (state,) = [
+            [choice["display"] for choice in spec.choices(found)]
+            for found in [console.get(list_of("failure")).context["cl"]]
+            for spec in found.filter_specs
+            if spec.title == "status"
+        ]
+
+        assert state == ["All", "Pending", "Given up", "Delivered"]
+
     @pytest.mark.parametrize(
         ("name", "headings"),
         [

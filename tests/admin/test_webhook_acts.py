@@ -136,13 +136,23 @@ class TestSwitch:
         assert said(page) == ["Nothing was changed: say why, in up to 255 characters."]
         assert Webhook.objects.get().enabled
 
+    def test_says_so_where_nothing_waits(self, console: Client, webhook: Webhook) -> None:
+        act(console, webhook, "disable", why="It fails.")
+        WebhookHealth.objects.update(failing_since=clock.now(), consecutive_failures=3)
+
+        assert said(act(console, webhook, "enable")) == [
+            "Enabled: nothing waits for it, and the next event goes to it."
+        ]
+
     def test_turns_it_on(self, console: Client, webhook: Webhook) -> None:
+        builders.a_delivery(webhook)
         act(console, webhook, "disable", why="Moved.")
 
         assert said(act(console, webhook, "enable")) == ["Enabled: what was held for it begins to go."]
         assert Webhook.objects.get().enabled
 
     def test_turns_it_on_and_says_that_one_is_tried_first(self, console: Client, webhook: Webhook) -> None:
+        builders.a_delivery(webhook)
         act(console, webhook, "disable", why="It fails.")
         WebhookHealth.objects.update(failing_since=clock.now(), consecutive_failures=3)
 

@@ -360,7 +360,7 @@ class TestCircuit:
         WebhookHealth.objects.update(circuit="probing", circuit_since=now, next_step_at=now, openings=3)
 
         for path in (LIST, page_of(webhook)):
-            assert "Probing" in console.get(path).content.decode()
+            assert "Being tried" in console.get(path).content.decode()
         assert "next look at the circuit" in console.get(page_of(webhook)).content.decode().lower()
 
 
@@ -436,6 +436,18 @@ class TestDeleting:
         assert f"{webhook.name} (" in said
         assert "Other (" in said
         assert "related items will be deleted" not in said
+
+    def test_asks_only_for_those_that_are_there(
+        self, console: Client, webhook: Webhook, now: datetime
+    ) -> None:
+        gone = builders.a_webhook(name="Gone")
+        webhooks.delete(gone, by="a test", now=now)
+        chosen = [str(webhook.pk), str(gone.pk)]
+
+        said = read(console.post(LIST, {"action": "delete_selected", "_selected_action": chosen}))
+
+        assert "Delete 1 webhook for good?" in said
+        assert "Gone (" not in said
 
     def test_works_for_several_at_once(self, console: Client, webhook: Webhook) -> None:
         other, kept = builders.a_webhook(), builders.a_webhook()

@@ -280,8 +280,8 @@ class TestDelivery:
             ),
             (
                 "probing",
-                "It is held: CRM call events was out of order, and one delivery is being tried. The rest"
-                " waits for what that tells.",
+                "It is held: CRM call events was out of order, and is tried with one delivery at a"
+                " time. The rest waits for what that tells.",
             ),
             (
                 "recovering",
@@ -401,7 +401,7 @@ class TestWebhook:
         health.update(circuit="open", circuit_since=NOW, next_step_at=NOW, last_success_at=None)
         assert says() == "CRM call events has been out of order since 2026-03-15 10:00:00 UTC."
         health.update(circuit="probing")
-        assert says() == "CRM call events was out of order, and one delivery is being tried."
+        assert says() == ("CRM call events was out of order, and is tried with one delivery at a time.")
         health.update(circuit="recovering")
         assert says() == "CRM call events is there again, and gets more and more."
         pause = builders.a_pause(webhook.account, webhook=webhook)

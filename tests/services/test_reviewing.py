@@ -78,6 +78,10 @@ class TestState:
         assert (found.state, found.brief) == (State.OPEN, "12 in a row: HTTP 503")
         assert found.why.startswith("12 in a row: HTTP 503. Since ")
 
+        health(webhook, circuit="probing", unavailable_in_a_row=0)
+        assert review(webhook, now=now).brief == "Enabled again, and tried first"
+        health(webhook, openings=2)
+        assert review(webhook, now=now).brief == "Too many failed: HTTP 503"
         health(webhook, circuit="recovering", unavailable_in_a_row=0)
         assert review(webhook, now=now).brief == "What was held is let go"
 
