@@ -1,7 +1,7 @@
 """Building a recovery: what a filter selects is shown first, and only what was shown is sent again."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from deliveries import clock
 from deliveries.admin import once
+from deliveries.admin.moments import MomentField
 from deliveries.admin.pages.showing import show
 from deliveries.models import Account, Recovery, Webhook
 from deliveries.printing import utc
@@ -28,18 +29,6 @@ PERMISSION = "deliveries.manage_recovery"
 TYPED_ABOVE = 1000
 # Accounts that are offered where the filter is of several.
 OFFERED = 100
-
-
-class MomentField(forms.DateTimeField):
-    """A moment, in UTC."""
-
-    def to_python(self, value: Any) -> datetime | None:
-        """Return it; there are moments of other zones that UTC has none for."""
-        moment = super().to_python(value)
-        try:
-            return moment and moment.astimezone(UTC)
-        except OverflowError as error:
-            raise ValidationError(self.error_messages["invalid"], code="invalid") from error
 
 
 class SelectionForm(forms.Form):

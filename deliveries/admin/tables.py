@@ -11,13 +11,15 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, ValidationError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import DateTimeField, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
 from deliveries.admin import signs
+from deliveries.admin.choosing import RowField, RowSelect, could_be
+from deliveries.admin.moments import MomentField
 
 Row = TypeVar("Row", bound=Model)
 # PostgreSQL takes it in no text, not even in one to compare with.
@@ -175,11 +177,17 @@ class Table(admin.ModelAdmin[Row]):
         """Return what the address fills into a new row's form, as far as it can be there."""
         given = super().get_changeform_initial_data(request)
         fields = {field.name: field for field in self.opts.concrete_fields}
-        return {
-            name: text
-            for name, text in given.items()
-            if name in fields and NUL not in str(text) and _could_be(fields[name], str(text))
+        filled_in = {
+            name: _filled_in(fields[name], str(text)) for name, text in given.items() if name in fields
         }
+        return {name: value for name, value in filled_in.items() if value is not None}
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Return the field of a row that is chosen by its name, which takes any text for an id."""
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs.setdefault("widget", RowSelect(db_field, self.admin_site, using=kwargs.get("using")))
+            kwargs.setdefault("form_class", RowField)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Row | None:
         """Return the row of a page, if there is one."""
@@ -226,7 +234,7 @@ class Table(admin.ModelAdmin[Row]):
     ) -> HttpResponse | None:
         """Run an action, unless an id among the chosen can be no row's."""
         for text in request.POST.getlist(ACTION_CHECKBOX_NAME):
-            if NUL in text or not _could_be(self.opts.pk, text):
+            if NUL in text or not could_be(self.opts.pk, text):
                 raise BadRequest("Something was chosen that cannot be an id.")
         return super().response_action(request, queryset, *args, **kwargs)
 
@@ -254,12 +262,16 @@ def _exactly(queryset: QuerySet[Any], name: str, text: str) -> Q:
     return Q(**{name: value})
 
 
-def _could_be(field: Any, text: str) -> bool:
+def _filled_in(field: Any, text: str) -> Any:
+    """Return what an input is filled in with for a text of the address; None for what it cannot take."""
+    if NUL in text or not could_be(field, text):
+        return None
+    if not isinstance(field, DateTimeField):
+        return text
     try:
-        getattr(field, "target_field", field).to_python(text)
+        return MomentField().clean(text)
     except ValidationError:
-        return False
-    return True
+        return None
 
 
 class ReadOnly:
