@@ -18,10 +18,16 @@ from django.views.decorators.http import require_POST
 
 from deliveries import clock
 from deliveries.admin import meanwhile
+from deliveries.admin.once import OnceField
 from deliveries.admin.pages.showing import page_of, show
 from deliveries.models import Pause, Webhook, WebhookHealth
 from deliveries.printing import utc
 from deliveries.services import rehearsing, webhooks
+
+MADE_ALREADY = (
+    "Nothing was changed: this form has made a secret already, and a secret is shown only once. "
+    "If nobody has it, rotate again on this page."
+)
 
 
 class DisableForm(forms.Form):
@@ -38,6 +44,7 @@ class RotateForm(forms.Form):
         coerce=int,
         choices=[(24, "1 day"), (72, "3 days"), (168, "7 days"), (1, "1 hour"), (0, "not at all")],
     )
+    once = OnceField()
 
 
 def paths() -> list[URLPattern]:
@@ -115,14 +122,26 @@ def disable(request: HttpRequest, webhook: Webhook) -> HttpResponse:
 
 @never_cache
 def rotate(request: HttpRequest, webhook: Webhook) -> HttpResponse:
-    """Replace its secret and show the new one at once: a message for the next page would be in a cookie."""
+    """Replace its secret, once for each form, and show the new one at once.
+
+    A message for the next page would be in a cookie.
+    """
     form = RotateForm(request.POST)
     if not form.is_valid():
         messages.error(request, "Nothing was changed: choose for how long the present secret goes on.")
         return redirect(page_of(webhook))
     overlap = timedelta(hours=form.cleaned_data["overlap"])
     try:
-        rotated = webhooks.rotate_secret(webhook, overlap=overlap, by=str(request.user), now=clock.now())
+        rotated = webhooks.rotate_secret(
+            webhook,
+            overlap=overlap,
+            by=str(request.user),
+            now=clock.now(),
+            rotation=form.cleaned_data["once"],
+        )
+    except webhooks.AlreadyRotated:
+        messages.warning(request, MADE_ALREADY)
+        return redirect(page_of(webhook))
     except webhooks.NotRotatable as error:
         messages.error(request, f"Nothing was changed. {error}")
         return redirect(page_of(webhook))

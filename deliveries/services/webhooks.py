@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from deliveries import addresses, headers, signing
 from deliveries.models import (
@@ -57,6 +58,10 @@ class WebhookChanged(Exception):
 
 class NotRotatable(Exception):
     """The secret cannot be replaced like this; the message, for the webhook's owner, says why."""
+
+
+class AlreadyRotated(Exception):
+    """This very rotation was done before; its secret is not shown again."""
 
 
 class Rotated(NamedTuple):
@@ -156,6 +161,7 @@ def rotate_secret(
     by: str,
     now: datetime,
     unchanged_since: datetime | None = None,
+    rotation: UUID | None = None,
 ) -> Rotated:
     """Replace a webhook's secret by a new one, and return that. It is shown nowhere else.
 
@@ -163,6 +169,8 @@ def rotate_secret(
     its own rotation said. A webhook without a secret gets its first.
 
     :param unchanged_since: the webhook's `updated_at` as the caller saw it, to change nothing else.
+    :param rotation: an id of the caller's. With the same id again nothing is replaced.
+    :raises AlreadyRotated: when this webhook's secret was replaced with that id before.
     :raises NotRotatable: when with an overlap more than `MAX_SECRETS` would sign, or one cannot be opened.
         Without an overlap it always goes.
     :raises WebhookChanged: when it was deleted meanwhile, or changed since that moment.
@@ -171,15 +179,17 @@ def rotate_secret(
     expires_at = now + overlap
     with transaction.atomic():
         held = _hold_row(webhook, unchanged_since)
+        if rotation and _rotations(held).filter(details__rotation=str(rotation)).exists():
+            raise AlreadyRotated
         previous = _still_signing(held, until=expires_at, now=now)
         Webhook.objects.filter(pk=held.pk).update(
             secret=Sealed.of(secret),
             previous_secrets=Webhook.seal_previous_secrets(previous),
             updated_at=now,
         )
-        _note(
-            AuditEntry.Action.SECRET_ROTATED, held, by=by, now=now, overlap_hours=overlap / timedelta(hours=1)
-        )
+        details = {"rotation": str(rotation)} if rotation else {}
+        hours = overlap / timedelta(hours=1)
+        _note(AuditEntry.Action.SECRET_ROTATED, held, by=by, now=now, overlap_hours=hours, **details)
     kept = overlap and held.secret is not None
     return Rotated(secret=secret, previous_expires_at=expires_at if kept else None)
 
@@ -302,6 +312,10 @@ def _revise(held: Webhook, columns: Mapping[str, Any], *, now: datetime) -> None
     held.events = list(columns.get("events", held.events))
     if (held.enabled, held.events) != before:
         WebhookRevision.objects.note(held, at=now)
+
+
+def _rotations(webhook: Webhook) -> QuerySet[AuditEntry]:
+    return AuditEntry.objects.filter(subject_id=str(webhook.pk), action=AuditEntry.Action.SECRET_ROTATED)
 
 
 def _still_signing(webhook: Webhook, *, until: datetime, now: datetime) -> list[tuple[str, datetime]]:

@@ -40,6 +40,15 @@ def act(client: Client, webhook: Webhook, name: str, **given: Any) -> Any:
     return client.post(url, given, follow=True)
 
 
+def once_of(client: Client, webhook: Webhook) -> str:
+    """Return what makes the form of the page one that rotates once."""
+    page = client.get(page_of(webhook))
+    once = str(page.context["rotate_form"]["once"])
+    assert once in page.content.decode()
+    (value,) = re.findall(r'value="([^"]+)"', once)
+    return str(value)
+
+
 @pytest.fixture
 def webhook(db: None) -> Webhook:
     """One that works."""
@@ -196,6 +205,34 @@ class TestRotation:
         assert secret not in console.get(page_of(webhook)).content.decode()
         assert "canary-secret-3f1b" in [old for old, _ in webhook.reveal_previous_secrets()]
         assert secret not in str(list(AuditEntry.objects.values()))
+
+    def test_is_one_however_often_the_button_is_pressed(self, console: Client, webhook: Webhook) -> None:
+        sent = {"overlap": "24", "once": once_of(console, webhook)}
+        act(console, webhook, "rotate", **sent)
+        made = Webhook.objects.values().get()
+
+        page = act(console, webhook, "rotate", **sent)
+
+        assert Webhook.objects.values().get() == made
+        assert AuditEntry.objects.filter(action="webhook.secret_rotated").count() == 1
+        assert said(page) == [
+            "Nothing was changed: this form has made a secret already, and a secret is shown only once. "
+            "If nobody has it, rotate again on this page."
+        ]
+        assert page.redirect_chain == [(page_of(webhook), 302)]
+        act(console, webhook, "rotate", overlap="24", once=once_of(console, webhook))
+        assert Webhook.objects.values().get() != made
+
+    def test_says_that_loading_the_page_again_does_no_harm(self, console: Client, webhook: Webhook) -> None:
+        page = act(console, webhook, "rotate", overlap="24", once=once_of(console, webhook))
+
+        assert "Loading this page again neither shows it nor makes another." in read(page)
+
+    def test_takes_no_id_that_somebody_made_up(self, console: Client, webhook: Webhook) -> None:
+        before = Webhook.objects.values().get()
+
+        assert act(console, webhook, "rotate", overlap="24", once=str(webhook.pk)).status_code == 400
+        assert Webhook.objects.values().get() == before
 
     def test_can_end_the_old_one_at_once(self, console: Client, webhook: Webhook) -> None:
         page = act(console, webhook, "rotate", overlap="0")

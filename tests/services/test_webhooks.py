@@ -7,6 +7,7 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
+from deliveries.identifiers import new_id
 from deliveries.models import Account, AuditEntry, Delivery, Failure, Webhook, WebhookHealth, WebhookRevision
 from deliveries.services import webhooks
 from deliveries.services.webhooks import InvalidWebhook, NotRotatable, WebhookChanged
@@ -217,6 +218,18 @@ class TestRotateSecret:
         assert webhook.secrets_at(now) == [fourth, second, "first"]
         assert webhook.secrets_at(now + self.HOUR) == [fourth, "first"]
         assert third not in webhook.secrets_at(now)
+
+    def test_is_done_once_for_an_id(self, now: datetime) -> None:
+        webhook, other = builders.a_webhook(secret="first"), builders.a_webhook()
+        rotate = partial(webhooks.rotate_secret, overlap=self.HOUR, by="a test", now=now, rotation=new_id())
+        made = rotate(webhook)
+
+        with pytest.raises(webhooks.AlreadyRotated):
+            rotate(webhook)
+        rotate(other)
+
+        webhook.refresh_from_db()
+        assert webhook.secrets_at(now) == [made.secret, "first"]
 
     def test_drops_those_whose_time_is_over(self, now: datetime) -> None:
         webhook = builders.a_webhook(secret="first")
