@@ -136,16 +136,17 @@ class Table(admin.ModelAdmin[Row]):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """Return the rows found; none of them comes twice."""
-        if not search_term:
+        text = search_term.strip()
+        if not text:
             return queryset, False
-        if NUL in search_term:
+        if NUL in text:
             return queryset.none(), False
         found = Q(pk__in=[])
         for name in self.search_fields:
             if name in self.searched_in_parts:
-                found |= Q(**{f"{name}__icontains": search_term})
+                found |= Q(**{f"{name}__icontains": text})
             else:
-                found |= _exactly(queryset, name, search_term)
+                found |= _exactly(queryset, name, text)
         return queryset.filter(found), False
 
     @admin.display(description=mark_safe('<input type="checkbox" id="action-toggle">'))  # noqa: S308 - ours
@@ -256,7 +257,7 @@ def few(request: HttpRequest, chosen: QuerySet[Row], *, most: int) -> list[Row]:
 def _exactly(queryset: QuerySet[Any], name: str, text: str) -> Q:
     field: Any = queryset.model._meta.get_field(name)
     try:
-        value = getattr(field, "target_field", field).to_python(text.strip())
+        value = getattr(field, "target_field", field).to_python(text)
     except ValidationError:
         return Q(pk__in=[])
     return Q(**{name: value})

@@ -120,6 +120,14 @@ class TestEveryList:
             )
             assert answer.status_code < 500
 
+    @pytest.mark.parametrize("name", ["account", "agent", "apikey", "webhook"])
+    def test_finds_a_name_with_spaces_around_it(self, console: Client, name: str) -> None:
+        row, _ = MAKERS[name](), MAKERS[name]()
+        type(row).objects.filter(pk=row.pk).update(name="Failing")
+
+        for asked in (" failing", "Failing\n", f" {row.pk} "):
+            assert list(console.get(list_of(name), {"q": asked}).context["cl"].result_list) == [row]
+
     @pytest.mark.parametrize(("model", "field"), [("agent", "account"), ("webhook", "agent")])
     def test_takes_a_nul_for_a_mistake_where_a_row_is_chosen(
         self, console: Client, model: str, field: str
