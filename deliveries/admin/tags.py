@@ -85,6 +85,12 @@ def size(number: int | None) -> str:
 
 
 @register.simple_tag
+def header_of_console() -> str:
+    """Return the header: the pages of errors are drawn without what views hand to the others."""
+    return str(admin.site.site_header)
+
+
+@register.simple_tag
 def badge(sign: str, word: str) -> SafeString:
     """Return a state as a colour, an icon and a word: `{% badge "well" "Alive" %}`."""
     return signs.badge(Sign[sign.upper()], word)

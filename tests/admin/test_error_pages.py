@@ -22,6 +22,7 @@ class TestNotFound:
         assert page.status_code == 404
         text = page.content.decode()
         assert "There is no such page" in text
+        assert "Django administration" not in text
         assert f'href="{reverse("admin:index")}"' in text
         assert ASK in text
 
@@ -77,6 +78,20 @@ class TestNotUnderstood:
         text = page.content.decode()
         assert "Nothing is selected by &lt;script&gt;alert(0)&lt;/script&gt;." in text
         assert "<script>alert" not in text
+
+    @pytest.mark.parametrize(
+        ("path", "host"),
+        [
+            ("/admin/deliveries/event/?since=soon", "testserver"),
+            ("/admin/", "elsewhere.example"),
+            ("/docs/", "elsewhere.example"),
+        ],
+    )
+    def test_has_the_header_of_every_page(self, console: Client, path: str, host: str) -> None:
+        page = console.get(path, headers={"host": host})
+
+        assert page.status_code == 400
+        assert re.search(r'id="site-name"><a href="/admin/">Webhooks</a>', page.content.decode())
 
     def test_says_nothing_of_what_django_refuses(self, console: Client) -> None:
         text = console.get("/admin/", headers={"host": "elsewhere.example"}).content.decode()
