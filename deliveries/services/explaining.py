@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.utils.text import Truncator
 
 from deliveries.identifiers import FAILURE_ID_LENGTH, UUID_FORM
@@ -57,7 +57,7 @@ def explain(
 
     :param text: the id of an event, a delivery, an attempt (the log of the logs API), a failure, a webhook or
         of what else the console has a page of; any text with one in it, such as a URL of an API or of the
-        console; or the URL of a receiver.
+        console; the URL of a receiver, also without its scheme; or the exact name of a webhook.
     :param may_see: which of the other kinds whoever asks may see; there is none of the rest.
     :returns: None where nothing is known by it.
     """
@@ -68,21 +68,48 @@ def explain(
             return answer(about, now=now)
         if len(found) > FAILURE_ID_LENGTH and (row := identifying.find(UUID(found), may_see=may_see)):
             return Answer(about=row, says=identifying.describe(row, now=now))
-    return _of_url(text.strip(), now=now)
-
-
-def _of_url(text: str, *, now: datetime) -> Answer | None:
-    """Tell of the webhooks that point at a receiver, whoever's they are; the newest first."""
     # PostgreSQL takes no NUL, not even to compare with.
-    spellings = _spellings(text.replace("\0", ""))
-    pointing = Webhook.objects.existing().select_related("health", "account").order_by("-pk")
-    near = list(pointing.filter(url__in=spellings)[:MOST])
-    nearest = min((spellings.index(webhook.url) for webhook in near), default=None)
-    answers = [_of_webhook(webhook, now=now) for webhook in near if spellings.index(webhook.url) == nearest]
+    text = text.strip().replace("\0", "")
+    pointing = _of_webhooks(_pointing_at(text), "point there", now=now)
+    return pointing or _of_webhooks(_called(text), "are called that", now=now)
+
+
+def _pointing_at(url: str) -> list[Webhook]:
+    """Return the webhooks that point at a receiver, whoever's they are: by the nearest spelling."""
+    distances = _distances(url)
+    near = list(_existing().filter(url__in=distances)[:MOST])
+    nearest = min((distances[webhook.url] for webhook in near), default=None)
+    return [webhook for webhook in near if distances[webhook.url] == nearest]
+
+
+def _called(name: str) -> list[Webhook]:
+    return list(_existing().filter(name=name)[:MOST])
+
+
+def _existing() -> QuerySet[Webhook]:
+    """Return the webhooks that are not deleted, the newest first."""
+    return Webhook.objects.existing().select_related("health", "account").order_by("-pk")
+
+
+def _of_webhooks(webhooks: Sequence[Webhook], what: str, *, now: datetime) -> Answer | None:
+    """Tell of each, and of several what they do."""
+    answers = [_of_webhook(webhook, now=now) for webhook in webhooks]
     if len(answers) < 2:
         return answers[0] if answers else None
-    says = f"{len(answers)} webhooks point there."
-    return Answer(about=answers[0].about, says=says, parts=answers)
+    return Answer(about=answers[0].about, says=f"{len(answers)} webhooks {what}.", parts=answers)
+
+
+def _distances(url: str) -> dict[str, int]:
+    """Return how a URL may have been written down, and how far each is from what it is.
+
+    A line of a log may have left out the scheme: either is as near as the other.
+    """
+    written = [url] if "://" in url else [f"https://{url}", f"http://{url}"]
+    found: dict[str, int] = {}
+    for each in written:
+        for distance, spelling in enumerate(_spellings(each)):
+            found.setdefault(spelling, distance)
+    return found
 
 
 def _spellings(url: str) -> list[str]:
@@ -97,7 +124,7 @@ def _spellings(url: str) -> list[str]:
     except ValueError:
         return found
     if not parts.netloc:
-        return [url, url.partition("?")[0]]
+        return found
     path = parts.path.removesuffix("/")
     other = path if parts.path.endswith("/") else f"{path}/"
     for query in (parts.query, ""):

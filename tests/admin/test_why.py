@@ -109,6 +109,15 @@ class TestAnswer:
         assert "Nothing is known by that" in text_of(client, str(builders.an_account().pk))
         assert "That is" not in text_of(client, str(builders.a_worker().pk))
 
+    def test_of_a_part_of_a_name_leads_to_the_list_of_webhooks(self, console: Client, client: Client) -> None:
+        found = f'href="{reverse("admin:deliveries_webhook_changelist")}?q=Bill%20%26%20co"'
+
+        assert found in text_of(console, "Bill & co")
+        user = User.objects.create(username="clerk", password="!", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename="view_delivery"))
+        client.force_login(user)
+        assert found not in text_of(client, "Bill & co")
+
     def test_shows_what_was_asked_as_text(self, console: Client) -> None:
         page = text_of(console, "<script>0</script>\0")
 

@@ -105,10 +105,15 @@ class TestWhatIsFound:
             ("https://crm.example.com/hook?a=1", "https://CRM.example.com/hook/?a=1"),
             ("https://crm.example.com/hook", "https://CRM.example.com/hook/?token=1"),
             ("https://crm.example.com:8443/hook", "https://CRM.example.com:8443/hook"),
+            ("https://crm.example.com/hook", "crm.example.com/hook"),
+            ("https://crm.example.com:8443/hook", "CRM.example.com:8443/hook/?token=1"),
+            ("http://127.0.0.1:8123/hook", "127.0.0.1:8123/hook"),
         ],
     )
     def test_is_a_receiver_whose_url_is_written_a_little_differently(self, stored: str, asked: str) -> None:
-        webhook = builders.a_webhook(url=stored)
+        webhook = builders.a_webhook()
+        # Where the address policy lets it, http:// too.
+        Webhook.objects.update(url=stored)
 
         answer = explaining.explain(asked, now=NOW)
 
@@ -133,10 +138,46 @@ class TestWhatIsFound:
         assert answer is not None
         assert (answer.about, answer.parts) == (webhook, ())
 
+    def test_is_every_receiver_that_is_as_near_without_a_scheme(self) -> None:
+        builders.a_webhook(name="Old")
+        Webhook.objects.update(url="http://crm.example.com/hook")
+        builders.a_webhook(name="New", url="https://crm.example.com/hook")
+        builders.a_webhook(name="Further", url="https://crm.example.com/hook/")
+
+        answer = explaining.explain("crm.example.com/hook", now=NOW)
+
+        assert answer is not None
+        assert [part.says for part in answer.parts] == ["New is active.", "Old is active."]
+
+    def test_is_a_webhook_by_its_name(self) -> None:
+        webhook = builders.a_webhook(name="Billing")
+        builders.a_webhook(name="Billing again")
+
+        answer = explaining.explain(" Billing\n", now=NOW)
+
+        assert answer is not None
+        assert (answer.about, answer.says, answer.parts) == (webhook, "Billing is active.", ())
+
+    def test_is_every_webhook_of_a_name_that_is_not_deleted(self) -> None:
+        old, gone, new = (builders.a_webhook(name="Billing") for _ in range(3))
+        webhooks.delete(gone, by="a test", now=NOW)
+
+        answer = explaining.explain("Billing", now=NOW)
+
+        assert answer is not None
+        assert answer.says == "2 webhooks are called that."
+        assert [part.about for part in answer.parts] == [new, old]
+
+    @pytest.mark.parametrize("asked", ["Bill", "billing", "Billing\0x", "x" * 5000])
+    def test_is_no_webhook_by_a_part_of_its_name(self, asked: str) -> None:
+        builders.a_webhook(name="Billing")
+
+        assert explaining.explain(asked, now=NOW) is None
+
     def test_asks_for_few_rows_however_many_ids_there_are(
         self, django_assert_max_num_queries: Callable[[int], AbstractContextManager[object]]
     ) -> None:
-        with django_assert_max_num_queries(explaining.MOST_IDS * 12 + 1):
+        with django_assert_max_num_queries(explaining.MOST_IDS * 12 + 2):
             assert explaining.explain(" ".join(str(new_id()) for _ in range(200)), now=NOW) is None
 
     @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""One box that takes any id or URL, and says in a sentence what became of it."""
+"""One box that takes any id or URL, or a webhook's name, and says in a sentence what became of it."""
 
 from functools import partial
 

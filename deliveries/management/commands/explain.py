@@ -18,7 +18,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Say of what."""
-        parser.add_argument("what", help="an id, a URL with an id in it, or the URL of a receiver")
+        parser.add_argument(
+            "what", help="an id, a URL with an id in it, the URL of a receiver, or a webhook's exact name"
+        )
 
     def handle(self, *, what: str, **options: Any) -> str:
         """Return the answer."""
