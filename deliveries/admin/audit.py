@@ -15,6 +15,7 @@ from deliveries.admin.history import History
 from deliveries.admin.typed import SUGGESTED, Meaning, Typed
 from deliveries.admin.walking import Walk, Window
 from deliveries.models import AuditEntry
+from deliveries.printing import printable
 from deliveries.services import auditing
 
 
@@ -76,9 +77,9 @@ class AuditEntryAdmin(History[AuditEntry]):
         columns.identifier,
         columns.when("created_at", "when"),
         "action",
-        columns.cut("by", "by"),
+        columns.cut("by", "by", write=printable),
         "subject",
-        columns.cut("why", "why"),
+        columns.cut("why", "why", write=printable),
     )
     list_filter = (Window, ByFilter, KindFilter, "action")
     search_fields = ("id", "subject_id")

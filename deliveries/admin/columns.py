@@ -35,15 +35,19 @@ def moment(at: datetime | None) -> str:
     return localize(timezone.localtime(at)) if at else NOTHING
 
 
-def cut(path: str, title: str) -> Callable[[Any], str]:
-    """Return a column for `list_display`: the short form of a text of the row, or of what it belongs to."""
+def cut(path: str, title: str, *, write: Callable[[str], str] = str) -> Callable[[Any], str]:
+    """Return a column for `list_display`: the short form of a text of the row, or of what it belongs to.
+
+    :param write: how the text is written.
+    """
     *relations, name = path.split(".")
 
     @admin.display(description=title, ordering=path.replace(".", "__"))
     def cell(row: Any) -> str:
         for relation in relations:
             row = getattr(row, relation)
-        return short(row and getattr(row, name))
+        text = row and getattr(row, name)
+        return short(text and write(text))
 
     # The class of the cell in the page is made of it.
     cell.__name__ = path.replace(".", "_")

@@ -22,7 +22,7 @@ from deliveries.admin.once import OnceField
 from deliveries.admin.pages.showing import page_of
 from deliveries.admin.tables import Row, Table, YesNoFilter, few
 from deliveries.models import Pause, Webhook
-from deliveries.printing import utc
+from deliveries.printing import printable, utc
 from deliveries.services import pausing
 
 PERMISSION = "deliveries.manage_pause"
@@ -123,8 +123,8 @@ class PauseAdmin(Pausable[Pause], History[Pause]):
         columns.cut("account.name", "account"),
         "until",
         "ended_at",
-        columns.cut("by", "by"),
-        columns.cut("why", "why"),
+        columns.cut("by", "by", write=printable),
+        columns.cut("why", "why", write=printable),
     )
     list_filter = (InForceFilter,)
     list_select_related = ("account", "webhook")

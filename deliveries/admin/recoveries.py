@@ -19,6 +19,7 @@ from deliveries.admin.history import History
 from deliveries.admin.recovery_builder import PERMISSION
 from deliveries.admin.tables import few
 from deliveries.models import Failure, Recovery
+from deliveries.printing import printable
 from deliveries.services import recovering
 from deliveries.services.recovering import Progress, Selection
 
@@ -44,8 +45,8 @@ class RecoveryAdmin(History[Recovery]):
         "total",
         "queued",
         "skipped",
-        columns.cut("by", "by"),
-        columns.cut("why", "why"),
+        columns.cut("by", "by", write=printable),
+        columns.cut("why", "why", write=printable),
     )
     list_filter = ("status",)
     empty = (

@@ -101,6 +101,22 @@ class TestNames:
 
         assert {path: loose for path, loose in found.items() if loose} == {}
 
+    def test_are_spelt_out_where_it_is_told_who_did_what_and_why(
+        self, console: Client, group: FailureGroup
+    ) -> None:
+        webhook = Webhook.objects.get()
+        builders.an_audit_entry(
+            webhook.account, subject_id=str(webhook.pk), by=NAME, why=NAME, created_at=clock.now()
+        )
+
+        for path in (
+            reverse("admin:deliveries_auditentry_changelist"),
+            reverse("admin:index"),
+            reverse("admin:deliveries_webhook_change", args=[webhook.pk]),
+        ):
+            cells = re.findall(r"<td[^>]*>([^<]*Billing)</td>", console.get(path).content.decode())
+            assert cells.count(r"\u202eBilling") == 2, path
+
     def test_are_spelt_out_in_messages(self, console: Client, group: FailureGroup) -> None:
         webhook = Webhook.objects.get()
         Webhook.objects.update(enabled=False)
