@@ -18,7 +18,7 @@ from django.http import HttpRequest
 
 from deliveries.admin.tables import Row, Table
 from deliveries.models import Account, AuditEntry
-from deliveries.printing import utc
+from deliveries.printing import UNSEEN_NAME, can_be_seen, utc
 
 # So much of a value is repeated beside the input that somebody else changed as well.
 MOST = 200
@@ -51,6 +51,13 @@ class MeanwhileForm(forms.ModelForm[Row]):
         super().__init__(*args, **kwargs)
         if not self.instance._state.adding:
             self.initial["shown"] = self._written(self.instance)
+
+    def clean_name(self) -> str:
+        """Return the name of a row that has one. One of before that nobody can see may stay."""
+        name: str = self.cleaned_data["name"]
+        if "name" in self.changed_data and not can_be_seen(name):
+            raise ValidationError(UNSEEN_NAME)
+        return name
 
     def clean(self) -> None:
         """Compare what was shown with what there is. The row stays as it is until it is saved."""

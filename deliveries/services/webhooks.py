@@ -22,6 +22,7 @@ from deliveries.models import (
     WebhookRevision,
 )
 from deliveries.models.event import TYPE_FORM
+from deliveries.printing import UNSEEN_NAME, can_be_seen
 from deliveries.secrets import Undecryptable
 from deliveries.services import auditing, circuits, egress, holding, matching
 
@@ -361,6 +362,8 @@ def _columns(fields: Fields, *, of: Webhook) -> dict[str, Any]:
     """Return the columns for the given fields of a webhook, checked and encrypted."""
     problems: dict[str, list[str]] = {}
     columns: dict[str, Any] = dict(fields)
+    if "name" in fields and not can_be_seen(fields["name"]):
+        problems["name"] = [UNSEEN_NAME]
     if "url" in fields:
         try:
             columns["url"] = addresses.normalise_url(fields["url"], egress.policy())

@@ -44,6 +44,13 @@ class TestForm:
     ) -> None:
         assert console.get(form_of(name), {field: text}).status_code == 200
 
+    @pytest.mark.parametrize("name", ["account", "agent", "apikey", "webhook"])
+    def test_takes_no_name_that_nobody_can_see(self, console: Client, name: str) -> None:
+        page = console.post(form_of(name), {"name": "\u202e \u200b"})
+
+        errors = page.context["adminform"].form.errors
+        assert errors["name"] == ["The name needs a character that can be seen."]
+
     @pytest.mark.parametrize(("name", "field"), [("pause", "until"), ("apikey", "expires_at")])
     @pytest.mark.parametrize(
         "text",

@@ -198,6 +198,27 @@ class TestUnchangedSince:
             change(stale, by="a test", now=now)
 
 
+class TestName:
+    @pytest.mark.parametrize("name", ["", " ", "\u202e", "\u200b \u200d", "\u3164", "\ufe0f"])
+    def test_has_something_to_see(self, account: Account, now: datetime, name: str) -> None:
+        webhook = builders.a_webhook(account, name="CRM")
+
+        for save in (
+            partial(webhooks.check, webhook),
+            partial(webhooks.change, webhook, by="a test", now=now),
+        ):
+            with pytest.raises(InvalidWebhook) as refused:
+                save(name=name)
+            assert refused.value.problems == {"name": ["The name needs a character that can be seen."]}
+        assert Webhook.objects.get().name == "CRM"
+
+    @pytest.mark.parametrize("name", ["7", "!", "\u202eCRM", "日本", "👩\u200d🚀", "می\u200cخواهم"])
+    def test_may_have_something_invisible_beside_it(self, now: datetime, name: str) -> None:
+        webhook = webhooks.change(builders.a_webhook(), by="a test", now=now, name=name)
+
+        assert webhook.name == name
+
+
 class TestRotateSecret:
     HOUR = timedelta(hours=1)
 
