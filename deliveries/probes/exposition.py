@@ -8,6 +8,8 @@ import math
 import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
 
 import django
 from django.db import Error as DatabaseError
@@ -22,7 +24,7 @@ from deliveries.models.databases import is_away
 from deliveries.probes import readiness
 from deliveries.probes.errands import Errand
 from deliveries.services import measuring
-from deliveries.services.measuring import Measures
+from deliveries.services.measuring import Inbox, Measures
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # How long the database is waited for, in seconds: less than a scrape may take.
@@ -33,38 +35,56 @@ PATIENCE = 5.0
 _BOUND = f"{measuring.MOST} stands for as many or more."
 
 
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """What the database says of the service."""
+
+    measures: Measures
+    inbox: Inbox
+
+
+def ask(*, now: datetime) -> Numbers:
+    """Ask the database.
+
+    :raises django.db.Error: when it is away.
+    """
+    measures = measuring.measure(now=now)
+    return Numbers(measures=measures, inbox=measuring.inbox(measures.failures, now=now))
+
+
 def expose() -> bytes:
     """Return all metrics; without the database's numbers those of the process, and whether it is away."""
     try:
-        return render(_measures.answer(), up=True)
+        return render(_numbers.answer(), up=True)
     except TimeoutError:
         return render(None, up=readiness.database_answers())
     except DatabaseError as error:
         return render(None, up=not is_away(error))
 
 
-def render(measures: Measures | None, *, up: bool) -> bytes:
+def render(numbers: Numbers | None, *, up: bool) -> bytes:
     """Return metrics in the text form.
 
     :param up: whether the database answers, be it too slowly to give the numbers.
     """
     registry = CollectorRegistry()
-    registry.register(_Collector(measures, up=up))
+    registry.register(_Collector(numbers, up=up))
     return generate_latest(registry)
 
 
 class _Collector(Collector):
-    def __init__(self, measures: Measures | None, *, up: bool) -> None:
-        self._measures = measures
+    def __init__(self, numbers: Numbers | None, *, up: bool) -> None:
+        self._numbers = numbers
         self._up = up
 
     def collect(self) -> Iterator[Metric]:
         yield _gauge("database_up", "Whether the database answers.", self._up)
         complete = "Whether the database gave the numbers of the service in time."
-        yield _gauge("scrape_complete", complete, self._measures is not None)
-        if self._measures is not None:
-            yield from _of_the_queue(self._measures)
-            yield from _of_the_workers(self._measures)
+        yield _gauge("scrape_complete", complete, self._numbers is not None)
+        if self._numbers is not None:
+            yield from _of_the_queue(self._numbers.measures)
+            yield from _of_the_failures(self._numbers)
+            yield from _of_the_workers(self._numbers.measures)
         yield from _of_this_process()
 
 
@@ -80,13 +100,20 @@ def _of_the_queue(measures: Measures) -> Iterator[Metric]:
     yield _gauges("stranded", f"Deliveries nobody seems to care for. {_BOUND}", "why", measures.stranded)
     yield _gauges("circuits", "Webhooks whose circuit is not closed.", "state", measures.circuits)
     yield _gauge("pauses", "Pauses in force.", measures.pauses)
-    yield _gauge("failures_waiting", f"Failures that need a person. {_BOUND}", measures.failures)
-    yield _gauge("failures_worker_killed", "Those of them whose workers died of them.", measures.killed)
     ages = {
         name: max(0.0, (measures.at - done_at).total_seconds()) if done_at else math.inf
         for name, done_at in measures.chores.items()
     }
     yield _gauges("chore_age_seconds", "How long ago beat had each chore done.", "chore", ages)
+
+
+def _of_the_failures(numbers: Numbers) -> Iterator[Metric]:
+    waiting = (
+        "Failures nothing happens to by itself: open ones need a person, the others somebody dealt with."
+    )
+    yield _gauges("failures_waiting", f"{waiting} {_BOUND}", "state", asdict(numbers.inbox))
+    killed = "Those of them, of any state, whose workers died of them."
+    yield _gauge("failures_worker_killed", killed, numbers.measures.killed)
 
 
 def _of_the_workers(measures: Measures) -> Iterator[Metric]:
@@ -155,4 +182,4 @@ def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Me
     return family
 
 
-_measures = Errand(lambda: measuring.measure(now=clock.now()), patience=PATIENCE)
+_numbers = Errand(lambda: ask(now=clock.now()), patience=PATIENCE)

@@ -52,7 +52,7 @@ class Measures:
         minute with a `lease` that ran out; or `due` for a minute while nothing of its webhook is under way.
     :param circuits: how many are not closed, by their state.
     :param pauses: how many are in force.
-    :param failures: those that need a person.
+    :param failures: those nothing happens to by itself; `inbox` tells those that need a person.
     :param killed: those of them whose workers died of them.
     :param chores: when each chore of beat was last done; None where it never was.
     :param alive: the workers seen lately.
@@ -123,7 +123,7 @@ def measure(*, now: datetime) -> Measures:
 
 @dataclass(frozen=True, kw_only=True)
 class Inbox:
-    """The failures that need a person, by who deals with them. Counts end at `MOST`.
+    """The failures nothing happens to by itself, by who deals with them. Counts end at `MOST`.
 
     :param open: of groups that want somebody.
     :param snoozed: of groups that somebody put off.
@@ -139,7 +139,7 @@ class Inbox:
 def inbox(failures: int, *, now: datetime) -> Inbox:
     """Return it: one look into an index for each group that is not resolved, and what of it is counted.
 
-    :param failures: how many need a person, as `measure` counts them.
+    :param failures: how many there are, as `measure` counts them.
     """
     groups = FailureGroup.objects
     opened, snoozed = _count_of_groups(groups.open(now)), _count_of_groups(groups.snoozed(now))

@@ -12,6 +12,7 @@ from deliveries.models import Delivery, Pause, Webhook, WebhookHealth
 from deliveries.models.delivery import DeliveryQuerySet
 from deliveries.models.webhook import WebhookQuerySet
 from deliveries.services import measuring, queues, tending
+from deliveries.services.measuring import Inbox
 
 # So many webhooks are named in each list.
 LISTED = 20
@@ -68,7 +69,8 @@ class QueueStatus:
         receiver; None when there is none.
     :param leased: with a worker.
     :param held: until their webhooks are enabled, their receivers are there again, or a pause ends; by why.
-    :param failed: failures that nothing happens to any more unless a person does something.
+    :param failed: failures that nothing happens to any more unless a person does something, by who deals
+        with them.
     :param workers: alive.
     :param circuits: how many are not closed, by their state.
     :param waiting: the webhooks whose oldest due delivery has waited longest, at most `LISTED` of them.
@@ -82,7 +84,7 @@ class QueueStatus:
     leased: int
     scheduled: int
     held: Mapping[str, int]
-    failed: int
+    failed: Inbox
     workers: int
     chores: Mapping[str, datetime | None]
     circuits: Mapping[str, int]
@@ -104,7 +106,7 @@ def queue_status(*, now: datetime) -> QueueStatus:
         leased=measures.in_flight,
         scheduled=measures.scheduled,
         held=measures.held,
-        failed=measures.failures,
+        failed=measuring.inbox(measures.failures, now=now),
         workers=len(measures.alive),
         chores=measures.chores,
         circuits=measures.circuits,

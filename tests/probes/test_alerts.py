@@ -11,7 +11,6 @@ from prometheus_client.samples import Sample
 
 from deliveries.models import WebhookHealth, Worker
 from deliveries.probes import exposition
-from deliveries.services import measuring
 from tests import builders
 
 ALERTS = Path(__file__).resolve().parent.parent.parent / "deploy" / "alerts.yaml"
@@ -26,10 +25,10 @@ MATCHER = re.compile(r'(\w+)(=~?)"([^"]*)"')
 @pytest.fixture
 def samples(db: None) -> list[Sample]:
     """What a scrape of a service with one worker gives."""
-    measures = measuring.measure(now=builders.NOW)
+    numbers = exposition.ask(now=builders.NOW)
     builders.a_worker()
-    measures.alive.append(Worker.objects.get())
-    given = exposition.render(measures, up=True).decode()
+    numbers.measures.alive.append(Worker.objects.get())
+    given = exposition.render(numbers, up=True).decode()
     return [sample for family in text_string_to_metric_families(given) for sample in family.samples]
 
 

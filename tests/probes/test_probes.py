@@ -285,6 +285,22 @@ class TestMetrics:
         assert metrics["webhooks_stranded why=held"] == 2
         assert metrics["webhooks_oldest_due_age_seconds"] > 0
 
+    def test_tell_failures_that_wait_from_those_somebody_is_done_with(
+        self, read_metrics: Callable[[], dict[str, float]]
+    ) -> None:
+        builders.a_failure_group()
+        builders.a_failure_group(state="snoozed", snoozed_until=clock.now() + timedelta(hours=1))
+        for _ in range(2):
+            builders.a_failure_group(state="resolved")
+
+        metrics = read_metrics()
+
+        assert {name: value for name, value in metrics.items() if "failures_waiting" in name} == {
+            "webhooks_failures_waiting state=open": 1,
+            "webhooks_failures_waiting state=snoozed": 1,
+            "webhooks_failures_waiting state=settled": 2,
+        }
+
     def test_give_a_beat_nobody_has_ever_seen(self, read_metrics: Callable[[], dict[str, float]]) -> None:
         builders.a_chore(name="prune_logs")
 
@@ -346,7 +362,7 @@ class TestMetrics:
         self, probe: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         forever = threading.Event()
-        monkeypatch.setattr(exposition, "_measures", Errand(lambda: forever.wait(60), patience=0.2))
+        monkeypatch.setattr(exposition, "_numbers", Errand(lambda: forever.wait(60), patience=0.2))
 
         response = probe.get("/metrics")
 
@@ -364,7 +380,7 @@ class TestMetrics:
                 cursor.execute("SET statement_timeout = 100")
                 cursor.execute("SELECT pg_sleep(60)")
 
-        monkeypatch.setattr(exposition, "_measures", Errand(take_too_long, patience=30))
+        monkeypatch.setattr(exposition, "_numbers", Errand(take_too_long, patience=30))
 
         response = probe.get("/metrics")
 

@@ -13,6 +13,7 @@ from deliveries import clock
 from deliveries.models import Chore
 from deliveries.printing import printable, utc
 from deliveries.services import measuring, overview
+from deliveries.services.measuring import Inbox
 from deliveries.services.overview import Backlog, PauseInForce, QueueStatus, ShutCircuit
 
 # What is held for no reason any more begins to go within half a minute.
@@ -48,7 +49,7 @@ def _as_text(status: QueueStatus, *, now: datetime) -> str:
         f"in flight   {_total(status.leased)}",
         f"scheduled   {_total(status.scheduled)}",
         f"held        {_by_kind(status.held)}",
-        f"failed      {_total(status.failed)} that need attention",
+        f"failed      {_failed(status.failed)}",
         f"circuits    {_by_kind(status.circuits, nothing='none open')}",
         f"workers     {status.workers} alive",
         f"beat        {_ago(status.chores[Chore.Name.RECOVER], now)}",
@@ -79,6 +80,12 @@ def _by_kind(counts: Mapping[str, int], *, nothing: str = "0") -> str:
     """Return what there is of each kind: 3 disabled, 1 paused."""
     told = [f"{_total(count)} {_KINDS.get(kind, kind)}" for kind, count in counts.items() if count]
     return ", ".join(told) or nothing
+
+
+def _failed(inbox: Inbox) -> str:
+    others = {"snoozed": inbox.snoozed, "of resolved groups or deleted webhooks": inbox.settled}
+    told = [f"{_total(inbox.open)} that need a person"]
+    return ", ".join(told + [f"{_total(count)} {what}" for what, count in others.items() if count])
 
 
 def _listed(heading: str, entries: Sequence[str]) -> list[str]:
