@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from deliveries import clock
+from deliveries.management.try_it.beside import BesideCommand
 from deliveries.printing import printable
 from deliveries.services import diagnosing
 from deliveries.services.diagnosing import Finding, Verdict
 
 
-class Command(BaseCommand):
+class Command(BesideCommand):
     """Ends with 1 where something is broken, which is when events are not taken or not delivered."""
 
     help = "Look at everything, from settings to failures, and say what to do. Ends with 1 if one is broken."
@@ -24,6 +25,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Say for whom."""
         parser.add_argument("--json", action="store_true", help="one line of JSON")
+        super().add_arguments(parser)
 
     def handle(self, *, json: bool, **options: Any) -> None:
         """Tell the findings."""

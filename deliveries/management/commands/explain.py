@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from deliveries import clock
+from deliveries.management.try_it.beside import BesideCommand
 from deliveries.printing import printable
 from deliveries.services import explaining
 from deliveries.services.explaining import Answer
 
 
-class Command(BaseCommand):
+class Command(BesideCommand):
     """For whoever has an id, or a URL with one in it, and a question."""
 
     help = "Say what became of an event, a delivery, an attempt, a failure or a webhook, and what to do."
@@ -21,6 +22,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "what", help="an id, a URL with an id in it, the URL of a receiver, or a webhook's exact name"
         )
+        super().add_arguments(parser)
 
     def handle(self, *, what: str, **options: Any) -> str:
         """Return the answer."""

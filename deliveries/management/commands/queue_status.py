@@ -6,10 +6,11 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
 from deliveries import clock
+from deliveries.management.try_it.beside import BesideCommand
 from deliveries.models import Chore
 from deliveries.printing import printable, utc
 from deliveries.services import measuring, overview
@@ -20,7 +21,7 @@ from deliveries.services.overview import Backlog, PauseInForce, QueueStatus, Shu
 _KINDS = {"none": "without a reason"}
 
 
-class Command(BaseCommand):
+class Command(BesideCommand):
     """For people, and with --json for programs."""
 
     help = "Say how many deliveries wait, for how long, for which webhooks, and what keeps others back."
@@ -28,6 +29,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Say for whom."""
         parser.add_argument("--json", action="store_true", help="one line of JSON; ages in seconds")
+        super().add_arguments(parser)
 
     def handle(self, *, json: bool, **options: Any) -> str:
         """Return the numbers."""

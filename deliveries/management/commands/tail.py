@@ -10,12 +10,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import InterfaceError, OperationalError, connection
 
 from deliveries import clock
 from deliveries.management import arguments, outages
+from deliveries.management.try_it.beside import BesideCommand
 from deliveries.models import Webhook
 from deliveries.printing import printable
 from deliveries.reasons import describe
@@ -33,7 +34,7 @@ EVERY, TIMES = 1.0, 10
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-class Command(BaseCommand):
+class Command(BesideCommand):
     """Like `tail -f`: reads only, and not what was sent or came back."""
 
     help = (
@@ -57,6 +58,7 @@ class Command(BaseCommand):
         )  # fmt: skip
         parser.add_argument("--no-follow", action="store_false", dest="follow", help="print those, and end")
         parser.add_argument("--json", action="store_true", help="an object of JSON on each line")
+        super().add_arguments(parser)
 
     def handle(
         self,

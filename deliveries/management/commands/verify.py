@@ -9,21 +9,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import Error as DatabaseError
 
 from deliveries import clock, signing
 from deliveries.management import arguments
 from deliveries.management.progress import Progress
-from deliveries.management.try_it import arguments as try_it
-from deliveries.management.try_it import environment, papers, words
-from deliveries.management.try_it.environment import Place
-from deliveries.management.try_it.obstacles import Obstacle
+from deliveries.management.try_it.beside import BesideCommand
 from deliveries.management.verifying import killing
 from deliveries.management.verifying.outcome import Outcome
 from deliveries.management.verifying.receiving import BuiltInReceiver, OwnReceiver, Receiver
@@ -43,7 +39,7 @@ _LOOK = 1.0
 _NO_WORKER = "No worker is alive: start one, or add --wait to wait for one."
 
 
-class Command(BaseCommand):
+class Command(BesideCommand):
     """Publishes events to itself, and counts what arrives."""
 
     help = (
@@ -51,8 +47,6 @@ class Command(BaseCommand):
         "way if told to. Says what was lost, sent twice or signed wrongly, and how long it took. Exit code 0 "
         "only when nothing was lost and every signature was right. The account is removed in any case."
     )
-    # The environment of `make run` is not there before --data-dir is read; then they are made.
-    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Say how much, how fast and where."""
@@ -80,14 +74,10 @@ class Command(BaseCommand):
         parser.add_argument("--yes", action="store_true", help="do not ask before killing")
         parser.add_argument("--wait", action="store_true", help="wait for a worker when none is alive")
         parser.add_argument("--json", action="store_true", help="say it in JSON")
-        try_it.add_data_dir(parser)
-        parser.set_defaults(data_dir=None)
+        super().add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Do it, and report."""
-        if options["data_dir"] is not None:
-            _enter(options["data_dir"])
-        self.check()
         keep_time(within=timedelta())
         stop = threading.Event()
         victim = self._victim(yes=options["yes"]) if options["kill_worker"] else None
@@ -166,20 +156,6 @@ class Command(BaseCommand):
 
     def _report(self, outcome: Outcome, *, as_json: bool) -> None:
         self.stdout.write(json.dumps(asdict(outcome)) if as_json else "\n".join(outcome.lines()))
-
-
-def _enter(folder: Path) -> None:
-    """Be a process of the service that `make run` runs on this folder.
-
-    :raises CommandError: none does.
-    """
-    running = papers.read_announcement(folder)
-    if running is None:
-        raise CommandError(f"Nothing is running on {folder}: start it with `{words.run(folder)}`.")
-    try:
-        environment.enter(Place.of(folder, running.url, demo=bool(running.receiver_url)))
-    except Obstacle as obstacle:
-        raise CommandError(str(obstacle)) from obstacle
 
 
 def _hint(url: str, error: InvalidWebhook) -> str:

@@ -19,6 +19,15 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_data_dir_of_running(parser: argparse.ArgumentParser) -> None:
+    """Add --data-dir to a command that without it works on what the variables say."""
+    parser.add_argument(
+        "--data-dir",
+        type=_folder,
+        help=f"folder of the service that `make run` started, as {DATA_DIR}; without it variables say where",
+    )
+
+
 def add_address(parser: argparse.ArgumentParser) -> None:
     """Add --host and --port."""
     parser.add_argument("--host", default=HOST, help=f"address to listen on, {HOST} by default")
