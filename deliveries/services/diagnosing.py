@@ -23,6 +23,11 @@ _SKEWED = timedelta(seconds=10)
 _TRIED = 100
 # So many days before it needs its partition a day is missed: workers make them a week before.
 _DAYS = 2
+# What to do about a database that cannot be asked.
+_TO_REACH = {
+    "postgresql": "See whether PostgreSQL is there.",
+    "sqlite": "See whether the file that DATABASE_URL names is there, and may be written to like its folder.",
+}
 # So many migrations are named.
 _NAMED = 3
 
@@ -76,7 +81,7 @@ def _examined(about: str, examine: Callable[[], Iterable[Finding]]) -> list[Find
     try:
         return list(examine())
     except DatabaseError as error:
-        return [_broken(about, f"The database: {_first_line(error)}", "See whether PostgreSQL is there.")]
+        return [_broken(about, f"The database: {_first_line(error)}", _TO_REACH[connection.vendor])]
     except Exception as error:
         # The libraries of brokers have many words for it.
         return [_broken(about, f"{type(error).__name__}: {_first_line(error)}")]

@@ -247,24 +247,34 @@ class TestTrouble:
 
 
 @pytest.mark.slow
-def test_ends_with_1_and_says_all_where_nothing_is_there(tmp_path: Path) -> None:
-    nowhere = {
-        **os.environ,
-        "DATABASE_URL": "postgres://nobody@127.0.0.1:1/none",
-        "REDIS_URL": "redis://127.0.0.1:1/0",
-    }
+class TestNothingThere:
+    def test_ends_with_1_and_says_all(self) -> None:
+        said = doctor_of("postgres://nobody@127.0.0.1:1/none")
 
-    said = subprocess.run(
+        assert said.returncode == 1, said
+        assert "Traceback" not in said.stderr
+        lines = said.stdout.splitlines()
+        assert [line.split()[:2] for line in lines if "->" not in line][-2:] == [
+            ["look", "redis"], ["broken", "database"]
+        ]  # fmt: skip
+        assert lines[-1].strip() == "-> See whether PostgreSQL is there."
+
+    def test_says_of_a_file_what_fits_a_file(self, tmp_path: Path) -> None:
+        said = doctor_of(f"sqlite:///{tmp_path}/missing/webhooks.sqlite3")
+
+        assert said.returncode == 1, said
+        assert "unable to open database file" in said.stdout
+        assert "-> See whether the file that DATABASE_URL names is there" in said.stdout
+        assert "See whether PostgreSQL" not in said.stdout
+
+
+def doctor_of(database_url: str) -> "subprocess.CompletedProcess[str]":
+    """Ask in a process of its own, without a broker."""
+    return subprocess.run(
         [sys.executable, "manage.py", "doctor"],
         cwd=ROOT,
-        env=nowhere,
+        env={**os.environ, "DATABASE_URL": database_url, "REDIS_URL": "redis://127.0.0.1:1/0"},
         capture_output=True,
         text=True,
         check=False,
     )
-
-    assert said.returncode == 1, said
-    assert "Traceback" not in said.stderr
-    assert [line.split()[:2] for line in said.stdout.splitlines() if "->" not in line][-2:] == [
-        ["look", "redis"], ["broken", "database"]
-    ]  # fmt: skip
