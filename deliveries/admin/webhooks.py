@@ -100,6 +100,18 @@ class TroubleFilter(YesNoFilter[Webhook]):
         return queryset.filter(pk__in=glancing.in_trouble(clock.now()).values("pk"))
 
 
+class OutOfOrderFilter(YesNoFilter[Webhook]):
+    """Webhooks whose circuit is not closed, or others."""
+
+    title = "receiver out of order"
+    parameter_name = "out_of_order"
+
+    def keep(self, queryset: QuerySet[Webhook]) -> QuerySet[Webhook]:
+        """Keep those."""
+        shut = WebhookHealth.objects.filter(next_step_at__isnull=False)
+        return queryset.filter(pk__in=shut.exclude(circuit=WebhookHealth.Circuit.CLOSED).values("webhook"))
+
+
 class Reviewed(Found):
     """The webhooks of a page, each with how it does."""
 
@@ -126,7 +138,13 @@ class WebhookAdmin(Pausable[Webhook]):
         "last_error",
         columns.cut("account.name", "account"),
     )
-    list_filter = (TroubleFilter, DeletedFilter, "enabled", ("health__circuit", StateFilter))
+    list_filter = (
+        TroubleFilter,
+        OutOfOrderFilter,
+        DeletedFilter,
+        "enabled",
+        ("health__circuit", StateFilter),
+    )
     show_facets = admin.ShowFacets.NEVER
     actions = ("delete_selected",)
     empty = "Make one here, or by the logs API: POST /api/v1/agents/{agent}/webhooks."

@@ -40,18 +40,30 @@ class Verdict(StrEnum):
     BROKEN = "broken"
 
 
+class Place(StrEnum):
+    """Where what a finding speaks of is listed."""
+
+    WEBHOOKS = "webhooks"
+    OUT_OF_ORDER = "out of order"
+    PAUSES = "pauses"
+    INBOX = "inbox"
+    WORKERS = "workers"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One thing that was looked at.
 
     :param about: what, in a word or two.
     :param todo: what to do about it; empty where there is nothing to do.
+    :param places: where a person who can follow links is led.
     """
 
     about: str
     verdict: Verdict
     says: str
     todo: str = ""
+    places: tuple[Place, ...] = ()
 
 
 def diagnose(*, now: datetime, skew: timedelta) -> list[Finding]:
@@ -164,7 +176,7 @@ def _clocks(measures: Measures, skew: timedelta) -> Finding:
     ]
     if wrong:
         todo = "Deliveries go by the database's clock; set the others for the sake of the logs."
-        return _look("clocks", f"Differ from the database's: {', '.join(wrong)}.", todo)
+        return _look("clocks", f"Differ from the database's: {', '.join(wrong)}.", todo, Place.WORKERS)
     return _ok("clocks", "Agree with the database's.")
 
 
@@ -174,7 +186,7 @@ def _workers(measures: Measures) -> Finding:
         return _broken("workers", "None is alive: events are stored, and nothing is delivered.", "Start one.")
     if silent:
         todo = "See why they ended; what they had under way has been taken by others."
-        return _look("workers", f"{alive} alive; {silent} fell silent within a day.", todo)
+        return _look("workers", f"{alive} alive; {silent} fell silent within a day.", todo, Place.WORKERS)
     busy = sum(worker.under_way for worker in measures.alive)
     slots = sum(worker.slots for worker in measures.alive)
     return _ok("workers", f"{alive} alive, {busy} of {slots} slots in use.")
@@ -209,7 +221,9 @@ def _queue(measures: Measures) -> Finding:
         todo = (
             "`manage.py queue_status` names the webhooks. More worker processes, or see what holds these up."
         )
-        return _look("queue", f"{said} The oldest a worker could take waits for {_words(waits)}.", todo)
+        return _look(
+            "queue", f"{said} The oldest a worker could take waits for {_words(waits)}.", todo, Place.WEBHOOKS
+        )
     return _ok("queue", said)
 
 
@@ -223,10 +237,12 @@ def _stranded(measures: Measures) -> Finding:
 
 def _receivers(measures: Measures) -> Finding:
     down = sum(measures.circuits.values())
-    said = [f"{down} out of order"] if down else []
-    said += [f"{measures.pauses} pauses in force"] if measures.pauses else []
+    said = {Place.OUT_OF_ORDER: f"{down} out of order"} if down else {}
+    said |= {Place.PAUSES: f"{measures.pauses} pauses in force"} if measures.pauses else {}
     if said:
-        return _look("receivers", f"{', '.join(said)}.", "`manage.py queue_status` names them.")
+        return _look(
+            "receivers", f"{', '.join(said.values())}.", "`manage.py queue_status` names them.", *said
+        )
     return _ok("receivers", "None is out of order, none is paused.")
 
 
@@ -236,8 +252,8 @@ def _failures(inbox: Inbox) -> Finding:
     others = ", ".join(f"{_number(count)} {what}" for what, count in kept.items() if count)
     others = f" Besides, {others}." if others else ""
     if inbox.open:
-        todo = "The console has them in its inbox: send them again from there, or resolve them."
-        return _look("failures", f"{said}{others}", todo)
+        todo = "Send them again from the console's inbox, or resolve them there."
+        return _look("failures", f"{said}{others}", todo, Place.INBOX)
     return _ok("failures", f"None waits for a person.{others}")
 
 
@@ -268,8 +284,8 @@ def _ok(about: str, says: str) -> Finding:
     return Finding(about=about, verdict=Verdict.OK, says=says)
 
 
-def _look(about: str, says: str, todo: str = "") -> Finding:
-    return Finding(about=about, verdict=Verdict.LOOK, says=says, todo=todo)
+def _look(about: str, says: str, todo: str = "", *places: Place) -> Finding:
+    return Finding(about=about, verdict=Verdict.LOOK, says=says, todo=todo, places=places)
 
 
 def _broken(about: str, says: str, todo: str = "") -> Finding:

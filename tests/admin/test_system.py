@@ -18,9 +18,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from deliveries import clock, doorbell
-from deliveries.models import Chore, databases
+from deliveries.admin.pages import system
+from deliveries.models import Chore, WebhookHealth, databases
 from deliveries.services import diagnosing, schema, sizing
-from deliveries.services.diagnosing import Finding, Verdict
+from deliveries.services.diagnosing import Finding, Place, Verdict
 from tests import builders
 from tests.test_readme import settings_in_the_code
 from webhooks_project import variables
@@ -91,6 +92,12 @@ def text_of(source: str) -> str:
     """Return what a reader of the page's own part reads."""
     own = source.partition('<div class="system">')[2].partition('<dialog id="keys"')[0]
     return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", own)))
+
+
+def links_of(console: Client) -> list[str]:
+    """Return where the findings lead."""
+    own = source_of(console).partition('aria-labelledby="findings"')[2].partition("</section>")[0]
+    return [html.unescape(link) for link in re.findall(r'<a href="([^"]+)"', own)]
 
 
 def section(console: Client, heading: str) -> str:
@@ -236,6 +243,54 @@ class TestFindings:
             "Events are taken and delivered; a person should look at something. ! Look failures"
             in section(console, "findings")
         )
+
+    def test_lead_to_the_webhooks_that_are_out_of_order(self, console: Client, healthy: None) -> None:
+        for name, circuit in (("Shut CRM", "open"), ("Tried CRM", "probing"), ("Well CRM", "closed")):
+            webhook = builders.a_webhook(name=name)
+            if circuit != "closed":
+                WebhookHealth.objects.filter(webhook=webhook).update(
+                    circuit=circuit, circuit_since=builders.NOW, next_step_at=builders.NOW
+                )
+
+        (link,) = links_of(console)
+        shown = console.get(link).context["cl"].result_list
+
+        assert "2 out of order." in section(console, "findings")
+        assert {webhook.name for webhook in shown} == {"Shut CRM", "Tried CRM"}
+
+    def test_lead_to_the_pauses_in_force(self, console: Client, healthy: None) -> None:
+        pause = builders.a_pause(until=clock.now() + DAY)
+        builders.a_pause(until=builders.NOW)
+
+        (link,) = links_of(console)
+
+        assert list(console.get(link).context["cl"].result_list) == [pause]
+
+    def test_lead_to_the_inbox(self, console: Client, healthy: None) -> None:
+        group = builders.a_failure_group()
+
+        (link,) = links_of(console)
+
+        assert [each.pk for each in console.get(link).context["cl"].result_list] == [group.pk]
+
+    def test_lead_to_the_workers(self, console: Client, healthy: None) -> None:
+        builders.a_worker(host="silent", seen_at=clock.now() - timedelta(minutes=5))
+
+        (link,) = links_of(console)
+
+        assert console.get(link).context["cl"].result_count == 2
+
+    def test_lead_nobody_to_what_they_may_not_see(self, client: Client, healthy: None) -> None:
+        builders.a_failure_group()
+        user = User.objects.create(username="clerk", password="!", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename="view_worker"))
+        client.force_login(user)
+
+        assert "1 waits for a person." in section(client, "findings")
+        assert links_of(client) == []
+
+    def test_know_every_place(self) -> None:
+        assert system.PLACES.keys() == set(Place)
 
     def test_are_text(self, console: Client, healthy: None) -> None:
         builders.a_worker(host=HOSTILE, seen_at=clock.now(), clock_skew=DAY)

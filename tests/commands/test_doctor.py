@@ -238,7 +238,7 @@ class TestTrouble:
 
         at = lines.index(next(line for line in lines if line.startswith("look")))
         assert lines[at].split() == ["look", "failures", "1", "waits", "for", "a", "person."]
-        assert lines[at + 1].strip().startswith("-> The console has them in its inbox")
+        assert lines[at + 1].strip().startswith("-> Send them again from the console's inbox")
 
     def test_says_nothing_a_terminal_would_obey(self, run: Run) -> None:
         builders.a_worker(host="\x1b[31mred", seen_at=timezone.now(), clock_skew=MINUTE)

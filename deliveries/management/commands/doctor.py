@@ -52,4 +52,8 @@ class Command(BesideCommand):
 
 
 def _as_json(findings: Sequence[Finding], worst: Verdict) -> str:
-    return json.dumps({"verdict": worst, "findings": [asdict(finding) for finding in findings]})
+    told = [asdict(finding) for finding in findings]
+    for finding in told:
+        # They are pages of the console.
+        del finding["places"]
+    return json.dumps({"verdict": worst, "findings": told})
