@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from deliveries import clock
-from deliveries.identifiers import new_id, new_id_at
+from deliveries.identifiers import new_id_at
 from deliveries.models import Attempt, Delivery, Failure, Webhook
 from deliveries.reasons import Reason, describe
 from tests import builders
@@ -33,9 +33,8 @@ NOBODY = "01998ad5-0000-7000-8000-000000000000"
 
 def a_failed_delivery(webhook: Webhook, *, status: int = 500) -> Delivery:
     """Return one of a moment ago, whose attempt and failure say the status."""
-    delivery = builders.a_failed_delivery(webhook)
+    delivery = builders.a_failed_delivery(webhook, created_at=clock.now())
     delivery.attempts.update(
-        id=new_id(),
         http_status=status,
         reason_code=Reason.HTTP_STATUS,
         error=describe(Reason.HTTP_STATUS, status),
