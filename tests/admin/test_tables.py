@@ -208,7 +208,16 @@ class TestFilters:
         ("name", "headings"),
         [
             ("pause", ["In force now?"]),
-            ("webhook", ["Last attempts all failed?", "By deletion", "Enabled?", "By circuit"]),
+            (
+                "webhook",
+                [
+                    "Last attempts all failed?",
+                    "Receiver out of order?",
+                    "By deletion",
+                    "Enabled?",
+                    "By circuit",
+                ],
+            ),
             (
                 "attempt",
                 [
