@@ -15,6 +15,9 @@ MAX_RECEIVERS = 50
 # Messages whose failures a flaky receiver counts.
 MAX_COUNTED = 1000
 FAILURES_OF_FLAKY = 2
+# When a flaky one has failed so many requests in a row, which are then of several messages, it takes as many:
+# else many events at once would open its circuit, and each probe would meet another one's failure.
+AT_A_STRETCH = 3
 
 
 class Behaviour(StrEnum):
@@ -120,6 +123,8 @@ class Receivers:
         self._lock = threading.Lock()
         self._behaviours = dict(behaviours)
         self._failures: OrderedDict[tuple[str, str], int] = OrderedDict()
+        # By name: failed in a row; below 0, so many requests are taken first.
+        self._stretches: dict[str, int] = {}
         self._deliveries: deque[tuple[int, Delivery]] = deque(maxlen=HISTORY)
         self._last = 0
 
@@ -154,13 +159,7 @@ class Receivers:
             behaviour = self._behaviour(name)
             if behaviour is not Behaviour.FLAKY:
                 return _ANSWERS[behaviour]
-            failures = self._failures.get((name, message_id), 0)
-            if failures >= FAILURES_OF_FLAKY:
-                return _TAKEN
-            self._failures[name, message_id] = failures + 1
-            if len(self._failures) > MAX_COUNTED:
-                self._failures.popitem(last=False)
-            return _FAILED
+            return _FAILED if self._fails(name, message_id) else _TAKEN
 
     def note(self, delivery: Delivery) -> None:
         """Remember a delivery, and forget the oldest where there are too many."""
@@ -173,6 +172,19 @@ class Receivers:
         with self._lock:
             newer = [delivery for each, delivery in self._deliveries if each > number]
             return self._last, newer[::-1]
+
+    def _fails(self, name: str, message_id: str) -> bool:
+        """Tell whether a flaky receiver fails this request, and count it."""
+        stretch = self._stretches.get(name, 0)
+        failures = self._failures.get((name, message_id), 0)
+        if stretch < 0 or failures >= FAILURES_OF_FLAKY:
+            self._stretches[name] = min(stretch + 1, 0)
+            return False
+        self._stretches[name] = stretch + 1 if stretch + 1 < AT_A_STRETCH else -AT_A_STRETCH
+        self._failures[name, message_id] = failures + 1
+        if len(self._failures) > MAX_COUNTED:
+            self._failures.popitem(last=False)
+        return True
 
     def _behaviour(self, name: str) -> Behaviour:
         if name not in self._behaviours and len(self._behaviours) >= MAX_RECEIVERS:

@@ -4,7 +4,9 @@ import threading
 
 import pytest
 
+from deliveries import circuits
 from deliveries.demo.receivers import (
+    AT_A_STRETCH,
     HISTORY,
     MAX_COUNTED,
     MAX_RECEIVERS,
@@ -68,14 +70,40 @@ class TestAnswer:
 
         assert receivers.answer("other", "message").http_status == 500
 
+    def test_of_a_flaky_one_opens_no_circuit_where_many_come_at_once(self) -> None:
+        receivers = Receivers({"flaky": Behaviour.FLAKY})
+
+        answers = [receivers.answer("flaky", str(number)).http_status for number in range(60)]
+
+        for count in range(circuits.AT_LEAST, len(answers) + 1):
+            failed = answers[:count].count(500)
+            assert not circuits.trips(in_a_row=0, attempts=count, unavailable=failed), answers[:count]
+
+    def test_of_a_flaky_one_is_soon_no_failure_whatever_it_is_tried_with(self) -> None:
+        receivers = Receivers({"flaky": Behaviour.FLAKY})
+        for number in range(10):
+            receivers.answer("flaky", str(number))
+
+        probes = [receivers.answer("flaky", str(number)).http_status for number in range(4)]
+
+        assert 200 in probes
+
+    def test_of_a_flaky_one_fails_twice_again_for_who_comes_alone(self) -> None:
+        receivers = Receivers({"flaky": Behaviour.FLAKY})
+
+        alone = [[receivers.answer("flaky", str(each)).http_status for _ in range(3)] for each in range(9)]
+
+        assert alone == [[500, 500, 200]] * 9
+
     def test_of_a_flaky_one_counts_no_more_messages_than_fit(self) -> None:
         receivers = Receivers({"flaky": Behaviour.FLAKY})
         receivers.answer("flaky", "oldest")
         receivers.answer("flaky", "oldest")
-        for number in range(MAX_COUNTED):
+        # Every second of them fails.
+        for number in range(2 * MAX_COUNTED):
             receivers.answer("flaky", str(number))
 
-        assert receivers.answer("flaky", "oldest").http_status == 500
+        assert 500 in [receivers.answer("flaky", "oldest").http_status for _ in range(AT_A_STRETCH + 1)]
 
     def test_of_a_new_one_is_200(self) -> None:
         receivers = Receivers({})
