@@ -141,11 +141,11 @@ class TestWidgets:
         visit.open(f"{server.url}/admin/deliveries/agent/add/")
         with page.expect_popup() as opened:
             page.get_by_title("Add another account").click()
-        opened.value.get_by_label("Name").fill("Harbour Calls")
+        opened.value.get_by_role("textbox", name="Name").fill("Harbour Calls")
         with opened.value.expect_event("close"):
             opened.value.get_by_role("button", name="Save").click()
         expect(page.locator(".field-account .select2-selection")).to_contain_text("Harbour Calls")
-        page.get_by_label("Name").fill("Reception")
+        page.get_by_role("textbox", name="Name").fill("Reception")
         visit.press("Save")
 
         visit.open(f"{server.url}/admin/deliveries/pause/add/")
