@@ -137,6 +137,8 @@ def _say(line: str) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _exit_on_sigterm)
+    # A shell has what it starts in the background ignore Ctrl-C, and so would all processes of the tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
