@@ -106,12 +106,19 @@ def counted(number: int, *, most: int) -> str:
 
 
 def relative(at: datetime) -> str:
-    """Return how long ago a moment was: "3 min ago"; or when it will be: "in 5 s"."""
+    """Return how long ago a moment was: "3 min ago"; or when it will be, to the nearest: "in 5 s"."""
     span = at - clock.now()
-    return f"in {lasting(span)}" if span > timedelta(0) else f"{lasting(-span)} ago"
+    if span <= timedelta(0):
+        return f"{lasting(-span)} ago"
+    unit, name = _unit(span)
+    return f"in {round(span / unit)} {name}"
 
 
 def lasting(span: timedelta) -> str:
     """Return a span of time in its greatest unit: "45 s", "3 min", "5 h", "12 d"."""
-    unit, name = next((unit, name) for least, unit, name in _UNITS if span >= least)
+    unit, name = _unit(span)
     return f"{span // unit} {name}"
+
+
+def _unit(span: timedelta) -> tuple[timedelta, str]:
+    return next((unit, name) for least, unit, name in _UNITS if span >= least)

@@ -56,7 +56,7 @@ class TestOverview:
         assert "Failures waiting 1 1 group in the inbox" in text
         assert "Webhooks in trouble 1" in text
         assert "CRM" in text
-        assert "in 4 d" in text
+        assert "in 5 d" in text
         assert reverse("admin:deliveries_webhook_change", args=[webhook.pk]) in page
         assert "No worker is alive" not in text
 

@@ -1,6 +1,7 @@
 """Signs: a state is told by an icon and a word, whatever its colour."""
 
 import re
+from datetime import datetime, timedelta
 from html import unescape
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.template.loader import render_to_string
 
+from deliveries import clock
 from deliveries.admin import failure_groups, signs, strips
 from deliveries.admin.signs import Sign
 from deliveries.models import Delivery, Failure, FailureGroup, Recovery, WebhookHealth
@@ -52,6 +54,28 @@ class TestBadges:
     def test_are_there_for_every_state_of_webhooks_and_groups(self) -> None:
         assert set(strips.SIGNS) == set(reviewing.State)
         assert set(failure_groups.SIGNS) == set(FailureGroup.State)
+
+
+class TestRelative:
+    @pytest.mark.parametrize(
+        ("span", "words"),
+        [
+            (timedelta(days=5, seconds=-20), "in 5 d"),
+            (timedelta(minutes=119), "in 2 h"),
+            (timedelta(seconds=4.6), "in 5 s"),
+            (timedelta(0), "0 s ago"),
+            # What has not yet been for five days has been for four.
+            (-timedelta(days=5, seconds=-20), "4 d ago"),
+            (-timedelta(seconds=99), "99 s ago"),
+            (-timedelta(minutes=3, seconds=59), "3 min ago"),
+        ],
+    )
+    def test_is_the_nearest_to_come_and_what_is_over(
+        self, span: timedelta, words: str, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(clock, "now", lambda: now)
+
+        assert signs.relative(now + span) == words
 
 
 class TestShapes:
