@@ -108,8 +108,7 @@ class OutOfOrderFilter(YesNoFilter[Webhook]):
 
     def keep(self, queryset: QuerySet[Webhook]) -> QuerySet[Webhook]:
         """Keep those."""
-        shut = WebhookHealth.objects.filter(next_step_at__isnull=False)
-        return queryset.filter(pk__in=shut.exclude(circuit=WebhookHealth.Circuit.CLOSED).values("webhook"))
+        return queryset.filter(pk__in=WebhookHealth.objects.out_of_order().values("pk"))
 
 
 class Reviewed(Found):

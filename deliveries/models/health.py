@@ -95,6 +95,10 @@ class WebhookHealthQuerySet(models.QuerySet["WebhookHealth"]):
         pauses = Pause.objects.in_force(now).exclude(event_type="")
         return self.filter(webhook__account__in=pauses.values("account"))
 
+    def out_of_order(self) -> Self:
+        """Keep those whose circuit is not closed: only these have a next step, and an index has them."""
+        return self.filter(next_step_at__isnull=False)
+
     def stepping(self, now: datetime) -> Self:
         """Keep those whose circuit has a step to take: a probe, or the next stretch of a ramp."""
         return self.filter(next_step_at__lte=now)

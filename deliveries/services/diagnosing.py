@@ -248,8 +248,7 @@ def _receivers(measures: Measures) -> Finding:
 
 def _failures(inbox: Inbox) -> Finding:
     said = f"{_number(inbox.open)} {'waits' if inbox.open == 1 else 'wait'} for a person."
-    kept = {"snoozed": inbox.snoozed, "of resolved groups or deleted webhooks": inbox.settled}
-    others = ", ".join(f"{_number(count)} {what}" for what, count in kept.items() if count)
+    others = ", ".join(f"{_number(count)} {what}" for what, count in inbox.others.items())
     others = f" Besides, {others}." if others else ""
     if inbox.open:
         todo = "Send them again from the console's inbox, or resolve them there."

@@ -92,10 +92,12 @@ def measure(*, now: datetime) -> Measures:
     due = pending.filter(due_at__lte=now)
     ran_out = Delivery.objects.filter(lease_token__isnull=False, due_at__lte=now - _TAKEN_WITHIN)
     held = _held(found)
+    # One slow receiver gets no more than its share of each worker, which may be less than it is allowed.
+    shares = sum(dispatching.share(worker.slots) for worker in alive)
     return Measures(
         at=now,
         due=_count_of(waiting, due),
-        oldest_due_at=_oldest(queue.pending_since for queue in waiting if _has_room(queue, alive)),
+        oldest_due_at=_oldest(queue.pending_since for queue in waiting if _has_room(queue, shares)),
         oldest_waiting_at=_oldest(queue.pending_since for queue in waiting),
         in_flight=_count(Delivery.objects.under_way(now), in_order_of=("webhook", "due_at")),
         scheduled=_count_of(
@@ -134,6 +136,12 @@ class Inbox:
     open: int
     snoozed: int
     settled: int
+
+    @property
+    def others(self) -> dict[str, int]:
+        """Those that need nobody now, as far as there are any, by what they are called in a sentence."""
+        kept = {"snoozed": self.snoozed, "of resolved groups or deleted webhooks": self.settled}
+        return {what: count for what, count in kept.items() if count}
 
 
 def inbox(failures: int, *, now: datetime) -> Inbox:
@@ -185,14 +193,12 @@ def _oldest(moments: "Iterable[datetime | None]") -> datetime | None:
     return min((moment for moment in moments if moment), default=None)
 
 
-def _has_room(queue: Queue, alive: Sequence[Worker]) -> bool:
+def _has_room(queue: Queue, shares: int) -> bool:
     """Tell whether a worker may take one more: else it waits for its receiver, and not for workers.
 
-    One slow receiver gets no more than its share of each worker, which may be less than it is allowed. With
-    nobody alive all that is due waits for a worker.
+    :param shares: how many all workers together may have; 0 where none is alive, and all waits for a worker.
     """
-    shares = sum(dispatching.share(worker.slots) for worker in alive)
-    return queue.under_way < (min(queue.allowed, shares) if alive else queue.allowed)
+    return queue.under_way < min(queue.allowed, shares or queue.allowed)
 
 
 def _held(found: Sequence[Queue]) -> dict[str, int]:
@@ -204,5 +210,5 @@ def _held(found: Sequence[Queue]) -> dict[str, int]:
 
 def _circuits() -> dict[str, int]:
     states = [state for state in WebhookHealth.Circuit.values if state != WebhookHealth.Circuit.CLOSED]
-    moving = WebhookHealth.objects.filter(next_step_at__isnull=False)
+    moving = WebhookHealth.objects.out_of_order()
     return {**dict.fromkeys(states, 0), **dict(moving.values_list("circuit").annotate(count=Count("*")))}

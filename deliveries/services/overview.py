@@ -136,7 +136,7 @@ def _backlogs(webhooks: WebhookQuerySet, deliveries: DeliveryQuerySet) -> list[B
 
 def _shut() -> list[ShutCircuit]:
     states = [WebhookHealth.Circuit.OPEN, WebhookHealth.Circuit.PROBING]
-    healths = WebhookHealth.objects.filter(next_step_at__isnull=False, circuit__in=states)
+    healths = WebhookHealth.objects.out_of_order().filter(circuit__in=states)
     columns = ("pk", "webhook__name", "circuit", "circuit_since", "next_step_at")
     return [
         ShutCircuit(webhook_id=pk, webhook_name=name, circuit=circuit, since=since, next_step_at=next_step_at)

@@ -97,10 +97,10 @@ def _kept(now: datetime) -> Case:
     in_force = Pause.objects.in_force(now)
     of_webhook = in_force.of_webhook(OuterRef("pk"), account=OuterRef("account"))
     of_types = in_force.exclude(event_type="").filter(account=OuterRef("account"))
-    moving = WebhookHealth.objects.filter(webhook=OuterRef("pk"), next_step_at__isnull=False)
+    out_of_order = WebhookHealth.objects.out_of_order().filter(webhook=OuterRef("pk"))
     return Case(
         When(enabled=False, then=Value(Kept.DISABLED)),
-        When(Exists(moving), then=Value(Kept.CIRCUIT)),
+        When(Exists(out_of_order), then=Value(Kept.CIRCUIT)),
         When(Exists(of_webhook) | Exists(of_types), then=Value(Kept.PAUSED)),
         default=Value(Kept.NONE),
     )

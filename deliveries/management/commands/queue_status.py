@@ -85,9 +85,8 @@ def _by_kind(counts: Mapping[str, int], *, nothing: str = "0") -> str:
 
 
 def _failed(inbox: Inbox) -> str:
-    others = {"snoozed": inbox.snoozed, "of resolved groups or deleted webhooks": inbox.settled}
-    told = [f"{_total(inbox.open)} that need a person"]
-    return ", ".join(told + [f"{_total(count)} {what}" for what, count in others.items() if count])
+    told = {"that need a person": inbox.open, **inbox.others}
+    return ", ".join(f"{_total(count)} {what}" for what, count in told.items())
 
 
 def _listed(heading: str, entries: Sequence[str]) -> list[str]:
